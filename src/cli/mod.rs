@@ -1,0 +1,111 @@
+//! The command line: one file per subcommand, from what was typed to what is meant. Only this
+//! module prints.
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+use crate::output::Overwrite;
+use crate::stop::Stop;
+
+mod analyze;
+mod capture;
+mod convert;
+mod distill_fio;
+mod doctor;
+mod info;
+mod models;
+mod plot;
+mod record;
+mod replay;
+mod report;
+mod run;
+mod shell;
+mod terminal;
+
+pub use terminal::{fail, install_stop};
+
+/// The command line of kvtrace.
+#[derive(Debug, Parser)]
+#[command(name = "kvtrace", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every subcommand takes.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Global {
+    /// Say nothing on stderr but errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Print the machine-readable form on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    /// Replace output files that kvtrace did not write
+    #[arg(long, global = true)]
+    overwrite: bool,
+}
+
+impl Global {
+    fn overwrite(self) -> Overwrite {
+        if self.overwrite { Overwrite::Anything } else { Overwrite::Ours }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Record, replay with capture, distil and report, in one go
+    Run(run::Args),
+    /// Turn a workload into a trace, in virtual time
+    Record(record::Args),
+    /// Execute a trace against real tiers
+    Replay(replay::Args),
+    /// Watch what the block layer does, with eBPF
+    Capture(capture::Args),
+    /// Turn a result into a fio job that behaves like it
+    DistillFio(distill_fio::Args),
+    /// Analyse traces offline
+    Analyze(analyze::Args),
+    /// Draw one picture of a result
+    Plot(plot::Args),
+    /// Write a self-contained HTML report
+    Report(report::Args),
+    /// Convert a trace between CSV and Parquet
+    Convert(convert::Args),
+    /// Say what a file is
+    Info(info::Args),
+    /// Say what this machine can do, and what is missing
+    Doctor(doctor::Args),
+    /// List the models and the size of their KV cache
+    Models(models::Args),
+    /// Print a completion script for a shell
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page
+    Man(shell::ManArgs),
+}
+
+/// Runs what was typed.
+///
+/// # Errors
+/// Whatever ended the command early, with the exit code it means.
+pub fn run(cli: Cli, stop: &Stop) -> Result<()> {
+    let global = cli.global;
+    match cli.command {
+        Command::Run(args) => run::run(args, global, stop),
+        Command::Record(args) => record::run(args, global, stop),
+        Command::Replay(args) => replay::run(args, global, stop),
+        Command::Capture(args) => capture::run(args, global, stop),
+        Command::DistillFio(args) => distill_fio::run(args, global),
+        Command::Analyze(args) => analyze::run(args, global, stop),
+        Command::Plot(args) => plot::run(args, global),
+        Command::Report(args) => report::run(args, global),
+        Command::Convert(args) => convert::run(args, global, stop),
+        Command::Info(args) => info::run(args, global),
+        Command::Doctor(args) => doctor::run(args, global),
+        Command::Models(args) => models::run(args, global),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
+    }
+}

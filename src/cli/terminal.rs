@@ -1,0 +1,100 @@
+//! The terminal: progress and messages on stderr, signals from it.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::stop::Stop;
+
+use super::Global;
+
+/// Lets SIGINT and SIGTERM raise `stop`; a second one ends the process at once.
+///
+/// # Errors
+/// When the system does not take the handler.
+pub fn install_stop(stop: &Stop) -> std::io::Result<()> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.flag())?;
+        signal_hook::flag::register(signal, stop.flag())?;
+    }
+    Ok(())
+}
+
+/// Prints the last line of a failed run.
+#[expect(clippy::print_stderr, reason = "this is the one place where errors reach the user")]
+pub fn fail(error: &Error) {
+    eprintln!("kvtrace: {error}");
+}
+
+/// Messages and a progress bar on stderr; the bar only on a terminal and only on work longer
+/// than a second.
+pub struct Terminal {
+    quiet: bool,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Terminal {
+    pub fn new(global: Global) -> Self {
+        Self { quiet: global.quiet, bar: Mutex::new(None) }
+    }
+
+    /// A line on stderr, unless `--quiet`.
+    #[expect(clippy::print_stderr, reason = "this is the one place where messages reach the user")]
+    pub fn say(&self, line: impl AsRef<str>) {
+        if self.quiet {
+            return;
+        }
+        let bar = self.bar.lock().expect("no holder of this lock panics");
+        match bar.as_ref() {
+            Some(bar) => bar.suspend(|| eprintln!("{}", line.as_ref())),
+            None => eprintln!("{}", line.as_ref()),
+        }
+    }
+
+    /// A line on stderr that starts with `warning:`.
+    pub fn warn(&self, line: impl AsRef<str>) {
+        self.say(format!("warning: {}", line.as_ref()));
+    }
+}
+
+impl Progress for Terminal {
+    fn stage(&self, name: &str, total: Option<u64>, unit: &'static str) {
+        self.done();
+        if self.quiet || !std::io::stderr().is_terminal() {
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
+        let amount = if unit == "bytes" {
+            "{binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}"
+        } else {
+            "{human_pos}/{human_len} {msg}"
+        };
+        let template = match total {
+            Some(_) => format!("{{prefix}} [{{bar:30}}] {amount} {{eta}}"),
+            None => "{prefix} {spinner} {human_pos} {msg}".to_owned(),
+        };
+        bar.set_style(ProgressStyle::with_template(&template).expect("the template is ours").progress_chars("=> "));
+        bar.set_prefix(name.to_owned());
+        bar.set_message(unit);
+        *self.bar.lock().expect("no holder of this lock panics") = Some(bar);
+    }
+
+    fn advance(&self, amount: u64) {
+        if let Some(bar) = self.bar.lock().expect("no holder of this lock panics").as_ref() {
+            bar.inc(amount);
+            if bar.is_hidden() && bar.elapsed() > Duration::from_secs(1) {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+        }
+    }
+
+    fn done(&self) {
+        if let Some(bar) = self.bar.lock().expect("no holder of this lock panics").take() {
+            bar.finish_and_clear();
+        }
+    }
+}

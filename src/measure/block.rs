@@ -1,0 +1,100 @@
+//! What the block layer did (`kvtrace.block/1`): the contract between capture and distil.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::histogram::Histogram;
+
+/// The schema of a block result.
+pub const BLOCK_SCHEMA: &str = "kvtrace.block/1";
+
+/// A capture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BlockResult {
+    /// [`BLOCK_SCHEMA`].
+    pub schema: String,
+    /// The tool that wrote it, with its version.
+    pub tool: String,
+    /// False when the capture was interrupted.
+    pub complete: bool,
+    /// Which probes saw it: `tp_btf`.
+    pub source: String,
+    /// The devices that were watched.
+    pub devices: Vec<BlockDevice>,
+    /// Whose I/O is the target.
+    pub filter: BlockFilter,
+    /// From the first probe attached to the last detached.
+    pub duration_s: f64,
+    /// The target's I/O.
+    pub histograms: Vec<Histogram>,
+    /// Everything else on the same devices.
+    pub other: BlockSet,
+    /// The target's I/O by phase, when somebody set phases.
+    pub phases: Option<BTreeMap<String, BlockSet>>,
+    /// What was not seen or not understood, by cause. All of them, zero included.
+    pub loss: BTreeMap<String, u64>,
+    /// Whether a loss makes the numbers doubtful.
+    pub tainted: bool,
+    /// Why, in words.
+    pub taint_reasons: Vec<String>,
+}
+
+/// A set of histograms.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BlockSet {
+    /// By name and op.
+    pub histograms: Vec<Histogram>,
+}
+
+/// A watched device, and the kernel's own account of the same time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BlockDevice {
+    /// Name under /sys/block, e.g. `vda`.
+    pub name: String,
+    /// `major:minor`.
+    pub number: String,
+    /// Capacity.
+    pub size_bytes: u64,
+    /// The I/O scheduler in force.
+    pub scheduler: String,
+    /// The largest request, in KiB.
+    pub max_sectors_kb: u64,
+    /// `write back` or `write through`.
+    pub write_cache: String,
+    /// What /sys/block/NAME/stat counted during the capture, for all processes.
+    pub kernel: KernelCounters,
+    /// What the probes counted on this device, target and other together.
+    pub captured: KernelCounters,
+}
+
+/// Completed I/O.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelCounters {
+    /// Reads.
+    pub read_ios: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Writes.
+    pub write_ios: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+}
+
+/// Whose I/O is the target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BlockFilter {
+    /// Devices by name; empty is every device.
+    pub devices: Vec<String>,
+    /// The roots of the process trees; empty is every process.
+    pub pids: Vec<u32>,
+    /// The command that was started, if any.
+    pub command: Option<Vec<String>>,
+}
+
+impl BlockResult {
+    /// The target's histogram of that name and direction.
+    pub fn histogram(&self, name: &str, op: Option<&str>) -> Option<&Histogram> {
+        self.histograms.iter().find(|h| h.is(name, op))
+    }
+}

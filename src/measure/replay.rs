@@ -1,0 +1,306 @@
+//! The result of a replay (`kvtrace.replay/1`).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::trace::{Op, Phase, Tier};
+
+use super::block::BlockResult;
+use super::histogram::Histogram;
+
+/// The schema of a replay result.
+pub const REPLAY_SCHEMA: &str = "kvtrace.replay/1";
+
+/// A replay, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplayResult {
+    /// [`REPLAY_SCHEMA`].
+    pub schema: String,
+    /// The tool that wrote it, with its version.
+    pub tool: String,
+    /// False when the run was interrupted or stopped by an error.
+    pub complete: bool,
+    /// Whether the numbers may be believed.
+    pub valid: bool,
+    /// Why not.
+    pub invalid_reasons: Vec<String>,
+    /// What a reader should know without it making the run invalid (buffered tiers, fallbacks).
+    pub notes: Vec<String>,
+    /// Where it ran.
+    pub host: Host,
+    /// What was replayed.
+    pub trace: TraceFacts,
+    /// Every setting in force, by flag name.
+    pub config: BTreeMap<String, serde_json::Value>,
+    /// The run in figures.
+    pub totals: Totals,
+    /// Processor time of the run stage.
+    pub cpu: Cpu,
+    /// The tiers as they were.
+    pub tiers: Vec<TierReport>,
+    /// Latency by tier × op × phase.
+    pub latency: Vec<Latency>,
+    /// Requests, from the requests file; none when it is absent.
+    pub requests: Option<Requests>,
+    /// Why `requests` is none.
+    pub requests_absent: Option<String>,
+    /// What bounded the run.
+    pub verdict: Verdict,
+    /// The three token rates.
+    pub tokens: Option<Tokens>,
+    /// How well the run kept its own schedule.
+    pub timing: Timing,
+    /// The check of the data that was read.
+    pub verify: Verify,
+    /// I/O errors.
+    pub errors: Vec<IoError>,
+    /// What the block layer did, when captured.
+    pub block: Option<BlockResult>,
+    /// The run over time.
+    pub series: Series,
+}
+
+/// The machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Kernel release.
+    pub kernel: String,
+    /// Processor model.
+    pub cpu: String,
+    /// Online processors.
+    pub cpus: u32,
+    /// Memory.
+    pub memory_bytes: u64,
+    /// When the run started, as RFC 3339 in UTC.
+    pub started: String,
+}
+
+/// The trace that was replayed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TraceFacts {
+    /// Its file name, without its folder.
+    pub file: String,
+    /// Its sha256, in hex.
+    pub sha256: String,
+    /// Its seed, if it says.
+    pub seed: Option<u64>,
+    /// Its model, if it says.
+    pub model: Option<String>,
+    /// Its rows.
+    pub rows: u64,
+    /// Rows out of time order, before sorting.
+    pub inversions: u64,
+    /// Its time span.
+    pub span_s: f64,
+    /// Most bytes live at once, by tier.
+    pub peak_bytes: [u64; 3],
+    /// Keys read before they were written: put there before the clock started.
+    pub cold_keys: u64,
+}
+
+/// The run stage in figures. Operations and read and write bytes count the rows of all tiers (a
+/// demotion is two); moved bytes and the rates count only what really moved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Rows executed, Delete rows included.
+    pub ops: u64,
+    /// Bytes of Read rows.
+    pub read_bytes: u64,
+    /// Bytes of Write rows.
+    pub write_bytes: u64,
+    /// Bytes really moved, reads and writes.
+    pub moved_bytes: u64,
+    /// Seconds from the first start to the last completion.
+    pub wall_s: f64,
+    /// Bytes really read per second, in units of 1e9 bytes.
+    pub read_gb_per_s: f64,
+    /// Bytes really written per second, in units of 1e9 bytes.
+    pub write_gb_per_s: f64,
+    /// Bytes that the trace asks for per second of its own time, in units of 1e9 bytes; none
+    /// when the trace has no time of its own.
+    pub offered_gb_per_s: Option<f64>,
+    /// Seconds spent preparing (slab, cold keys), not in any other figure.
+    pub prepare_s: f64,
+}
+
+/// Processor time of the run stage, all threads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// In user mode.
+    pub user_s: f64,
+    /// In the kernel.
+    pub sys_s: f64,
+    /// Both, per 1e9 bytes really moved; none when nothing moved.
+    pub s_per_gb: Option<f64>,
+}
+
+/// A tier as it was.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TierReport {
+    /// 0, 1 or 2.
+    pub tier: u8,
+    /// What stood for it: `io_uring`, `dram`, `model`, `skip`.
+    pub backend: String,
+    /// The target as it was typed.
+    pub target: String,
+    /// Whether the page cache was bypassed; none where that means nothing.
+    pub direct: Option<bool>,
+    /// `slab`, `file`; none where that means nothing.
+    pub layout: Option<String>,
+    /// Bytes really read.
+    pub read_bytes: u64,
+    /// Bytes really written, padding included.
+    pub write_bytes: u64,
+    /// Facts of the device and the set-up: filesystem, device, scheduler, alignment, fixed
+    /// buffers, page size of the buffers.
+    pub facts: BTreeMap<String, serde_json::Value>,
+}
+
+/// Latency of one kind of operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Which tier.
+    pub tier: Tier,
+    /// Which direction.
+    pub op: Op,
+    /// Which phase.
+    pub phase: Phase,
+    /// Objects.
+    pub ops: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Done less intended start.
+    pub response: Histogram,
+    /// Done less actual start.
+    pub service: Histogram,
+}
+
+/// Requests of the trace, as this run would have served them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Requests.
+    pub count: u64,
+    /// Sum of a request's storage service times; `measured`.
+    pub storage: Histogram,
+    /// Wait for a worker in the recording; `modelled`.
+    pub queue: Histogram,
+    /// Generation in the recording; `modelled`.
+    pub generation: Histogram,
+    /// Queue, storage and generation together; `modelled`.
+    pub end_to_end: Histogram,
+    /// By QoS class.
+    pub qos: BTreeMap<String, QosReport>,
+}
+
+/// One QoS class.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QosReport {
+    /// Requests of the class.
+    pub count: u64,
+    /// Their end-to-end time; `modelled`.
+    pub end_to_end: Histogram,
+    /// The class's P95 target.
+    pub target_p95_ms: f64,
+    /// Share of requests within the target.
+    pub compliance: f64,
+}
+
+/// What bounded the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// `device`, `dram`, `generator`, `pace` (nothing: the schedule was kept), `queue`,
+    /// `generation`.
+    pub bound: String,
+    /// The figure that shows it, in a sentence.
+    pub because: String,
+}
+
+/// Token rates, never one alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Generated tokens of the requests per wall second.
+    pub generated_per_s: Option<f64>,
+    /// Tokens moved by tier 2 (reads, writes, demotions) per wall second.
+    pub tier2_moved_per_s: f64,
+    /// Generated tokens per second of storage service summed over requests: the reference's
+    /// "storage throughput".
+    pub generated_per_storage_s: Option<f64>,
+    /// Tokens read from any tier per token written by prefill.
+    pub read_amplification: Option<f64>,
+}
+
+/// How well the run kept its own schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// `asap`, `trace`, `rate`.
+    pub pacing: String,
+    /// Start less the moment it could have started: the replay's own error.
+    pub lateness: Histogram,
+    /// Time spent waiting for an earlier operation on the same object or for a free slot.
+    pub wait: Histogram,
+    /// Share of operations that started later than the bound.
+    pub late_fraction: f64,
+    /// Actual span against intended, in parts per million; none when unpaced.
+    pub drift_ppm: Option<f64>,
+}
+
+/// The check of the data that was read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verify {
+    /// `off`, `stamp`, `full`.
+    pub level: String,
+    /// Bytes of objects that were checked.
+    pub checked_bytes: u64,
+    /// Stamps or sectors that were compared.
+    pub checks: u64,
+    /// What was wrong; the first thousand.
+    pub failures: Vec<VerifyFailure>,
+    /// How many there were.
+    pub failure_count: u64,
+}
+
+/// Wrong data.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VerifyFailure {
+    /// The row that read it, from 1.
+    pub row: u64,
+    /// The object.
+    pub key: String,
+    /// Where in the object.
+    pub offset_bytes: u64,
+    /// `zeros`, `other_key`, `older_version`, `other_offset`, `corrupt`.
+    pub class: String,
+}
+
+/// An I/O error.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IoError {
+    /// The row that met it, from 1; 0 in the prepare stage.
+    pub row: u64,
+    /// The object.
+    pub key: String,
+    /// `read`, `write`, `fsync`.
+    pub op: String,
+    /// The errno's number.
+    pub errno: i32,
+    /// And its words.
+    pub message: String,
+}
+
+/// The run over time, one value per interval.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// Length of an interval; short runs have short ones, long runs at most a few thousand.
+    pub interval_s: f64,
+    /// Bytes really read from tier 2, by completion.
+    pub tier2_read_bytes: Vec<u64>,
+    /// Bytes really written to tier 2, by completion.
+    pub tier2_write_bytes: Vec<u64>,
+    /// Bytes really moved in tier 1.
+    pub tier1_bytes: Vec<u64>,
+    /// Operations completed, all tiers.
+    pub ops: Vec<u64>,
+    /// The largest lateness of an operation that started in the interval.
+    pub lateness_max_ns: Vec<u64>,
+}

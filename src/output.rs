@@ -1,0 +1,264 @@
+//! Files that kvtrace writes: to a temporary name, renamed when complete, never over somebody
+//! else's work, owned by whoever called `sudo`.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, plain};
+
+/// Whether a file that does not look like ours may be replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Only files that carry a kvtrace schema are replaced.
+    #[default]
+    Ours,
+    /// Anything is replaced (`--overwrite`).
+    Anything,
+}
+
+/// A file being written. It appears under its name only on [`Output::finish`]; dropped before
+/// that, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Output {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+    closed: bool,
+}
+
+impl Output {
+    /// Opens `path` for writing.
+    ///
+    /// # Errors
+    /// When the file exists and is not ours, or the folder cannot be written.
+    pub fn create(path: &Path, overwrite: Overwrite) -> Result<Self> {
+        check_replaceable(path, overwrite)?;
+        let temporary = sibling(path, |name| format!(".{name}.kvtrace-{}", std::process::id()))?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&temporary)
+            .map_err(|e| Error::writing(path, &e))?;
+        give_to_invoker(&temporary);
+        Ok(Self { path: path.to_owned(), temporary, file, closed: false })
+    }
+
+    /// The final name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Another handle on the file being written, for writers that want to own theirs.
+    pub fn handle(&self) -> Result<File> {
+        self.file.try_clone().map_err(|e| Error::writing(&self.path, &e))
+    }
+
+    /// The file is complete: it gets its name.
+    pub fn finish(self) -> Result<()> {
+        let path = self.path.clone();
+        self.rename_to(&path)
+    }
+
+    /// The run was interrupted: the file is kept as `<stem>.partial.<ext>`, whose path is
+    /// returned.
+    pub fn keep_partial(self) -> Result<PathBuf> {
+        let partial = partial_path(&self.path);
+        self.rename_to(&partial)?;
+        Ok(partial)
+    }
+
+    fn rename_to(mut self, path: &Path) -> Result<()> {
+        self.file.flush().and_then(|()| fs::rename(&self.temporary, path)).map_err(|e| Error::writing(path, &e))?;
+        self.closed = true;
+        Ok(())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.file.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if !self.closed {
+            // Nothing can be done about a temporary file that will not go; its name says whose it is.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Writes a whole small file, or standard output when `path` is `-`.
+pub fn write_all(path: &Path, overwrite: Overwrite, data: &[u8]) -> Result<()> {
+    if is_standard(path) {
+        return to_stdout(data);
+    }
+    let mut output = Output::create(path, overwrite)?;
+    output.write_all(data).map_err(|e| Error::writing(path, &e))?;
+    output.finish()
+}
+
+/// Writes to standard output; a reader that went away is not an error.
+pub fn to_stdout(data: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(data).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io(format!("cannot write to standard output: {}", plain(&e))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Serialises a value as pretty JSON with a final newline.
+pub fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("our result types have string keys and serialise");
+    text.push(b'\n');
+    text
+}
+
+/// Whether a path means standard input or output.
+pub fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// `t.csv.zst` → `t`: the file name up to its first dot (a leading dot belongs to the name).
+pub fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let start = usize::from(name.starts_with('.'));
+    let end = name[start..].find('.').map_or(name.len(), |at| at + start);
+    name[..end].to_owned()
+}
+
+/// `dir/t.csv.zst` → `dir/t.partial.csv.zst`.
+pub fn partial_path(path: &Path) -> PathBuf {
+    let stem = stem(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}.partial{}", &name[stem.len()..]))
+}
+
+/// A companion of `path`: `dir/t.csv.zst` and `requests.parquet` → `dir/t.requests.parquet`.
+pub fn companion(path: &Path, suffix: &str) -> PathBuf {
+    path.with_file_name(format!("{}.{suffix}", stem(path)))
+}
+
+/// Creates a folder and its parents for outputs, owned by whoever called `sudo`.
+pub fn create_dir(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        create_dir(parent)?;
+    }
+    fs::create_dir(path).map_err(|e| Error::writing(path, &e))?;
+    give_to_invoker(path);
+    Ok(())
+}
+
+/// Fails when `path` exists and may not be replaced.
+pub fn check_replaceable(path: &Path, overwrite: Overwrite) -> Result<()> {
+    let Ok(facts) = fs::metadata(path) else { return Ok(()) };
+    if facts.is_dir() {
+        return Err(Error::usage(format!("{} is a directory; name a file in it", path.display())));
+    }
+    if overwrite == Overwrite::Anything || carries_our_schema(path) || carries_our_schema(&sidecar_path(path)) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{} exists and was not written by kvtrace; choose another name or add --overwrite",
+        path.display()
+    )))
+}
+
+/// The sidecar that holds the metadata of a plain CSV: `t.csv` → `t.csv.meta.json`.
+pub fn sidecar_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".meta.json");
+    PathBuf::from(name)
+}
+
+fn sibling(path: &Path, rename: impl Fn(&str) -> String) -> Result<PathBuf> {
+    match path.file_name() {
+        Some(name) => Ok(path.with_file_name(rename(&name.to_string_lossy()))),
+        None => Err(Error::usage(format!("`{}` does not name a file", path.display()))),
+    }
+}
+
+/// Looks for `kvtrace.<kind>/<version>` near the start and near the end of a file, where every
+/// format that we write has it.
+fn carries_our_schema(path: &Path) -> bool {
+    const HEAD: u64 = 4 << 10;
+    const TAIL: u64 = 64 << 10;
+    let look = || -> io::Result<bool> {
+        let mut file = File::open(path)?;
+        let mut head = Vec::new();
+        Read::by_ref(&mut file).take(HEAD).read_to_end(&mut head)?;
+        let length = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        let mut tail = Vec::new();
+        file.take(TAIL).read_to_end(&mut tail)?;
+        Ok(names_a_schema(&head) || names_a_schema(&tail))
+    };
+    look().unwrap_or(false)
+}
+
+fn names_a_schema(data: &[u8]) -> bool {
+    const NAME: &[u8] = b"kvtrace.";
+    data.windows(NAME.len()).enumerate().filter(|(_, w)| *w == NAME).any(|(at, _)| {
+        let rest = &data[at + NAME.len()..];
+        let letters = rest.iter().take_while(|b| b.is_ascii_lowercase()).count();
+        letters > 0 && rest.get(letters) == Some(&b'/') && rest.get(letters + 1).is_some_and(u8::is_ascii_digit)
+    })
+}
+
+/// Under `sudo`, a file belongs to the user who called it. Failing to give it away is no reason
+/// to fail the run.
+pub fn give_to_invoker(path: &Path) {
+    let id = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    if let (Some(uid), Some(gid)) = (id("SUDO_UID"), id("SUDO_GID")) {
+        let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_companions() {
+        let path = Path::new("dir/t.csv.zst");
+        assert_eq!(partial_path(path), Path::new("dir/t.partial.csv.zst"));
+        assert_eq!(companion(path, "requests.parquet"), Path::new("dir/t.requests.parquet"));
+        assert_eq!(stem(Path::new("plain")), "plain");
+    }
+
+    #[test]
+    fn an_unfinished_output_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        let mut output = Output::create(&path, Overwrite::Ours).unwrap();
+        output.write_all(b"half").unwrap();
+        drop(output);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn strangers_files_are_kept_and_ours_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        fs::write(&path, "precious").unwrap();
+        let refusal = write_all(&path, Overwrite::Ours, b"new").unwrap_err();
+        assert!(refusal.to_string().contains("--overwrite"), "{refusal}");
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        fs::write(&path, r#"{"schema":"kvtrace.replay/1"}"#).unwrap();
+        write_all(&path, Overwrite::Ours, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+}

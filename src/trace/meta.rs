@@ -1,0 +1,184 @@
+//! What a trace says of itself: the metadata that every format carries.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Tier;
+
+/// The schema of a trace.
+pub const TRACE_SCHEMA: &str = "kvtrace.trace/1";
+/// The schema of the recording statistics.
+pub const RECORD_SCHEMA: &str = "kvtrace.record/1";
+
+/// The metadata of a trace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meta {
+    /// [`TRACE_SCHEMA`].
+    pub schema: String,
+    /// The tool that wrote the trace, with its version.
+    pub tool: String,
+    /// False when the recording was interrupted.
+    pub complete: bool,
+    /// The seed of every random draw; none for a trace that we did not generate.
+    pub seed: Option<u64>,
+    /// The profile of the recording (`mlperf`, `engine`).
+    pub profile: Option<String>,
+    /// What was recorded.
+    pub source: Source,
+    /// The model whose KV cache the objects hold.
+    pub model: Option<ModelFacts>,
+    /// Ranks that share one object; an object is one rank's share.
+    pub tensor_parallel: u32,
+    /// The tiers and their capacities.
+    pub tiers: Vec<TierCapacity>,
+    /// The name of the time model; none when the stamps are a foreign tool's own pace.
+    pub time_model: Option<String>,
+    /// What to add to a row's time to get the source's own stamps.
+    pub epoch_ns: i64,
+    /// Rows of the trace; none while it is being written.
+    pub rows: Option<u64>,
+    /// Rows of a foreign trace whose stamp was below an earlier row's, before sorting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inversions: Option<u64>,
+    /// Every flag in force, by its long name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub flags: BTreeMap<String, serde_json::Value>,
+    /// The statistics of the recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordStats>,
+}
+
+/// Where a trace came from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// `synthetic`, `sharegpt`, `csv`, …
+    pub kind: String,
+    /// The input file's name, without its folder.
+    pub file: Option<String>,
+    /// The input file's sha256, in hex.
+    pub sha256: Option<String>,
+}
+
+/// The model of a trace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFacts {
+    /// Its name.
+    pub name: String,
+    /// KV-cache bytes per token of the whole model, before it is divided by tensor parallelism.
+    pub bytes_per_token: u64,
+    /// The element type of the cache.
+    pub kv_dtype: String,
+}
+
+/// A tier and how much it may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierCapacity {
+    /// Which tier.
+    pub tier: Tier,
+    /// Its limit; none is unlimited, 0 is absent.
+    pub capacity_bytes: Option<u64>,
+}
+
+/// The statistics of a recording (`kvtrace.record/1`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordStats {
+    /// [`RECORD_SCHEMA`].
+    pub schema: String,
+    /// Requests that were served.
+    pub requests: u64,
+    /// Requests by kind: `user`, `multi_turn`, `system`, `rag`.
+    pub requests_by_kind: BTreeMap<String, u64>,
+    /// Conversations that were opened.
+    pub conversations: u64,
+    /// Rows written.
+    pub rows: u64,
+    /// Virtual time from the start to the end of the last request.
+    pub span_s: f64,
+    /// Lookups of objects by kind: `object` (a request's own), `multi_turn` (its history),
+    /// `system` (shared prefixes), `rag` (documents).
+    pub lookups: BTreeMap<String, Lookups>,
+    /// Context tokens that a shared prefix covered.
+    pub prefix_tokens_reused: u64,
+    /// Each tier at the end and at its peak.
+    pub tiers: Vec<TierUse>,
+    /// Objects moved one tier down.
+    pub demotions: u64,
+    /// Objects that left the last tier.
+    pub deletes: u64,
+    /// Objects whose conversation had ended or been dropped when the recording ended.
+    pub orphans: u64,
+    /// Time that requests waited for a worker.
+    pub queue_wait_s: QueueWait,
+    /// Input items that were skipped, by reason.
+    pub skipped: BTreeMap<String, u64>,
+}
+
+/// Hits and misses of one kind of lookup.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lookups {
+    /// Hits by tier, fastest first.
+    pub hits: [u64; 3],
+    /// Misses.
+    pub misses: u64,
+}
+
+/// How full a tier was.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierUse {
+    /// Which tier.
+    pub tier: Tier,
+    /// Objects resident at the end.
+    pub entries: u64,
+    /// Bytes resident at the end.
+    pub bytes: u64,
+    /// Most objects ever resident.
+    pub peak_entries: u64,
+    /// Most bytes ever resident.
+    pub peak_bytes: u64,
+}
+
+/// Time spent in the request queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueWait {
+    /// Mean over requests.
+    pub mean: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+impl Meta {
+    /// The metadata of a trace of which nothing is known but its source.
+    pub fn foreign(source: Source) -> Self {
+        Self {
+            schema: TRACE_SCHEMA.to_owned(),
+            tool: crate::TOOL.to_owned(),
+            complete: true,
+            seed: None,
+            profile: None,
+            source,
+            model: None,
+            tensor_parallel: 1,
+            tiers: Vec::new(),
+            time_model: None,
+            epoch_ns: 0,
+            rows: None,
+            inversions: None,
+            flags: BTreeMap::new(),
+            record: None,
+        }
+    }
+
+    /// The capacity of a tier, if the metadata says it; `Some(None)` is unlimited.
+    pub fn capacity(&self, tier: Tier) -> Option<Option<u64>> {
+        self.tiers.iter().find(|t| t.tier == tier).map(|t| t.capacity_bytes)
+    }
+}

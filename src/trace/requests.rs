@@ -1,0 +1,54 @@
+//! The requests file beside a trace (`<stem>.requests.parquet`): who asked.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of request it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKind {
+    /// The first turn of a conversation, or a request without one.
+    User,
+    /// A later turn of a conversation.
+    MultiTurn,
+    /// A request that stored or used a shared system prompt.
+    System,
+    /// A retrieval over documents.
+    Rag,
+}
+
+/// One request: who asked for what, and how the recording served it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestRow {
+    /// Ordinal, the `Request` column of the trace.
+    pub request: u64,
+    /// Conversation, if any.
+    pub conversation: Option<String>,
+    /// Turn in the conversation, from 1 (0: none).
+    pub turn: u32,
+    /// User.
+    pub user: String,
+    /// QoS class: `interactive`, `responsive`, `batch`.
+    pub qos: String,
+    /// Kind.
+    pub kind: RequestKind,
+    /// When it arrived, ns since the start of the trace.
+    pub arrival_ns: i64,
+    /// When a worker took it.
+    pub start_ns: i64,
+    /// Prompt tokens.
+    pub context_tokens: u32,
+    /// Generated tokens.
+    pub generate_tokens: u32,
+    /// Modelled generation time.
+    pub generation_ns: i64,
+    /// Prompt tokens covered by a shared prefix.
+    pub prefix_tokens: u32,
+    /// Tokens found resident in any tier.
+    pub hit_tokens: u32,
+    /// Objects looked up.
+    pub lookups: u32,
+    /// Of these, found.
+    pub hits: u32,
+    /// Of these, missing.
+    pub misses: u32,
+}

@@ -1,0 +1,15 @@
+//! Tests that drive the real binary, in one program so that it links once.
+//!
+//! `structure` reads the source, `trace`, `record`, `replay`, `capture`, `distill` and `report`
+//! each hold one subcommand family, `run` the whole pipeline, `bad_input` what must be refused.
+
+mod bad_input;
+mod capture;
+mod distill;
+mod record;
+mod replay;
+mod report;
+mod run;
+mod structure;
+mod support;
+mod trace;
