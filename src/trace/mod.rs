@@ -8,6 +8,7 @@ mod csv_rows;
 mod input;
 pub mod meta;
 mod order;
+mod parquet;
 mod parquet_file;
 mod parquet_rows;
 pub mod reader;
