@@ -51,7 +51,14 @@ impl TraceReader {
     /// # Errors
     /// When the input cannot be read or is no trace; for a foreign trace, any wrong row.
     pub fn open(path: &Path) -> Result<Self> {
-        let input = Input::open(path)?;
+        Self::of(Input::open(path)?)
+    }
+
+    /// Reads a trace from an input that is open already.
+    ///
+    /// # Errors
+    /// As [`TraceReader::open`].
+    pub fn of(input: Input) -> Result<Self> {
         match own_meta(&input)? {
             Some(meta) => {
                 let offset_ns = if input.format == Format::Parquet { 0 } else { meta.epoch_ns };

@@ -145,7 +145,14 @@ impl RequestsReader {
     /// # Errors
     /// When it cannot be read or is not one.
     pub fn open(path: &Path) -> Result<Self> {
-        let input = Input::open(path)?;
+        Self::of(&Input::open(path)?)
+    }
+
+    /// Reads requests from an input that is open already.
+    ///
+    /// # Errors
+    /// As [`RequestsReader::open`].
+    pub fn of(input: &Input) -> Result<Self> {
         let name = input.name.clone();
         let not_ours =
             || Error::usage(format!("{name} is not a requests file ({REQUESTS_SCHEMA}); record writes them"));
