@@ -58,8 +58,8 @@ pub struct Identity {
     pub rows: Option<u64>,
     /// Time from the first row to the last.
     pub span_s: Option<f64>,
-    /// What the stamps count from, in seconds since 1970 when the source does.
-    pub epoch_s: Option<f64>,
+    /// What to add to a row's time to get the source's own stamps; none when that is nothing.
+    pub epoch_ns: Option<i64>,
     /// Rows of a foreign trace that were out of time order.
     pub inversions: Option<u64>,
     /// The requests file beside a trace.
@@ -157,7 +157,7 @@ impl Identity {
             tiers: meta.tiers,
             rows: Some(rows),
             span_s: span.map(|(first, last)| (last - first) as f64 / 1e9),
-            epoch_s: (meta.epoch_ns != 0).then_some(meta.epoch_ns as f64 / 1e9),
+            epoch_ns: (meta.epoch_ns != 0).then_some(meta.epoch_ns),
             inversions: meta.inversions,
             requests_file: requests.map(|path| path.display().to_string()),
             ..self

@@ -55,7 +55,7 @@ pub fn convert(
         let record = record?;
         deletes += u64::from(record.op == Op::Delete);
         writer.write(&record)?;
-        if place % STRIDE == 0 {
+        if place.is_multiple_of(STRIDE) {
             progress.advance(STRIDE);
             if stop.requested() {
                 let kept = writer.keep_partial(&meta)?;
