@@ -103,11 +103,7 @@ impl Identity {
     fn parquet(self, input: Input) -> Result<Self> {
         match RequestsReader::of(&input) {
             Ok(requests) => Ok(self.requests(&requests)),
-            Err(_) => {
-                let name = input.name.clone();
-                let unknown = |e: Error| e.context(format!("{name} is a Parquet file that info does not know"));
-                self.trace(input).map_err(unknown)
-            }
+            Err(_) => self.trace(input),
         }
     }
 
