@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::output;
 use crate::trace::meta::{ModelFacts, Source, TierCapacity};
 use crate::trace::{Format, Input, REQUESTS_SCHEMA, RequestsReader, TraceReader, requests_path};
 
@@ -58,8 +59,8 @@ pub struct Identity {
     pub rows: Option<u64>,
     /// Time from the first row to the last.
     pub span_s: Option<f64>,
-    /// What the stamps count from, in seconds since 1970 when the source does.
-    pub epoch_s: Option<f64>,
+    /// What to add to a row's time to get the source's own stamps; none when that is nothing.
+    pub epoch_ns: Option<i64>,
     /// Rows of a foreign trace that were out of time order.
     pub inversions: Option<u64>,
     /// The requests file beside a trace.
@@ -103,11 +104,7 @@ impl Identity {
     fn parquet(self, input: Input) -> Result<Self> {
         match RequestsReader::of(&input) {
             Ok(requests) => Ok(self.requests(&requests)),
-            Err(_) => {
-                let name = input.name.clone();
-                let unknown = |e: Error| e.context(format!("{name} is a Parquet file that info does not know"));
-                self.trace(input).map_err(unknown)
-            }
+            Err(_) => self.trace(input),
         }
     }
 
@@ -127,7 +124,8 @@ impl Identity {
     }
 
     fn trace(self, input: Input) -> Result<Self> {
-        let requests = Some(requests_path(input.path())).filter(|path| path.exists());
+        let beside =
+            Some(requests_path(input.path())).filter(|path| !output::is_standard(input.path()) && path.exists());
         let mut reader = TraceReader::of(input)?;
         let mut rows = 0u64;
         let mut span: Option<(i64, i64)> = None;
@@ -157,9 +155,9 @@ impl Identity {
             tiers: meta.tiers,
             rows: Some(rows),
             span_s: span.map(|(first, last)| (last - first) as f64 / 1e9),
-            epoch_s: (meta.epoch_ns != 0).then_some(meta.epoch_ns as f64 / 1e9),
+            epoch_ns: (meta.epoch_ns != 0).then_some(meta.epoch_ns),
             inversions: meta.inversions,
-            requests_file: requests.map(|path| path.display().to_string()),
+            requests_file: beside.map(|path| path.display().to_string()),
             ..self
         })
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -159,7 +160,7 @@ fn read(path: &Path, groups: &mut Groups, seen: &mut Seen, stop: &Stop, progress
         names.add(&record);
         let key = (record.tier, record.op, record.phase);
         groups.entry(key).or_insert_with(|| Group::new(&record)).add(&record)?;
-        if rows % STRIDE == 0 {
+        if rows.is_multiple_of(STRIDE) {
             progress.advance(STRIDE);
             if stop.requested() {
                 return Err(Error::interrupted(format!("interrupted after {rows} rows of {}", path.display())));
@@ -245,13 +246,16 @@ struct Names {
     keys: HashSet<u128>,
     conversations: HashSet<u128>,
     requests: HashSet<u64>,
+    /// The conversation of the last row; runs of rows share it.
+    last: Option<Arc<str>>,
 }
 
 impl Names {
     fn add(&mut self, record: &Record) {
         self.keys.insert(fingerprint(&record.key));
-        if let Some(conversation) = &record.conversation {
-            self.conversations.insert(fingerprint(conversation));
+        if self.last != record.conversation {
+            self.conversations.extend(record.conversation.as_deref().map(fingerprint));
+            self.last.clone_from(&record.conversation);
         }
         self.requests.extend(record.request);
     }

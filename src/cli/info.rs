@@ -9,6 +9,7 @@ use crate::analyze::identity::Identity;
 use crate::error::Result;
 use crate::output;
 use crate::trace::meta::{Source, TierCapacity};
+use crate::trace::stamp;
 use crate::units;
 
 use super::Global;
@@ -43,7 +44,7 @@ fn lines(id: &Identity) -> String {
     row("sha256", Some(id.sha256.clone()));
     row("rows", id.rows.map(units::count));
     row("span", id.span_s.map(|span| units::ns(span * 1e9)));
-    row("epoch", id.epoch_s.map(|epoch| format!("{epoch} s")));
+    row("epoch", id.epoch_ns.map(seconds));
     row("out of order", id.inversions.map(|n| format!("{} rows, before sorting", units::count(n))));
     row("seed", id.seed.map(|seed| seed.to_string()));
     row("source", id.source.as_ref().map(source));
@@ -72,6 +73,13 @@ fn source(source: &Source) -> String {
         Some(file) => format!("{}, {file}", source.kind),
         None => source.kind.clone(),
     }
+}
+
+/// Nanoseconds as exact seconds.
+fn seconds(ns: i64) -> String {
+    let mut text = Vec::new();
+    stamp::push_nanos(&mut text, ns.unsigned_abs());
+    format!("{}{} s", if ns < 0 { "-" } else { "" }, String::from_utf8_lossy(&text))
 }
 
 fn capacity(tier: &TierCapacity) -> String {

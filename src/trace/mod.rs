@@ -6,6 +6,7 @@ mod columns;
 pub mod convert;
 mod csv_file;
 mod csv_rows;
+mod guard;
 pub mod input;
 pub mod meta;
 mod order;

@@ -301,7 +301,7 @@ mod tests {
     fn request(ordinal: u64) -> RequestRow {
         RequestRow {
             request: ordinal,
-            conversation: (ordinal % 2 == 0).then(|| format!("conv_{ordinal}")),
+            conversation: ordinal.is_multiple_of(2).then(|| format!("conv_{ordinal}")),
             turn: 3,
             user: "user_0001".to_owned(),
             qos: "batch".to_owned(),
