@@ -246,7 +246,7 @@ mod tests {
         ) {
             let records = in_order(records);
             let dir = tempfile::tempdir().unwrap();
-            for name in ["t.csv", "t.csv.zst"] {
+            for name in ["t.csv", "t.csv.zst", "t.parquet"] {
                 let path = dir.path().join(name);
                 write(&path, &records, WriteOptions::default(), epoch_ns);
                 let reader = TraceReader::open(&path).unwrap();
