@@ -2,12 +2,22 @@
 //! [`meta::Meta`] is what a trace says of itself, a [`requests::RequestRow`] is who asked; the
 //! other files read and write them.
 
+mod columns;
+mod csv_file;
+mod csv_rows;
+mod input;
 pub mod meta;
+mod order;
+mod parquet_file;
+mod parquet_rows;
 pub mod reader;
 pub mod record;
 pub mod requests;
+mod stamp;
 pub mod writer;
+mod zst;
 
+pub use input::Format;
 pub use meta::Meta;
 pub use reader::TraceReader;
 pub use record::{Op, Phase, Record, Tier};
