@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::stop::Stop;
-use crate::trace::{Meta, Op, Phase, Record, Tier, TraceReader};
+use crate::trace::{Meta, Op, Record, Tier, TraceReader};
 
 use super::extents::granules;
 use super::names::{NameWriter, Names};
 use super::resolve::Resolver;
-use super::rows::{LAST_USE, Row, RowWriter, Rows};
+use super::rows::{JOINED, LAST_USE, Row, RowWriter, Rows};
 
 /// What will be executed, and what it needs.
 pub struct Plan {
@@ -180,8 +180,8 @@ impl Planner {
             self.facts.cold_bytes[object.tier.index()] += object.size;
         }
         let mut plan = Plan { rows: self.rows.finish()?, names, cold, facts: self.facts, meta, sha256 };
-        let (bytes, whole) = peaks(&plan)?;
-        (plan.facts.peak_bytes, plan.facts.peak_granules) = (bytes, whole);
+        let occupancy = Occupancy::follow(&plan)?;
+        (plan.facts.peak_bytes, plan.facts.peak_granules) = (occupancy.peak_bytes, occupancy.peak_granules);
         if plan.facts.rows == 0 {
             return Err(Error::usage("the trace has no rows; there is nothing to replay"));
         }
@@ -194,54 +194,51 @@ fn scaled(size_bytes: u64, scale: f64) -> u64 {
     if scale == 1.0 { size_bytes } else { ((size_bytes as f64 * scale).round() as u64).max(1) }
 }
 
-/// Most bytes and granules live at once, by tier, when rows are executed one after the other.
-fn peaks(plan: &Plan) -> Result<([u64; 3], [u64; 3])> {
-    let mut live: HashMap<(u32, usize), u64> = HashMap::new();
-    let (mut bytes, mut whole) = ([0u64; 3], [0u64; 3]);
-    let (mut peak_bytes, mut peak_whole) = ([0u64; 3], [0u64; 3]);
-    let mut enter = |live: &mut HashMap<(u32, usize), u64>, key: u32, tier: Tier, size: u64| {
-        let t = tier.index();
-        if let Some(old) = live.insert((key, t), size) {
-            bytes[t] -= old;
-            whole[t] -= granules(old);
-        }
-        bytes[t] += size;
-        whole[t] += granules(size);
-        peak_bytes[t] = peak_bytes[t].max(bytes[t]);
-        peak_whole[t] = peak_whole[t].max(whole[t]);
-        [bytes[t], whole[t]]
-    };
-    let _ = &mut enter;
-    for object in &plan.cold {
-        enter(&mut live, object.key, object.tier, object.size);
-    }
-    drop(enter);
-    let mut rows = plan.rows.iter();
-    while let Some(row) = rows.next_row()? {
-        let arriving = match row {
-            Row { leg: Some(leg), .. } => Some(leg.tier),
-            Row { op: Op::Write, .. } if !row.has(super::rows::JOINED) => Some(row.tier),
-            _ => None,
-        };
-        if let Some(tier) = arriving {
-            let t = tier.index();
-            let old = live.insert((row.key, t), row.size).unwrap_or(0);
-            bytes[t] = bytes[t] + row.size - old;
-            whole[t] = whole[t] + granules(row.size) - granules(old);
-            peak_bytes[t] = peak_bytes[t].max(bytes[t]);
-            peak_whole[t] = peak_whole[t].max(whole[t]);
-        }
-        if row.has(LAST_USE)
-            && let Some(size) = live.remove(&(row.key, row.tier.index()))
-        {
-            bytes[row.tier.index()] -= size;
-            whole[row.tier.index()] -= granules(size);
-        }
-    }
-    Ok((peak_bytes, peak_whole))
+/// Follows the rows, executed one after the other, and notes how full each tier becomes.
+#[derive(Default)]
+struct Occupancy {
+    live: HashMap<(u32, usize), u64>,
+    bytes: [u64; 3],
+    granules: [u64; 3],
+    peak_bytes: [u64; 3],
+    peak_granules: [u64; 3],
 }
 
-/// Whether a write of this phase may be the second leg of a move.
-pub fn may_move(phase: Phase) -> bool {
-    phase != Phase::Prefill
+impl Occupancy {
+    fn enter(&mut self, key: u32, tier: Tier, size: u64) {
+        self.leave(key, tier);
+        let t = tier.index();
+        self.live.insert((key, t), size);
+        self.bytes[t] = self.bytes[t].saturating_add(size);
+        self.granules[t] = self.granules[t].saturating_add(granules(size));
+        self.peak_bytes[t] = self.peak_bytes[t].max(self.bytes[t]);
+        self.peak_granules[t] = self.peak_granules[t].max(self.granules[t]);
+    }
+
+    fn leave(&mut self, key: u32, tier: Tier) {
+        let t = tier.index();
+        if let Some(size) = self.live.remove(&(key, t)) {
+            self.bytes[t] -= size;
+            self.granules[t] -= granules(size);
+        }
+    }
+
+    fn follow(plan: &Plan) -> Result<Self> {
+        let mut occupancy = Self::default();
+        for object in &plan.cold {
+            occupancy.enter(object.key, object.tier, object.size);
+        }
+        let mut rows = plan.rows.iter();
+        while let Some(row) = rows.next_row()? {
+            if let Some(leg) = row.leg {
+                occupancy.enter(row.key, leg.tier, row.size);
+            } else if row.op == Op::Write && !row.has(JOINED) {
+                occupancy.enter(row.key, row.tier, row.size);
+            }
+            if row.has(LAST_USE) {
+                occupancy.leave(row.key, row.tier);
+            }
+        }
+        Ok(occupancy)
+    }
 }

@@ -40,8 +40,9 @@ struct Copy {
     version: u32,
     size: u64,
     last_row: u64,
-    /// A move took it away; it is kept only in case a row still asks for it.
-    left: bool,
+    /// A move or a Delete row took it away; it is remembered only in case a row still asks for
+    /// it.
+    gone: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -110,8 +111,13 @@ impl Key {
         let (number, content, version) = (self.number, self.content, self.version);
         let copy = self.copies[row.tier.index()].get_or_insert_with(|| {
             cold.push(Cold { key: number, tier: row.tier, size: row.size, content, version });
-            Copy { version, size: row.size, last_row: 0, left: false }
+            Copy { version, size: row.size, last_row: 0, gone: false }
         });
+        if copy.gone {
+            copy.gone = false;
+            facts.misplaced_reads += u64::from(self.home == Some(row.tier));
+            rows.change(copy.last_row, |row| row.flags &= !LAST_USE)?;
+        }
         self.home.get_or_insert(row.tier);
         if row.size > copy.size {
             facts.clamped_rows += 1;
@@ -137,7 +143,7 @@ impl Key {
             && rows.len() - from.row <= u64::from(u32::MAX)
         {
             let source = self.copies[from.tier.index()].as_mut().expect("what was just read is there");
-            source.left |= row.phase == Phase::Evict;
+            source.gone |= row.phase == Phase::Evict;
             facts.clamped_rows += u64::from(row.size != source.size);
             row.size = source.size;
             row.version = source.version;
@@ -154,18 +160,19 @@ impl Key {
             row.version = self.version;
         }
         let last_row = rows.push(*row)?;
-        self.copies[row.tier.index()] = Some(Copy { version: row.version, size: row.size, last_row, left: false });
+        self.copies[row.tier.index()] = Some(Copy { version: row.version, size: row.size, last_row, gone: false });
         Ok(())
     }
 
     /// True when nothing of the key is left, so that it can be forgotten.
     fn delete(&mut self, row: &mut Row, rows: &mut RowWriter, facts: &mut PlanFacts) -> Result<bool> {
         self.reading = None;
-        match self.copies[row.tier.index()].take() {
+        let number = rows.len();
+        match self.copies[row.tier.index()].as_mut() {
             Some(copy) => {
                 row.flags |= LAST_USE;
-                row.size = copy.size;
-                row.version = copy.version;
+                (row.size, row.version) = (copy.size, copy.version);
+                (copy.last_row, copy.gone) = (number, true);
             }
             None => facts.idle_deletes += 1,
         }
@@ -173,7 +180,7 @@ impl Key {
         if self.home == Some(row.tier) {
             self.home = None;
         }
-        if self.copies.iter().flatten().any(|copy| !copy.left) {
+        if self.copies.iter().flatten().any(|copy| !copy.gone) {
             return Ok(false);
         }
         for copy in self.copies.iter_mut().filter_map(Option::take) {
