@@ -103,6 +103,23 @@ impl Input {
         }
     }
 
+    /// Up to `limit` bytes of the unpacked text from its start.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn head(&self, limit: u64) -> Result<Vec<u8>> {
+        let mut head = Vec::new();
+        match self.text()?.take(limit).read_to_end(&mut head) {
+            Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => Err(self.unreadable(&e)),
+            _ => Ok(head),
+        }
+    }
+
+    /// The path as it was typed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The metadata that goes with a CSV, and where it stands: in the last frame or in the sidecar.
     pub fn csv_meta(&self) -> Result<Option<(String, Vec<u8>)>> {
         if self.format == Format::CsvZst {

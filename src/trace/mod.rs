@@ -3,23 +3,28 @@
 //! other files read and write them.
 
 mod columns;
+pub mod convert;
 mod csv_file;
 mod csv_rows;
-mod input;
+mod guard;
+pub mod input;
 pub mod meta;
 mod order;
+mod parquet;
 mod parquet_file;
 mod parquet_rows;
 pub mod reader;
 pub mod record;
 pub mod requests;
-mod stamp;
+pub mod requests_file;
+pub mod stamp;
 pub mod writer;
 mod zst;
 
-pub use input::Format;
+pub use input::{Format, Input};
 pub use meta::Meta;
 pub use reader::TraceReader;
 pub use record::{Op, Phase, Record, Tier};
 pub use requests::{RequestKind, RequestRow};
+pub use requests_file::{REQUESTS_SCHEMA, RequestsReader, RequestsWriter, requests_path};
 pub use writer::{Columns, TraceWriter, WriteOptions};

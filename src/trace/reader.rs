@@ -51,7 +51,14 @@ impl TraceReader {
     /// # Errors
     /// When the input cannot be read or is no trace; for a foreign trace, any wrong row.
     pub fn open(path: &Path) -> Result<Self> {
-        let input = Input::open(path)?;
+        Self::of(Input::open(path)?)
+    }
+
+    /// Reads a trace from an input that is open already.
+    ///
+    /// # Errors
+    /// As [`TraceReader::open`].
+    pub fn of(input: Input) -> Result<Self> {
         match own_meta(&input)? {
             Some(meta) => {
                 let offset_ns = if input.format == Format::Parquet { 0 } else { meta.epoch_ns };
@@ -246,7 +253,7 @@ mod tests {
         ) {
             let records = in_order(records);
             let dir = tempfile::tempdir().unwrap();
-            for name in ["t.csv", "t.csv.zst"] {
+            for name in ["t.csv", "t.csv.zst", "t.parquet"] {
                 let path = dir.path().join(name);
                 write(&path, &records, WriteOptions::default(), epoch_ns);
                 let reader = TraceReader::open(&path).unwrap();
