@@ -15,17 +15,19 @@ static __always_inline void lose(__u32 what)
 		__sync_fetch_and_add(count, 1);
 }
 
-#define KV_ADD(row, index, value, amount, limit)                                                   \
-	do {                                                                                       \
-		__u32 kv_at = (index);                                                              \
-		if (kv_at >= (limit))                                                              \
-			kv_at = (limit) - 1;                                                       \
-		__sync_fetch_and_add(&(row)->bucket[kv_at], (amount));                             \
-		__sync_fetch_and_add(&(row)->sum, (value) * (amount));                             \
-		if ((value) > (row)->max)                                                          \
-			(row)->max = (value);                                                      \
-		if (~(value) > (row)->min_inverted)                                                \
-			(row)->min_inverted = ~(value);                                            \
+#define KV_ADD(row, index, value, amount, limit)                                                \
+	do {                                                                                    \
+		__u64 kv_at = (index);                                                          \
+		/* Keeps the compiler from testing one copy and using another. */               \
+		barrier_var(kv_at);                                                             \
+		if (kv_at >= (limit))                                                           \
+			kv_at = (limit) - 1;                                                    \
+		__sync_fetch_and_add(&(row)->bucket[kv_at], (amount));                          \
+		__sync_fetch_and_add(&(row)->sum, (value) * (amount));                          \
+		if ((value) > (row)->max)                                                       \
+			(row)->max = (value);                                                   \
+		if (~(value) > (row)->min_inverted)                                             \
+			(row)->min_inverted = ~(value);                                         \
 	} while (0)
 
 static __always_inline void add_time(__u32 set, __u32 which, __u64 ns)

@@ -1,7 +1,7 @@
 //! The eBPF programs: opened, fitted to the running kernel, loaded, attached.
 
 use std::mem::MaybeUninit;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{FuncProto, Typedef};
@@ -34,7 +34,7 @@ const _: () = assert!(size_of::<types::kv_wide_row>() == (3 + WIDE_BUCKETS) * 8)
 /// Fewest requests that can be followed at once.
 const MIN_REQUESTS: u32 = 16_384;
 
-/// What libbpf last complained about.
+/// What libbpf first complained about.
 static COMPLAINTS: Mutex<String> = Mutex::new(String::new());
 
 /// The programs in the kernel. Dropping them detaches everything.
@@ -60,10 +60,13 @@ impl Probes {
     /// When the kernel does not take the programs.
     pub fn attach(devices: &[Device], filter_pids: bool, requests: Option<u32>) -> Result<Self> {
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, line| {
-            let mut complaints = COMPLAINTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            complaints.clear();
-            complaints.push_str(line.trim());
+            let mut complaints = complaints();
+            // The first line names the program and the cause; a verifier's log follows it.
+            if complaints.is_empty() {
+                complaints.push_str(line.lines().next().unwrap_or_default().trim());
+            }
         })));
+        complaints().clear();
         let tracepoints = Tracepoints::of_kernel()?;
         // The object borrows the place it lives in; a capture lives as long as its owner likes,
         // so this one pointer is given away for good.
@@ -224,8 +227,12 @@ fn fit(
     open.maps.losses.set_max_entries(LOSSES.len() as u32)
 }
 
+fn complaints() -> MutexGuard<'static, String> {
+    COMPLAINTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn refused(doing: &str, error: &libbpf_rs::Error) -> Error {
-    let complaint = COMPLAINTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let complaint = complaints().clone();
     let detail = if complaint.is_empty() { String::new() } else { format!(" ({complaint})") };
     Error::unavailable(format!(
         "the kernel did not let us {doing} the eBPF programs: {error}{detail}; `kvtrace doctor` says what is missing"
