@@ -13,6 +13,8 @@ use super::layout::{
 use super::probes::Probes;
 
 const DIRECTIONS: [&str; 2] = ["read", "write"];
+/// Rows of times that belong to reads and writes.
+const DATA_TIMES: usize = 6;
 
 /// One histogram as the programs keep it, all CPUs added.
 #[derive(Clone, Debug)]
@@ -87,22 +89,28 @@ impl Row {
 /// # Errors
 /// When a map cannot be read.
 pub fn histograms(probes: &Probes, devices: &[Device], set: usize) -> Result<Vec<Histogram>> {
-    let mut all = Vec::new();
-    for (which, name) in TIMES.iter().enumerate() {
-        all.push(time(row(&probes.maps().times, set * TIMES.len() + which)?, *name));
-    }
+    let time = |which: usize| Ok(time(row(&probes.maps().times, set * TIMES.len() + which)?, TIMES[which]));
+    let wide = |which: usize| row(&probes.maps().wides, set * WIDES + which);
+    let mut all = (0..DATA_TIMES).map(time).collect::<Result<Vec<_>>>()?;
     for (direction, op) in DIRECTIONS.iter().enumerate() {
-        let wide = |which: usize| row(&probes.maps().wides, set * WIDES + which);
         let mut sizes = wide(SIZES[direction])?;
         for more in 1..SIZE_ROWS {
             sizes.append(wide(SIZES[direction] + more)?);
         }
         all.push(size(sizes, op));
+    }
+    for (direction, op) in DIRECTIONS.iter().enumerate() {
         all.push(depth(wide(DEPTHS[direction])?, ("inflight", Some(op))));
-        all.push(depth(wide(BUSY[direction])?, ("inflight_time", Some(op))));
+    }
+    for (busy, op) in BUSY.into_iter().zip([Some("read"), Some("write"), None]) {
+        all.push(depth(wide(busy)?, ("inflight_time", op)));
+    }
+    for direction in 0..DIRECTIONS.len() {
         all.push(places(probes, devices, set, direction)?);
     }
-    all.push(depth(row(&probes.maps().wides, set * WIDES + BUSY[2])?, ("inflight_time", None)));
+    for which in DATA_TIMES..TIMES.len() {
+        all.push(time(which)?);
+    }
     Ok(all)
 }
 
