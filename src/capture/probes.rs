@@ -59,6 +59,15 @@ impl Probes {
     /// # Errors
     /// When the kernel does not take the programs.
     pub fn attach(devices: &[Device], filter_pids: bool, requests: Option<u32>) -> Result<Self> {
+        Self::attach_to(Tracepoints::of_kernel()?, devices, filter_pids, requests)
+    }
+
+    fn attach_to(
+        tracepoints: Tracepoints,
+        devices: &[Device],
+        filter_pids: bool,
+        requests: Option<u32>,
+    ) -> Result<Self> {
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, line| {
             let mut complaints = complaints();
             // The first line names the program and the cause; a verifier's log follows it.
@@ -67,7 +76,6 @@ impl Probes {
             }
         })));
         complaints().clear();
-        let tracepoints = Tracepoints::of_kernel()?;
         // The object borrows the place it lives in; a capture lives as long as its owner likes,
         // so this one pointer is given away for good.
         let place: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
@@ -237,4 +245,23 @@ fn refused(doing: &str, error: &libbpf_rs::Error) -> Error {
     Error::unavailable(format!(
         "the kernel did not let us {doing} the eBPF programs: {error}{detail}; `kvtrace doctor` says what is missing"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_load_with_and_without_a_start_tracepoint() {
+        if super::super::rights::check().is_err() {
+            return;
+        }
+        let own = Tracepoints::of_kernel().unwrap();
+        let devices = super::super::devices::all();
+        for io_start in [own.io_start, false] {
+            for filter_pids in [true, false] {
+                Probes::attach_to(Tracepoints { io_start, ..own }, &devices, filter_pids, None).unwrap();
+            }
+        }
+    }
 }
