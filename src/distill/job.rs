@@ -173,7 +173,7 @@ fn warnings(block: &BlockResult, streams: &[Stream]) -> Vec<String> {
 fn comment(text: &mut String, line: &str) {
     // One comment line whatever the source's names hold.
     let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    writeln!(text, "# {clean}").expect("writing to memory does not fail");
+    writeln!(text, "{}", format!("# {clean}").trim_end()).expect("writing to memory does not fail");
 }
 
 /// A file name as a shell takes it.

@@ -66,26 +66,29 @@ pub fn percentiles(label: &str, count: u64) -> Axis {
     Axis { label: label.to_owned(), low: 0.0, high, ticks: ticks.filter(|tick| tick.at <= high).collect() }
 }
 
-/// An axis from 0 to a little above `high`, with four to eight round marks.
-pub fn from_zero(label: &str, high: f64) -> Axis {
-    from_zero_with(label, high, 1.04)
+/// An axis from 0 to a little above `high`, with as many round marks as a height of `pixels`
+/// can hold: one for each 30 or more.
+pub fn from_zero(label: &str, high: f64, pixels: u32) -> Axis {
+    let high = if high > 0.0 && high.is_finite() { high * 1.04 } else { 1.0 };
+    linear(label, 0.0, high, f64::from(pixels / 30))
 }
 
 /// The same ending at `high` itself, for time.
 pub fn from_zero_to(label: &str, high: f64) -> Axis {
-    from_zero_with(label, high, 1.0)
+    linear(label, 0.0, if high > 0.0 && high.is_finite() { high } else { 1.0 }, 7.0)
 }
 
-fn from_zero_with(label: &str, high: f64, room: f64) -> Axis {
-    let high = if high > 0.0 && high.is_finite() { high * room } else { 1.0 };
-    let step = round_step(high / 6.0);
+/// An axis from `low` to `high`, which is above it, with at most `marks` round marks and one.
+pub fn linear(label: &str, low: f64, high: f64, marks: f64) -> Axis {
+    let step = round_step((high - low) / marks.max(1.0));
     let digits = (-step.log10().floor()).max(0.0) as usize;
-    let ticks = (0..)
-        .map(|i| f64::from(i) * step)
-        .take_while(|at| *at <= high * (1.0 + 1e-9))
+    let first = (low / step - 1e-9).ceil() as i64;
+    let ticks = (first..)
+        .map(|i| i as f64 * step)
+        .take_while(|at| *at <= high + step * 1e-9)
         .map(|at| Tick { at, label: format!("{at:.digits$}") })
         .collect();
-    Axis { label: label.to_owned(), low: 0.0, high, ticks }
+    Axis { label: label.to_owned(), low, high, ticks }
 }
 
 /// The smallest of 1, 2, 5 times a power of ten that is at least `least`.
@@ -127,8 +130,8 @@ mod tests {
 
     #[test]
     fn marks_are_round() {
-        assert_eq!(words(&from_zero("", 3.3)), ["0", "1", "2", "3"]);
-        assert_eq!(words(&from_zero("", 0.042)), ["0.00", "0.01", "0.02", "0.03", "0.04"]);
+        assert_eq!(words(&from_zero("", 3.3, 200)), ["0", "1", "2", "3"]);
+        assert_eq!(words(&from_zero("", 0.042, 200)), ["0.00", "0.01", "0.02", "0.03", "0.04"]);
         assert_eq!(words(&from_zero_to("", 60.0)), ["0", "10", "20", "30", "40", "50", "60"]);
         assert_eq!(words(&log_time("", 15_000.0, 40_000.0)), ["20 us"]);
         assert_eq!(words(&log_time("", 900.0, 2e9)).len(), 7);
@@ -136,7 +139,7 @@ mod tests {
 
     #[test]
     fn nothing_at_all_is_still_an_axis() {
-        for axis in [from_zero("", 0.0), from_zero("", f64::NAN), log_time("", 0.0, 0.0), percentiles("", 0)] {
+        for axis in [from_zero("", 0.0, 90), from_zero("", f64::NAN, 90), log_time("", 0.0, 0.0), percentiles("", 0)] {
             assert!(axis.low.is_finite() && axis.high > axis.low && !axis.ticks.is_empty(), "{axis:?}");
         }
     }

@@ -5,7 +5,7 @@ use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
 use super::axis;
-use super::picture::{Axis, Colour, Key, Mark, Panel, Picture, Series};
+use super::picture::{Colour, Key, Mark, Panel, Picture, Series};
 
 /// The directions of a capture and their colours.
 const DIRECTIONS: [(&str, Colour); 2] = [("read", Colour::Blue), ("write", Colour::Vermillion)];
@@ -58,7 +58,7 @@ pub fn sizes(block: &BlockResult, file: &str) -> Result<Picture> {
             title: title.to_owned(),
             height: 170,
             x: axis::categories(places.label, &places.names),
-            y: axis::from_zero(label, highest),
+            y: axis::from_zero(label, highest, 170),
             series,
             legend: all.iter().map(|&(op, colour, histogram)| key(op, colour, histogram, by_bytes)).collect(),
         }
@@ -143,7 +143,7 @@ pub fn in_flight(block: &BlockResult, file: &str) -> Result<Picture> {
                 title: format!("{op}s in flight, by time"),
                 height: 150,
                 x,
-                y: axis::from_zero("% of the time", highest),
+                y: axis::from_zero("% of the time", highest, 150),
                 series: vec![Series { colour, mark: Mark::Bars(0.8), points }],
                 legend: quantile_keys(histogram, |value| format!("{value:.0}")),
             }
@@ -176,9 +176,7 @@ fn quantile_keys(histogram: &Histogram, show: impl Fn(f64) -> String) -> Vec<Key
 /// When the capture has no places.
 pub fn lba(block: &BlockResult, file: &str) -> Result<Picture> {
     let all = both(block, "lba", file)?;
-    let device = block.devices.iter().map(|device| device.size_bytes).max().unwrap_or(0) as f64;
-    let reach = all.iter().filter_map(|entry| Some(entry.2.buckets.last()?.1 as f64 * scale(entry.2)));
-    let end = reach.fold(device, f64::max) / units::GIB as f64;
+    let (low, high) = reach(block, &all);
     let panels = all
         .iter()
         .map(|&(op, colour, histogram)| {
@@ -188,16 +186,17 @@ pub fn lba(block: &BlockResult, file: &str) -> Result<Picture> {
             let points: Vec<(f64, f64)> =
                 histogram.buckets.iter().map(|b| (gib(b.0 + b.1) / 2.0, share(b.2))).collect();
             let highest = points.iter().map(|point| point.1).fold(0.0, f64::max);
-            let x: Axis = axis::from_zero_to("place on the device (GiB)", end);
+            let size = block.devices.iter().map(|device| device.size_bytes).max().unwrap_or(0);
             Panel {
                 title: format!("{op}s by place"),
                 height: 140,
-                x,
-                y: axis::from_zero(&format!("% of {op}s"), highest),
+                x: axis::linear("place on the device (GiB)", low, high, 7.0),
+                y: axis::from_zero(&format!("% of {op}s"), highest, 140),
                 series: vec![Series { colour, mark: Mark::Bars(widest), points }],
                 legend: vec![
                     Key { text: format!("{} {op}s", units::count(histogram.count)), swatch: None },
                     Key { text: format!("bars of {}", units::bytes((widest * units::GIB as f64) as u64)), swatch: None },
+                    Key { text: format!("device of {}", units::bytes(size)), swatch: None },
                 ],
             }
         })
@@ -208,6 +207,21 @@ pub fn lba(block: &BlockResult, file: &str) -> Result<Picture> {
         subtitle: subtitle(block, file),
         panels,
     })
+}
+
+/// The part of the device to show in GiB: all of it, or what was touched with a margin when that
+/// is less than half.
+fn reach(block: &BlockResult, all: &[(&str, Colour, &Histogram)]) -> (f64, f64) {
+    let gib = |place: i64, histogram: &Histogram| place as f64 * scale(histogram) / units::GIB as f64;
+    let device = block.devices.iter().map(|device| device.size_bytes).max().unwrap_or(0) as f64 / units::GIB as f64;
+    let edges = |pick: fn(&Histogram) -> Option<i64>| all.iter().filter_map(move |e| Some(gib(pick(e.2)?, e.2)));
+    let low = edges(|h| Some(h.buckets.first()?.0)).fold(f64::INFINITY, f64::min);
+    let high = edges(|h| Some(h.buckets.last()?.1)).fold(0.0, f64::max);
+    if !low.is_finite() || high - low > device / 2.0 {
+        return (0.0, device.max(high).max(f64::MIN_POSITIVE));
+    }
+    let margin = ((high - low) * 0.05).max(1e-3);
+    ((low - margin).max(0.0), high + margin)
 }
 
 #[cfg(test)]

@@ -36,8 +36,8 @@ pub fn tier_name(replay: &ReplayResult, tier: Tier) -> String {
         Tier::Storage => "storage",
     };
     match replay.tiers.iter().find(|report| usize::from(report.tier) == tier.index()) {
-        Some(report) => format!("{tier} ({what}, {})", report.backend),
-        None => format!("{tier} ({what})"),
+        Some(report) if report.backend != what.to_lowercase() => format!("{tier} ({what}, {})", report.backend),
+        _ => format!("{tier} ({what})"),
     }
 }
 
@@ -58,8 +58,8 @@ fn panel(replay: &ReplayResult, tier: Tier) -> Option<Panel> {
     let most = rows.iter().map(|row| row.response.count).max().unwrap_or(0);
     let mut series = Vec::new();
     let mut legend = vec![
-        Key { text: "response (from intended start)".into(), swatch: Some((Colour::Ink, Mark::Line)) },
-        Key { text: "service (from actual start)".into(), swatch: Some((Colour::Ink, Mark::Dashes)) },
+        Key { text: "response (since it was due)".into(), swatch: Some((Colour::Ink, Mark::Line)) },
+        Key { text: "service (since it started)".into(), swatch: Some((Colour::Ink, Mark::Dashes)) },
     ];
     for row in &rows {
         let colour = colour(row.op, row.phase);

@@ -26,16 +26,26 @@ pub fn height(picture: &Picture) -> u32 {
 type Area<DB> = DrawingArea<DB, plotters::coord::Shift>;
 type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
+/// How the layout becomes pixels of a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Pixels of the backend for each of the layout.
+    pub factor: f64,
+    /// How far text is moved down, as a share of its size.
+    pub sink: f64,
+}
+
 /// A drawing area with its scale.
 struct Canvas<'a, DB: DrawingBackend> {
     area: &'a Area<DB>,
     scale: f64,
+    sink: f64,
 }
 
 /// Draws the picture.
-pub fn draw<DB: DrawingBackend>(picture: &Picture, area: &Area<DB>, scale: f64) -> Drawn<DB> {
+pub fn draw<DB: DrawingBackend>(picture: &Picture, area: &Area<DB>, scale: Scale) -> Drawn<DB> {
     area.fill(&rgb(Colour::Paper))?;
-    let canvas = Canvas { area, scale };
+    let canvas = Canvas { area, scale: scale.factor, sink: scale.sink };
     let width = f64::from(WIDTH) - 24.0;
     canvas.text(&canvas.fit(&picture.title, 17.0, width)?, (12.0, 20.0), 17.0, Colour::Ink, HPos::Left)?;
     canvas.text(&canvas.fit(&picture.subtitle, 12.0, width)?, (12.0, 43.0), 12.0, Colour::Faded, HPos::Left)?;
@@ -88,7 +98,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
 
     fn text(&self, text: &str, at: (f64, f64), size: f64, colour: Colour, side: HPos) -> Drawn<DB> {
         let style = self.font(size).color(&rgb(colour)).pos(Pos::new(side, VPos::Center));
-        self.area.draw(&Text::new(text.to_owned(), self.at(at), style))
+        self.area.draw(&Text::new(text.to_owned(), self.at((at.0, at.1 + self.sink * size)), style))
     }
 
     /// The text, or as much of it as fits with an ellipsis.
@@ -158,7 +168,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
             .transform(FontTransform::Rotate270)
             .color(&rgb(Colour::Ink))
             .pos(Pos::new(HPos::Center, VPos::Center));
-        self.area.draw(&Text::new(label, self.at((16.0, (frame.top + frame.bottom) / 2.0)), style))
+        self.area.draw(&Text::new(label, self.at((16.0 + self.sink * 12.0, (frame.top + frame.bottom) / 2.0)), style))
     }
 
     fn series(&self, frame: &Frame, series: &Series) -> Drawn<DB> {

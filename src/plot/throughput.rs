@@ -29,7 +29,7 @@ pub fn picture(replay: &ReplayResult, file: &str) -> Result<Picture> {
         panels.push(rates("Tier-2, storage", 220, interval, &lines));
     }
     if moved(&series.tier1_bytes) {
-        let lines = [("read and written", Colour::Green, Mark::Line, &series.tier1_bytes[..])];
+        let lines = [("both ways", Colour::Green, Mark::Line, &series.tier1_bytes[..])];
         panels.push(rates("Tier-1, DRAM", 110, interval, &lines));
     }
     if replay.timing.pacing != "asap" && moved(&series.lateness_max_ns) {
@@ -60,7 +60,7 @@ fn rates(title: &str, height: u32, interval_s: f64, lines: &[Line]) -> Panel {
         title: title.to_owned(),
         height,
         x: axis::from_zero_to("time since the start of the run (s)", length as f64 * interval_s),
-        y: axis::from_zero("GB/s (1e9 bytes)", rate(highest)),
+        y: axis::from_zero("GB/s (1e9 bytes)", rate(highest), height),
         series: lines.iter().map(|&(_, colour, mark, values)| Series { colour, mark, points: points(values) }).collect(),
         legend: lines
             .iter()
@@ -85,7 +85,7 @@ fn lateness(interval_s: f64, values: &[u64]) -> Panel {
         title: "How late operations started, at worst".to_owned(),
         height: 90,
         x: axis::from_zero_to("time since the start of the run (s)", values.len() as f64 * interval_s),
-        y: axis::from_zero(&format!("lateness ({unit})"), highest / scale),
+        y: axis::from_zero(&format!("lateness ({unit})"), highest / scale, 90),
         series: vec![Series {
             colour: Colour::Purple,
             mark: Mark::Line,
