@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 use super::record::Tier;
 
 /// The schema of a trace.
@@ -175,6 +177,32 @@ impl Meta {
             flags: BTreeMap::new(),
             record: None,
         }
+    }
+
+    /// The metadata as it stands in a trace.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("metadata has string keys and serialises")
+    }
+
+    /// Reads what [`Meta::to_json`] wrote.
+    ///
+    /// # Errors
+    /// When it is not metadata of a trace, or of another version.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Named {
+            schema: String,
+        }
+        let way_out = "take it away to read the trace as a foreign one";
+        let not_ours = |e| Error::usage(format!("this is not the metadata of a trace ({e}); {way_out}"));
+        let named: Named = serde_json::from_slice(json).map_err(not_ours)?;
+        if named.schema != TRACE_SCHEMA {
+            return Err(Error::usage(format!(
+                "the metadata is `{}`; this build reads `{TRACE_SCHEMA}`: use the kvtrace that wrote it, or {way_out}",
+                named.schema
+            )));
+        }
+        serde_json::from_slice(json).map_err(not_ours)
     }
 
     /// The capacity of a tier, if the metadata says it; `Some(None)` is unlimited.

@@ -2,14 +2,29 @@
 //! [`meta::Meta`] is what a trace says of itself, a [`requests::RequestRow`] is who asked; the
 //! other files read and write them.
 
+mod columns;
+pub mod convert;
+mod csv_file;
+mod csv_rows;
+mod guard;
+pub mod input;
 pub mod meta;
+mod order;
+mod parquet;
+mod parquet_file;
+mod parquet_rows;
 pub mod reader;
 pub mod record;
 pub mod requests;
+pub mod requests_file;
+pub mod stamp;
 pub mod writer;
+mod zst;
 
+pub use input::{Format, Input};
 pub use meta::Meta;
 pub use reader::TraceReader;
 pub use record::{Op, Phase, Record, Tier};
 pub use requests::{RequestKind, RequestRow};
+pub use requests_file::{REQUESTS_SCHEMA, RequestsReader, RequestsWriter, requests_path};
 pub use writer::{Columns, TraceWriter, WriteOptions};

@@ -1,4 +1,6 @@
-//! The requests file beside a trace (`<stem>.requests.parquet`): who asked.
+//! A request of a recording: who asked for what, and how it was served.
+
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,4 +53,30 @@ pub struct RequestRow {
     pub hits: u32,
     /// Of these, missing.
     pub misses: u32,
+}
+
+impl RequestKind {
+    /// All kinds.
+    pub const ALL: [RequestKind; 4] =
+        [RequestKind::User, RequestKind::MultiTurn, RequestKind::System, RequestKind::Rag];
+
+    /// The word in a requests file.
+    pub fn word(self) -> &'static str {
+        match self {
+            RequestKind::User => "user",
+            RequestKind::MultiTurn => "multi_turn",
+            RequestKind::System => "system",
+            RequestKind::Rag => "rag",
+        }
+    }
+}
+
+impl FromStr for RequestKind {
+    type Err = &'static str;
+
+    /// # Errors
+    /// The words that are allowed.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.word() == text).ok_or("user, multi_turn, system or rag")
+    }
 }

@@ -1,0 +1,116 @@
+//! The columns of a trace in CSV, and how a row is written.
+
+use super::record::{Op, Record};
+use super::stamp;
+use super::writer::Columns;
+
+/// The reference's columns, then ours, in file order.
+pub const NAMES: [&str; 10] = [
+    "Timestamp",
+    "Operation",
+    "Object_Size_Bytes",
+    "Tier",
+    "Key",
+    "Phase",
+    "Request",
+    "Conversation",
+    "Turn",
+    "Tokens",
+];
+/// How many of [`NAMES`] the reference writes; the rest are optional.
+pub const NEEDED: usize = 6;
+
+/// Appends the header line.
+pub fn push_header(out: &mut Vec<u8>, columns: Columns) {
+    let names = match columns {
+        Columns::Full => &NAMES[..],
+        Columns::Mlperf => &NAMES[..NEEDED],
+    };
+    out.extend_from_slice(names.join(",").as_bytes());
+    out.push(b'\n');
+}
+
+/// Whether a row belongs into a file with these columns: the reference knows no deletes.
+pub fn belongs(record: &Record, columns: Columns) -> bool {
+    columns == Columns::Full || record.op != Op::Delete
+}
+
+/// Appends a row whose stamp is `stamp_ns`.
+pub fn push_row(out: &mut Vec<u8>, record: &Record, stamp_ns: u64, columns: Columns) {
+    match columns {
+        Columns::Full => stamp::push_nanos(out, stamp_ns),
+        Columns::Mlperf => stamp::push_micros(out, stamp_ns),
+    }
+    out.push(b',');
+    out.extend_from_slice(record.op.word().as_bytes());
+    out.push(b',');
+    stamp::push_decimal(out, record.size_bytes);
+    out.push(b',');
+    out.extend_from_slice(record.tier.word().as_bytes());
+    out.push(b',');
+    push_text(out, &record.key);
+    out.push(b',');
+    out.extend_from_slice(record.phase.word().as_bytes());
+    if columns == Columns::Full {
+        push_optional(out, record.request);
+        out.push(b',');
+        push_text(out, record.conversation.as_deref().unwrap_or_default());
+        push_optional(out, record.turn.map(u64::from));
+        push_optional(out, record.tokens.map(u64::from));
+    }
+    out.push(b'\n');
+}
+
+fn push_optional(out: &mut Vec<u8>, value: Option<u64>) {
+    out.push(b',');
+    if let Some(value) = value {
+        stamp::push_decimal(out, value);
+    }
+}
+
+/// Appends a field, quoted as RFC 4180 says when it has to be.
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    if !text.bytes().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r')) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    out.push(b'"');
+    for byte in text.bytes() {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{Phase, Tier};
+
+    fn line(record: &Record, columns: Columns) -> String {
+        let mut out = Vec::new();
+        push_row(&mut out, record, record.at_ns as u64, columns);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_row_in_both_shapes() {
+        let record = Record {
+            at_ns: 1_000_002_345,
+            op: Op::Write,
+            size_bytes: 4096,
+            tier: Tier::Dram,
+            key: "a,\"b\"".into(),
+            phase: Phase::Evict,
+            request: Some(7),
+            conversation: None,
+            turn: Some(0),
+            tokens: None,
+        };
+        assert_eq!(line(&record, Columns::Full), "1.000002345,Write,4096,Tier-1,\"a,\"\"b\"\"\",Evict,7,,0,\n");
+        assert_eq!(line(&record, Columns::Mlperf), "1.000002,Write,4096,Tier-1,\"a,\"\"b\"\"\",Evict\n");
+        assert!(!belongs(&Record { op: Op::Delete, ..record }, Columns::Mlperf));
+    }
+}

@@ -1,0 +1,347 @@
+//! The requests file beside a trace (`<stem>.requests.parquet`): written and read.
+
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{Column, DataFrame, DataType, IntoColumn, PolarsResult, StringChunkedBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::output::{self, Output, Overwrite};
+
+use super::input::{Format, Input};
+use super::meta::{Meta, Source};
+use super::parquet::{Field, GROUP_ROWS, TableFile, TableRows, footer_value, needed, optional};
+use super::requests::{RequestKind, RequestRow};
+
+/// The schema of a requests file, the key of its metadata in the footer.
+pub const REQUESTS_SCHEMA: &str = "kvtrace.requests/1";
+
+/// The columns, named as the fields of [`RequestRow`].
+const FIELDS: [Field; 16] = [
+    needed("request", DataType::UInt64),
+    optional("conversation", DataType::String),
+    needed("turn", DataType::UInt32),
+    needed("user", DataType::String),
+    needed("qos", DataType::String),
+    needed("kind", DataType::String),
+    needed("arrival_ns", DataType::Int64),
+    needed("start_ns", DataType::Int64),
+    needed("context_tokens", DataType::UInt32),
+    needed("generate_tokens", DataType::UInt32),
+    needed("generation_ns", DataType::Int64),
+    needed("prefix_tokens", DataType::UInt32),
+    needed("hit_tokens", DataType::UInt32),
+    needed("lookups", DataType::UInt32),
+    needed("hits", DataType::UInt32),
+    needed("misses", DataType::UInt32),
+];
+
+/// What a requests file says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestsMeta {
+    /// [`REQUESTS_SCHEMA`].
+    pub schema: String,
+    /// The tool that wrote it, with its version.
+    pub tool: String,
+    /// False when the recording was interrupted.
+    pub complete: bool,
+    /// The seed of the recording.
+    pub seed: Option<u64>,
+    /// What was recorded.
+    pub source: Source,
+    /// Requests in the file.
+    pub rows: u64,
+}
+
+/// Where the requests of a trace are: `t.csv.zst` → `t.requests.parquet`, and those of a partial
+/// trace, `t.partial.csv.zst` → `t.partial.requests.parquet`.
+pub fn requests_path(trace: &Path) -> PathBuf {
+    let stem = output::stem(trace);
+    let name = trace.file_name().unwrap_or_default().to_string_lossy();
+    let partial = name.get(stem.len()..).is_some_and(|rest| rest.starts_with(".partial."));
+    output::companion(trace, if partial { "partial.requests.parquet" } else { "requests.parquet" })
+}
+
+/// A requests file being written; memory is bounded by one row group.
+pub struct RequestsWriter {
+    table: TableFile,
+    group: Vec<RequestRow>,
+    rows: u64,
+}
+
+impl RequestsWriter {
+    /// Opens `path`, usually [`requests_path`] of the trace.
+    ///
+    /// # Errors
+    /// When the file cannot be written or replaced.
+    pub fn create(path: &Path, overwrite: Overwrite) -> Result<Self> {
+        Ok(Self { table: TableFile::create(path, overwrite, &FIELDS)?, group: Vec::new(), rows: 0 })
+    }
+
+    /// Appends a request.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&mut self, row: RequestRow) -> Result<()> {
+        self.group.push(row);
+        self.rows += 1;
+        if self.group.len() == GROUP_ROWS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let columns = columns_of(&self.group);
+        self.group.clear();
+        self.table.write(columns)
+    }
+
+    fn end(mut self, meta: &Meta, complete: bool) -> Result<Output> {
+        self.flush()?;
+        let own = RequestsMeta {
+            schema: REQUESTS_SCHEMA.to_owned(),
+            tool: meta.tool.clone(),
+            complete,
+            seed: meta.seed,
+            source: meta.source.clone(),
+            rows: self.rows,
+        };
+        let json = serde_json::to_vec(&own).expect("metadata has string keys and serialises");
+        self.table.end(REQUESTS_SCHEMA, &json)
+    }
+
+    /// Completes the file; `meta` is the trace's.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(self, meta: &Meta) -> Result<()> {
+        self.end(meta, meta.complete)?.finish()
+    }
+
+    /// Keeps the requests of an interrupted recording under a partial name.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep_partial(self, meta: &Meta) -> Result<PathBuf> {
+        self.end(meta, false)?.keep_partial()
+    }
+}
+
+/// A requests file being read, in file order.
+pub struct RequestsReader {
+    table: TableRows,
+    name: String,
+    meta: RequestsMeta,
+    slice: std::vec::IntoIter<RequestRow>,
+}
+
+impl RequestsReader {
+    /// Opens a requests file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not one.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::of(&Input::open(path)?)
+    }
+
+    /// Reads requests from an input that is open already.
+    ///
+    /// # Errors
+    /// As [`RequestsReader::open`].
+    pub fn of(input: &Input) -> Result<Self> {
+        let name = input.name.clone();
+        let not_ours =
+            || Error::usage(format!("{name} is not a requests file ({REQUESTS_SCHEMA}); record writes them"));
+        if input.format != Format::Parquet {
+            return Err(not_ours());
+        }
+        let json = footer_value(input.rewound()?, &name, REQUESTS_SCHEMA)?.ok_or_else(not_ours)?;
+        let meta = serde_json::from_slice(&json)
+            .map_err(|e| Error::usage(format!("{name}: its metadata is damaged ({e}); record it again")))?;
+        let table = TableRows::open(input.rewound()?, &name, &FIELDS)?;
+        Ok(Self { table, name, meta, slice: Vec::new().into_iter() })
+    }
+
+    /// Opens the requests file beside a trace; none when there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn beside(trace: &Path) -> Result<Option<Self>> {
+        let path = requests_path(trace);
+        let absent = output::is_standard(trace) || !path.exists();
+        (!absent).then(|| Self::open(&path)).transpose()
+    }
+
+    /// What the file says of itself.
+    pub fn meta(&self) -> &RequestsMeta {
+        &self.meta
+    }
+
+    /// Requests in the file.
+    pub fn rows(&self) -> u64 {
+        self.table.rows()
+    }
+
+    fn read(&mut self) -> Result<Option<RequestRow>> {
+        loop {
+            if let Some(row) = self.slice.next() {
+                return Ok(Some(row));
+            }
+            let Some(slice) = self.table.next_slice() else { return Ok(None) };
+            let (first, frame) = slice?;
+            self.slice = rows_of(&self.name, first, &frame)?.into_iter();
+        }
+    }
+}
+
+impl Iterator for RequestsReader {
+    type Item = Result<RequestRow>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
+fn columns_of(rows: &[RequestRow]) -> Vec<Column> {
+    let text = |name: &'static str, value: &dyn Fn(&RequestRow) -> Option<&str>| {
+        let mut builder = StringChunkedBuilder::new(name.into(), rows.len());
+        for row in rows {
+            builder.append_option(value(row));
+        }
+        builder.finish().into_column()
+    };
+    let u32s = |name: &'static str, value: fn(&RequestRow) -> u32| {
+        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
+    };
+    let i64s = |name: &'static str, value: fn(&RequestRow) -> i64| {
+        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
+    };
+    vec![
+        Column::new("request".into(), rows.iter().map(|r| r.request).collect::<Vec<_>>()),
+        text("conversation", &|r| r.conversation.as_deref()),
+        u32s("turn", |r| r.turn),
+        text("user", &|r| Some(&r.user)),
+        text("qos", &|r| Some(&r.qos)),
+        text("kind", &|r| Some(r.kind.word())),
+        i64s("arrival_ns", |r| r.arrival_ns),
+        i64s("start_ns", |r| r.start_ns),
+        u32s("context_tokens", |r| r.context_tokens),
+        u32s("generate_tokens", |r| r.generate_tokens),
+        i64s("generation_ns", |r| r.generation_ns),
+        u32s("prefix_tokens", |r| r.prefix_tokens),
+        u32s("hit_tokens", |r| r.hit_tokens),
+        u32s("lookups", |r| r.lookups),
+        u32s("hits", |r| r.hits),
+        u32s("misses", |r| r.misses),
+    ]
+}
+
+fn rows_of(name: &str, first: u64, frame: &DataFrame) -> Result<Vec<RequestRow>> {
+    let values = Values { frame };
+    (0..frame.height())
+        .map(|at| {
+            let kind = values.text("kind", at).unwrap_or_default();
+            let kind = kind.parse::<RequestKind>().map_err(|allowed| {
+                let row = first + at as u64 + 1;
+                Error::usage(format!("{name}, row {row}, column kind: `{kind}` is not allowed; {allowed}"))
+            })?;
+            values.row(at, kind).map_err(|e| Error::usage(format!("{name}: {e}")))
+        })
+        .collect()
+}
+
+/// The columns of a slice, by name.
+struct Values<'a> {
+    frame: &'a DataFrame,
+}
+
+impl Values<'_> {
+    fn text(&self, name: &str, at: usize) -> Option<&str> {
+        self.frame.column(name).ok()?.str().ok()?.get(at)
+    }
+
+    fn u32(&self, name: &str, at: usize) -> PolarsResult<u32> {
+        Ok(self.frame.column(name)?.u32()?.get(at).unwrap_or_default())
+    }
+
+    fn i64(&self, name: &str, at: usize) -> PolarsResult<i64> {
+        Ok(self.frame.column(name)?.i64()?.get(at).unwrap_or_default())
+    }
+
+    fn row(&self, at: usize, kind: RequestKind) -> PolarsResult<RequestRow> {
+        Ok(RequestRow {
+            request: self.frame.column("request")?.u64()?.get(at).unwrap_or_default(),
+            conversation: self.text("conversation", at).map(str::to_owned),
+            turn: self.u32("turn", at)?,
+            user: self.text("user", at).unwrap_or_default().to_owned(),
+            qos: self.text("qos", at).unwrap_or_default().to_owned(),
+            kind,
+            arrival_ns: self.i64("arrival_ns", at)?,
+            start_ns: self.i64("start_ns", at)?,
+            context_tokens: self.u32("context_tokens", at)?,
+            generate_tokens: self.u32("generate_tokens", at)?,
+            generation_ns: self.i64("generation_ns", at)?,
+            prefix_tokens: self.u32("prefix_tokens", at)?,
+            hit_tokens: self.u32("hit_tokens", at)?,
+            lookups: self.u32("lookups", at)?,
+            hits: self.u32("hits", at)?,
+            misses: self.u32("misses", at)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(ordinal: u64) -> RequestRow {
+        RequestRow {
+            request: ordinal,
+            conversation: ordinal.is_multiple_of(2).then(|| format!("conv_{ordinal}")),
+            turn: 3,
+            user: "user_0001".to_owned(),
+            qos: "batch".to_owned(),
+            kind: RequestKind::ALL[ordinal as usize % 4],
+            arrival_ns: 1,
+            start_ns: 2,
+            context_tokens: 4,
+            generate_tokens: 5,
+            generation_ns: 6,
+            prefix_tokens: 7,
+            hit_tokens: 8,
+            lookups: 9,
+            hits: 10,
+            misses: 11,
+        }
+    }
+
+    #[test]
+    fn requests_come_back_as_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let trace = dir.path().join("t.csv.zst");
+        let requests: Vec<_> = (0..9).map(request).collect();
+        let mut writer = RequestsWriter::create(&requests_path(&trace), Overwrite::Ours).unwrap();
+        for row in &requests {
+            writer.write(row.clone()).unwrap();
+        }
+        writer.finish(&Meta { seed: Some(42), ..Meta::foreign(Source::default()) }).unwrap();
+        let reader = RequestsReader::beside(&trace).unwrap().unwrap();
+        assert_eq!((reader.meta().rows, reader.meta().seed, reader.rows()), (9, Some(42), 9));
+        assert_eq!(reader.collect::<Result<Vec<_>>>().unwrap(), requests);
+    }
+
+    #[test]
+    fn an_interrupted_recording_keeps_its_requests_beside_its_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = RequestsWriter::create(&dir.path().join("t.requests.parquet"), Overwrite::Ours).unwrap();
+        let kept = writer.keep_partial(&Meta::foreign(Source::default())).unwrap();
+        assert_eq!(kept, requests_path(&dir.path().join("t.partial.csv")));
+        let reader = RequestsReader::open(&kept).unwrap();
+        assert!(!reader.meta().complete);
+        assert_eq!(reader.count(), 0);
+    }
+}
