@@ -1,1 +1,51 @@
-//! capture
+//! What the block layer really did, seen by eBPF programs on kernel tracepoints.
+//!
+//! [`devices`] and [`tree`] say what is watched and whose I/O is the target, [`rights`] whether
+//! this machine permits it; [`session`] runs the programs of `bpf/` ([`probes`]) and turns what
+//! they counted ([`layout`], [`reading`], [`loss`]) into a [`crate::measure::BlockResult`].
+
+pub mod devices;
+pub mod rights;
+pub mod tree;
+
+#[cfg(not(feature = "ebpf"))]
+mod absent;
+mod layout;
+#[cfg(feature = "ebpf")]
+mod loss;
+#[cfg(feature = "ebpf")]
+mod probes;
+#[cfg(feature = "ebpf")]
+mod reading;
+#[cfg(feature = "ebpf")]
+mod session;
+
+#[cfg(not(feature = "ebpf"))]
+pub use absent::Capture;
+#[cfg(feature = "ebpf")]
+pub use session::Capture;
+
+/// What to watch and whose I/O is the target. Everything else on the watched devices goes to the
+/// result's `other` set.
+#[derive(Clone, Debug, Default)]
+pub struct CaptureFilter {
+    /// Devices: names under /sys/block or /dev, or a file or folder, which means the device that
+    /// holds it. Empty is every disk.
+    pub devices: Vec<String>,
+    /// Whose I/O is the target.
+    pub target: Target,
+    /// Requests that can be followed at once; none sizes it from the devices' queues.
+    pub requests: Option<u32>,
+}
+
+/// Whose I/O is the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Everybody's.
+    #[default]
+    Everything,
+    /// That of these processes and of all their descendants, by process id.
+    Trees(Vec<u32>),
+    /// That of a command which [`Capture::start_command`] will start, and of its descendants.
+    Command(Vec<String>),
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT */
+/*
+ * Counting. A completion may interrupt another program on the same CPU in mid-count, so counts
+ * and sums are atomic although they are per CPU. Extremes are not: the reader puts them right by
+ * the buckets.
+ */
+#ifndef KVTRACE_ACCOUNT_H
+#define KVTRACE_ACCOUNT_H
+
+static __always_inline void lose(__u32 what)
+{
+	__u64 *count = bpf_map_lookup_elem(&losses, &what);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+#define KV_ADD(row, index, value, amount, limit)                                                \
+	do {                                                                                    \
+		__u64 kv_at = (index);                                                          \
+		/* Keeps the compiler from testing one copy and using another. */               \
+		barrier_var(kv_at);                                                             \
+		if (kv_at >= (limit))                                                           \
+			kv_at = (limit) - 1;                                                    \
+		__sync_fetch_and_add(&(row)->bucket[kv_at], (amount));                          \
+		__sync_fetch_and_add(&(row)->sum, (value) * (amount));                          \
+		if ((value) > (row)->max)                                                       \
+			(row)->max = (value);                                                   \
+		if (~(value) > (row)->min_inverted)                                             \
+			(row)->min_inverted = ~(value);                                         \
+	} while (0)
+
+static __always_inline void add_time(__u32 set, __u32 which, __u64 ns)
+{
+	__u32 key = set * KV_TIMES + which;
+	struct kv_narrow *row = bpf_map_lookup_elem(&times, &key);
+
+	if (row)
+		KV_ADD(row, kv_bucket(ns, KV_TIME_GROUPING), ns, 1ULL, KV_TIME_BUCKETS);
+}
+
+static __always_inline void add_place(const struct io *io)
+{
+	__u32 key = (io->slot * KV_SETS + io->set) * 2 + io->class;
+	struct kv_narrow *row = bpf_map_lookup_elem(&places, &key);
+	__u64 sector = io->sector;
+
+	if (row && io->extent)
+		KV_ADD(row, (__u32)(sector * KV_LBA_BUCKETS / io->extent), sector, 1ULL, KV_LBA_BUCKETS);
+}
+
+static __always_inline void add_wide(__u32 set, __u32 which, __u64 value, __u64 amount)
+{
+	__u32 key = set * KV_WIDES + which;
+	struct kv_wide_row *row = bpf_map_lookup_elem(&wides, &key);
+
+	if (row)
+		KV_ADD(row, (__u32)value, value, amount, KV_WIDE_BUCKETS);
+}
+
+static __always_inline void add_size(const struct io *io)
+{
+	__u64 sectors = io->bytes >> 9;
+	__u64 chunk = sectors / KV_WIDE_BUCKETS;
+	__u32 key = io->set * KV_WIDES + (io->class == KV_READ ? KV_SIZE_READ : KV_SIZE_WRITE);
+	__u32 at = sectors % KV_WIDE_BUCKETS;
+	struct kv_wide_row *row;
+
+	if (chunk >= KV_SIZE_ROWS) {
+		chunk = KV_SIZE_ROWS - 1;
+		at = KV_WIDE_BUCKETS - 1;
+	}
+	key += chunk;
+	row = bpf_map_lookup_elem(&wides, &key);
+	if (row)
+		KV_ADD(row, at, sectors, 1ULL, KV_WIDE_BUCKETS);
+}
+
+static __always_inline void add_totals(const struct io *io, __u32 direction)
+{
+	__u32 key = io->slot * KV_SETS + io->set;
+	struct kv_totals *sum = bpf_map_lookup_elem(&totals, &key);
+
+	if (!sum)
+		return;
+	__sync_fetch_and_add(&sum->ios[direction & 1], 1);
+	__sync_fetch_and_add(&sum->bytes[direction & 1], io->bytes);
+}
+
+/* Time with nothing in flight is not counted: it is what the window has left. */
+static __always_inline void spend(__u32 set, __u32 which, __u32 depth, __u64 ns)
+{
+	if (depth && ns)
+		add_wide(set, which, depth, ns);
+}
+
+/*
+ * One request more (1) or fewer (-1) in flight. Returns how many of its set are then in flight
+ * on its device, both directions together.
+ */
+static __always_inline __u32 fly(const struct io *io, __u64 now, __s32 step)
+{
+	__u32 key = io->slot * KV_SETS + io->set, set = io->set, reads, writes;
+	bool is_read = io->class == KV_READ;
+	struct flight *flight = bpf_map_lookup_elem(&flights, &key);
+	__u64 spent = 0;
+
+	if (!flight)
+		return 0;
+	bpf_spin_lock(&flight->lock);
+	reads = flight->depth[0];
+	writes = flight->depth[1];
+	if (now > flight->since) {
+		spent = now - flight->since;
+		flight->since = now;
+	}
+	if (is_read)
+		flight->depth[0] = reads + step;
+	else
+		flight->depth[1] = writes + step;
+	bpf_spin_unlock(&flight->lock);
+	spend(set, KV_BUSY_READ, reads, spent);
+	spend(set, KV_BUSY_WRITE, writes, spent);
+	spend(set, KV_BUSY_BOTH, reads + writes, spent);
+	return reads + writes + step;
+}
+
+#endif

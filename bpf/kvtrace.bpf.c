@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT
+/*
+ * The life of a block request: start (birth, in the submitter's context) → insert → issue →
+ * requeue → issue → complete, or merged away. Keyed by the request's address, which start
+ * overwrites when the kernel uses it again. Everything is counted at completion, so that all
+ * histograms of a direction hold the same I/Os.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "hist.h"
+#include "layout.h"
+#include "maps.h"
+#include "account.h"
+
+/* Operations of a request: the low byte of its flags (include/linux/blk_types.h). */
+#define OP_MASK 0xff
+#define OP_READ 0
+#define OP_WRITE 1
+#define OP_FLUSH 2
+#define OP_DISCARD 3
+#define OP_SECURE_ERASE 5
+#define OP_WRITE_ZEROES 9
+#define OP_DRV_IN 34
+#define OP_DRV_OUT 35
+#define MINOR_BITS 20
+
+static __always_inline struct request *request_of(__u64 *ctx)
+{
+	return queue_is_first ? (struct request *)ctx[1] : (struct request *)ctx[0];
+}
+
+static __always_inline struct kv_device *device_of(struct request *rq)
+{
+	struct gendisk *disk;
+	__u32 number;
+
+	if (bpf_core_field_exists(struct request_queue, disk))
+		disk = rq->q->disk;
+	else
+		disk = ((struct request___with_disk *)rq)->rq_disk;
+	number = (__u32)disk->major << MINOR_BITS | (__u32)disk->first_minor;
+	return bpf_map_lookup_elem(&watched, &number);
+}
+
+static __always_inline __u8 set_of_current(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	if (!filter_pids || bpf_map_lookup_elem(&target_pids, &tgid))
+		return KV_TARGET;
+	return KV_OTHER;
+}
+
+static __always_inline __u8 class_of(struct request *rq)
+{
+	switch (rq->cmd_flags & OP_MASK) {
+	case OP_READ:
+		return KV_READ;
+	case OP_WRITE:
+		/* An fsync without data travels as an empty write. */
+		return rq->__data_len ? KV_WRITE : KV_FLUSH;
+	case OP_DISCARD:
+	case OP_SECURE_ERASE:
+		return KV_DISCARD;
+	case OP_WRITE_ZEROES:
+		return KV_ZEROES;
+	default:
+		return KV_CLASSES;
+	}
+}
+
+static __always_inline bool window_is_open(void)
+{
+	return window_start && !window_stop;
+}
+
+/* Takes a request out of the count of those in flight. */
+static __always_inline void land(struct io *io, __u64 now)
+{
+	if (!io->in_flight)
+		return;
+	io->in_flight = 0;
+	fly(io, now, -1);
+}
+
+static __always_inline struct io *birth(struct request *rq)
+{
+	__u64 key = (__u64)rq, now = bpf_ktime_get_ns();
+	struct io fresh = {}, *stale;
+	struct kv_device *device;
+
+	if (!window_is_open())
+		return NULL;
+	device = device_of(rq);
+	if (!device)
+		return NULL;
+	fresh.class = class_of(rq);
+	if (fresh.class == KV_CLASSES) {
+		lose(KV_PASSTHROUGH);
+		return NULL;
+	}
+	stale = bpf_map_lookup_elem(&requests, &key);
+	if (stale) {
+		lose(KV_LOST_COMPLETE);
+		land(stale, now);
+	}
+	fresh.queued = now;
+	fresh.extent = device->sectors;
+	fresh.slot = device->slot;
+	fresh.set = set_of_current();
+	if (bpf_map_update_elem(&requests, &key, &fresh, BPF_ANY)) {
+		lose(KV_MAP_FULL);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&requests, &key);
+}
+
+SEC("tp_btf/block_io_start")
+int BPF_PROG(on_start, struct request *rq)
+{
+	birth(rq);
+	return 0;
+}
+
+/* Where the kernel has no start, a request is born here, possibly in another task's context. */
+SEC("tp_btf/block_rq_insert")
+int on_insert(__u64 *ctx)
+{
+	struct request *rq = request_of(ctx);
+	__u64 key = (__u64)rq;
+
+	if (have_io_start || bpf_map_lookup_elem(&requests, &key))
+		return 0;
+	if (birth(rq))
+		lose(KV_LATE_ATTR);
+	return 0;
+}
+
+SEC("tp_btf/block_rq_issue")
+int on_issue(__u64 *ctx)
+{
+	struct request *rq = request_of(ctx);
+	__u64 key = (__u64)rq, now = bpf_ktime_get_ns();
+	struct io *io = bpf_map_lookup_elem(&requests, &key);
+
+	if (!io && !have_io_start) {
+		io = birth(rq);
+		if (io)
+			lose(KV_LATE_ATTR);
+	}
+	if (!io)
+		return 0;
+	io->issued = now;
+	if (!io->partly_done) {
+		/* Only now: requests grow by merging until they are issued. */
+		io->sector = rq->__sector;
+		io->bytes = rq->__data_len;
+	}
+	if (io->class <= KV_WRITE && !io->in_flight) {
+		io->in_flight = 1;
+		io->depth = fly(io, now, 1);
+	}
+	return 0;
+}
+
+SEC("tp_btf/block_rq_requeue")
+int on_requeue(__u64 *ctx)
+{
+	struct request *rq = request_of(ctx);
+	__u64 key = (__u64)rq;
+	struct io *io = bpf_map_lookup_elem(&requests, &key);
+
+	if (!io)
+		return 0;
+	lose(KV_REQUEUE);
+	land(io, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* The request became part of another one; its bytes are counted there. */
+SEC("tp_btf/block_rq_merge")
+int on_merge(__u64 *ctx)
+{
+	struct request *rq = request_of(ctx);
+	__u64 key = (__u64)rq;
+	struct io *io = bpf_map_lookup_elem(&requests, &key);
+
+	if (!io)
+		return 0;
+	lose(KV_RQ_MERGED);
+	land(io, bpf_ktime_get_ns());
+	bpf_map_delete_elem(&requests, &key);
+	return 0;
+}
+
+static __always_inline void unmatched(struct request *rq, __u32 done)
+{
+	__u32 op = rq->cmd_flags & OP_MASK;
+
+	/*
+	 * A write that carried a flush ends twice, the second time empty. Flush commands are the
+	 * driver's side of it, and driver requests are nobody's I/O.
+	 */
+	if (!done || op == OP_FLUSH || op == OP_DRV_IN || op == OP_DRV_OUT)
+		return;
+	if (!window_is_open() || !device_of(rq))
+		return;
+	if (rq->start_time_ns && rq->start_time_ns < window_start)
+		lose(KV_NOMATCH_BEFORE_ATTACH);
+	else
+		lose(KV_NOMATCH_LATER);
+}
+
+static __always_inline void count_data(struct io *io, __u64 now)
+{
+	__u32 write = io->class == KV_WRITE;
+
+	if (!io->issued) {
+		lose(KV_NEVER_ISSUED);
+		return;
+	}
+	add_time(io->set, KV_D2C_READ + write, now - io->issued);
+	add_time(io->set, KV_Q2D_READ + write, io->issued - io->queued);
+	add_time(io->set, KV_Q2C_READ + write, now - io->queued);
+	add_wide(io->set, KV_DEPTH_READ + write, io->depth, 1);
+	add_size(io);
+	add_place(io);
+}
+
+SEC("tp_btf/block_rq_complete")
+int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
+{
+	__u64 key = (__u64)rq, now = bpf_ktime_get_ns();
+	struct io *io = bpf_map_lookup_elem(&requests, &key);
+
+	if (!io) {
+		unmatched(rq, done);
+		return 0;
+	}
+	if (error)
+		lose(KV_ERRORS);
+	if (done < rq->__data_len) {
+		lose(KV_PARTIAL);
+		io->partly_done = 1;
+		return 0;
+	}
+	if (io->class <= KV_WRITE)
+		count_data(io, now);
+	else
+		add_time(io->set, KV_Q2C_FLUSH + io->class - KV_FLUSH, now - io->queued);
+	if (io->class != KV_DISCARD)
+		add_totals(io, io->class != KV_READ);
+	land(io, now);
+	bpf_map_delete_elem(&requests, &key);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = parent->tgid, to = child->tgid;
+	__u8 yes = 1;
+
+	if (from == to || !bpf_map_lookup_elem(&target_pids, &from))
+		return 0;
+	if (bpf_map_update_elem(&target_pids, &to, &yes, BPF_ANY))
+		lose(KV_PIDS_FULL);
+	return 0;
+}
+
+/* The last trace of a process: only now may its id mean somebody else. */
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(on_free, struct task_struct *task)
+{
+	__u32 pid = task->pid, tgid = task->tgid;
+
+	if (pid == tgid)
+		bpf_map_delete_elem(&target_pids, &tgid);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT */
+/*
+ * The state: knobs, requests in flight, who is the target, and what was counted. Sizes are set
+ * by the loader from the devices at hand.
+ */
+#ifndef KVTRACE_MAPS_H
+#define KVTRACE_MAPS_H
+
+/* Knobs, fixed before loading, so that the verifier drops what they rule out. */
+const volatile bool filter_pids = false;
+const volatile bool have_io_start = true;
+/* Until 5.11 (and in kernels without the backport) request tracepoints began with the queue. */
+const volatile bool queue_is_first = false;
+
+/* The window, in bpf_ktime_get_ns() time; requests that are born outside are not followed. */
+__u64 window_start = 0;
+__u64 window_stop = 0;
+
+/* A request on its way, from its birth to its completion. */
+struct io {
+	__u64 queued;
+	__u64 issued;
+	__u64 sector;
+	__u64 extent;
+	__u32 bytes;
+	__u32 slot;
+	__u32 depth;
+	__u8 set;
+	__u8 class;
+	__u8 in_flight;
+	__u8 partly_done;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct io);
+} requests SEC(".maps");
+
+/* Device number → device. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct kv_device);
+} watched SEC(".maps");
+
+/* The target's process ids (thread groups). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, __u8);
+} target_pids SEC(".maps");
+
+/* Requests in flight of a device and a set, and since when it is that many. */
+struct flight {
+	struct bpf_spin_lock lock;
+	__u32 depth[2];
+	__u64 since;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 128);
+	__type(key, __u32);
+	__type(value, struct flight);
+} flights SEC(".maps");
+
+/* set × kv_time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KV_SETS * KV_TIMES);
+	__type(key, __u32);
+	__type(value, struct kv_narrow);
+} times SEC(".maps");
+
+/* device × set × direction. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 64 * KV_SETS * 2);
+	__type(key, __u32);
+	__type(value, struct kv_narrow);
+} places SEC(".maps");
+
+/* set × kv_wide. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KV_SETS * KV_WIDES);
+	__type(key, __u32);
+	__type(value, struct kv_wide_row);
+} wides SEC(".maps");
+
+/* device × set. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 64 * KV_SETS);
+	__type(key, __u32);
+	__type(value, struct kv_totals);
+} totals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KV_LOSSES);
+	__type(key, __u32);
+	__type(value, __u64);
+} losses SEC(".maps");
+
+#endif

@@ -1,0 +1,164 @@
+//! Where the programs put what they count: the Rust side of `bpf/layout.h`.
+
+/// The target's set.
+pub const TARGET: usize = 0;
+/// Everybody else's.
+pub const OTHER: usize = 1;
+/// Sets.
+pub const SETS: usize = 2;
+
+/// Rows of times in a set: their name and direction, in order.
+pub const TIMES: [(&str, Option<&str>); 9] = [
+    ("d2c", Some("read")),
+    ("d2c", Some("write")),
+    ("q2d", Some("read")),
+    ("q2d", Some("write")),
+    ("q2c", Some("read")),
+    ("q2c", Some("write")),
+    ("flush", None),
+    ("discard", None),
+    ("write_zeroes", None),
+];
+
+/// Buckets of a time: all below 2^37 ns, and one for what is above.
+pub const TIME_BUCKETS: usize = 1057;
+/// Buckets over a device.
+pub const LBA_BUCKETS: usize = 1024;
+/// Buckets of a wide row.
+pub const WIDE_BUCKETS: usize = 2048;
+/// Wide rows that a size takes.
+pub const SIZE_ROWS: usize = 5;
+/// The first wide row of each direction's size.
+pub const SIZES: [usize; 2] = [0, SIZE_ROWS];
+/// The wide row of each direction's depth at issue.
+pub const DEPTHS: [usize; 2] = [2 * SIZE_ROWS, 2 * SIZE_ROWS + 1];
+/// The wide row of the time at each depth: reads, writes, both.
+pub const BUSY: [usize; 3] = [2 * SIZE_ROWS + 2, 2 * SIZE_ROWS + 3, 2 * SIZE_ROWS + 4];
+/// Wide rows in a set.
+pub const WIDES: usize = 2 * SIZE_ROWS + 5;
+
+/// The counters, in order.
+pub const LOSSES: [&str; 12] = [
+    "map_full",
+    "pids_full",
+    "late_attr",
+    "nomatch_before_attach",
+    "nomatch_later",
+    "lost_complete",
+    "never_issued",
+    "passthrough",
+    "partial",
+    "requeue",
+    "rq_merged",
+    "errors",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::measure::histogram::{TIME_GROUPING, bucket_low, bucket_of};
+
+    /// Compiles a program around the headers of `bpf/` with the machine's compiler and runs it;
+    /// none where there is no compiler.
+    fn native(program: &str, input: &str) -> Option<String> {
+        let compiler = ["cc", "clang", "gcc"].into_iter().find(|name| {
+            Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+        })?;
+        let folder = tempfile::tempdir().unwrap();
+        let (source, binary) = (folder.path().join("main.c"), folder.path().join("main"));
+        let types = "#include <stdio.h>\ntypedef unsigned int __u32;\ntypedef unsigned long long __u64;\n";
+        std::fs::write(&source, format!("{types}{program}")).unwrap();
+        let headers = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/bpf");
+        let built = Command::new(compiler).args(["-Wall", "-Werror", headers, "-o"]).arg(&binary).arg(&source).status();
+        assert!(built.unwrap().success(), "the headers compile for this machine");
+        let mut child = Command::new(&binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap().unwrap();
+        Some(String::from_utf8(output.stdout).unwrap())
+    }
+
+    #[test]
+    fn the_programs_use_our_buckets() {
+        let mut values: Vec<u64> = (0..64)
+            .flat_map(|power| {
+                let value = 1u64 << power;
+                [value - 1, value, value | 1, value | (value >> 1), (value << 1).wrapping_sub(1)]
+            })
+            .collect();
+        values.extend((0..bucket_of(u64::MAX, TIME_GROUPING)).flat_map(|at| {
+            let low = bucket_low(at, TIME_GROUPING);
+            [low, low.saturating_sub(1)]
+        }));
+        values.extend([u64::MAX, u64::MAX - 1]);
+        let input: String = values.iter().map(|value| format!("{value}\n")).collect();
+        let program = r#"
+            #include "hist.h"
+            int main(void) {
+                __u64 value;
+                while (scanf("%llu", &value) == 1)
+                    printf("%u %u %u\n", kv_bucket(value, 4), kv_bucket(value, 5), kv_bucket(value, 7));
+                return 0;
+            }"#;
+        let Some(output) = native(program, &input) else { return };
+        assert_eq!(output.lines().count(), values.len());
+        for (value, line) in values.iter().zip(output.lines()) {
+            let ours = [4, 5, 7].map(|g| bucket_of(*value, g).to_string()).join(" ");
+            assert_eq!(line, ours, "buckets of {value}");
+        }
+    }
+
+    #[test]
+    fn both_sides_agree_where_things_lie() {
+        let program = r#"
+            #include "layout.h"
+            int main(void) {
+                printf("%d %d %d %d ", KV_TARGET, KV_OTHER, KV_SETS, KV_TIMES);
+                printf("%d %d %d %d ", KV_TIME_BUCKETS, KV_LBA_BUCKETS, KV_WIDE_BUCKETS, KV_SIZE_ROWS);
+                printf("%d %d %d %d ", KV_SIZE_READ, KV_SIZE_WRITE, KV_DEPTH_READ, KV_DEPTH_WRITE);
+                printf("%d %d %d %d ", KV_BUSY_READ, KV_BUSY_WRITE, KV_BUSY_BOTH, KV_WIDES);
+                printf("%d %d ", KV_LOSSES, KV_TIME_GROUPING);
+                printf("%d %d %d %d ", KV_MAP_FULL, KV_NOMATCH_LATER, KV_REQUEUE, KV_ERRORS);
+                printf("%d %d %d %d", KV_D2C_READ, KV_Q2D_WRITE, KV_Q2C_READ, KV_Q2C_ZEROES);
+                return 0;
+            }"#;
+        let Some(output) = native(program, "") else { return };
+        let loss = |name: &str| LOSSES.iter().position(|loss| *loss == name).unwrap();
+        let time = |name: &str, op| TIMES.iter().position(|row| *row == (name, op)).unwrap();
+        let ours = [
+            TARGET,
+            OTHER,
+            SETS,
+            TIMES.len(),
+            TIME_BUCKETS,
+            LBA_BUCKETS,
+            WIDE_BUCKETS,
+            SIZE_ROWS,
+            SIZES[0],
+            SIZES[1],
+            DEPTHS[0],
+            DEPTHS[1],
+            BUSY[0],
+            BUSY[1],
+            BUSY[2],
+            WIDES,
+            LOSSES.len(),
+            TIME_GROUPING as usize,
+            loss("map_full"),
+            loss("nomatch_later"),
+            loss("requeue"),
+            loss("errors"),
+            time("d2c", Some("read")),
+            time("q2d", Some("write")),
+            time("q2c", Some("read")),
+            time("write_zeroes", None),
+        ];
+        assert_eq!(output, ours.map(|n| n.to_string()).join(" "));
+        assert_eq!(TIME_BUCKETS, bucket_of(1 << 37, TIME_GROUPING) + 1, "one bucket for everything from 2^37 ns");
+    }
+}

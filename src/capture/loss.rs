@@ -1,0 +1,95 @@
+//! What was not seen, and when that makes the numbers doubtful.
+
+use std::collections::BTreeMap;
+
+use crate::measure::block::{BlockDevice, KernelCounters};
+
+/// Losses that make a result doubtful, and what each means. The other counters are facts of the
+/// I/O (requeues, merges, partial completions, errors) or of the moment of attaching.
+const TAINTING: [(&str, &str); 7] = [
+    ("map_full", "requests were not followed because the table of those in flight was full"),
+    ("pids_full", "processes were not followed because the table of the target's processes was full"),
+    ("late_attr", "this kernel shows a request first when it is queued, where the running task may be another one"),
+    ("nomatch_later", "requests completed whose start was not seen"),
+    ("lost_complete", "requests began again whose completion was not seen"),
+    ("left_inflight", "requests had not completed two seconds after the end"),
+    ("recursion_misses", "events were missed because a program was interrupted by itself"),
+];
+
+/// The kernel and the probes may differ by this share of the kernel's count.
+const TOLERANCE: f64 = 0.01;
+/// And by this many I/Os, because the two are not read at one instant.
+const SKEW: u64 = 8;
+
+/// Why the numbers are doubtful, in words; empty when they are not. `edge` is the number of
+/// requests that were on their way at the start or at the end, which only one side counts.
+pub fn taint_reasons(loss: &BTreeMap<String, u64>, devices: &[BlockDevice], filtered: bool, edge: u64) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (name, meaning) in TAINTING {
+        let count = loss.get(name).copied().unwrap_or(0);
+        // Whose task runs does not matter when everybody is the target.
+        if count > 0 && (filtered || name != "late_attr") {
+            reasons.push(format!("{name} {count}: {meaning}"));
+        }
+    }
+    reasons.extend(devices.iter().filter_map(|device| disagreement(device, edge)));
+    reasons
+}
+
+fn disagreement(device: &BlockDevice, edge: u64) -> Option<String> {
+    let (kernel, ours) = (device.kernel, device.captured);
+    let differs =
+        |theirs: u64, mine: u64| theirs.abs_diff(mine) as f64 > theirs as f64 * TOLERANCE + (edge + SKEW) as f64;
+    let wrong = differs(kernel.read_ios, ours.read_ios) || differs(kernel.write_ios, ours.write_ios);
+    wrong.then(|| {
+        format!(
+            "on {} the kernel counted {} reads and {} writes, the probes {} and {}",
+            device.name, kernel.read_ios, kernel.write_ios, ours.read_ios, ours.write_ios
+        )
+    })
+}
+
+/// What was counted between two readings.
+pub fn since(before: KernelCounters, after: KernelCounters) -> KernelCounters {
+    KernelCounters {
+        read_ios: after.read_ios.saturating_sub(before.read_ios),
+        read_bytes: after.read_bytes.saturating_sub(before.read_bytes),
+        write_ios: after.write_ios.saturating_sub(before.write_ios),
+        write_bytes: after.write_bytes.saturating_sub(before.write_bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(kernel_reads: u64, captured_reads: u64) -> Vec<BlockDevice> {
+        let counters = |read_ios| KernelCounters { read_ios, ..KernelCounters::default() };
+        vec![BlockDevice {
+            kernel: counters(kernel_reads),
+            captured: counters(captured_reads),
+            ..BlockDevice::default()
+        }]
+    }
+
+    #[test]
+    fn facts_do_not_taint_and_losses_do() {
+        let loss = |name: &str| BTreeMap::from([(name.to_owned(), 1)]);
+        for fact in ["requeue", "rq_merged", "partial", "errors", "nomatch_before_attach"] {
+            assert_eq!(taint_reasons(&loss(fact), &[], true, 0), Vec::<String>::new(), "{fact}");
+        }
+        for real in ["map_full", "nomatch_later", "lost_complete", "left_inflight", "recursion_misses", "pids_full"] {
+            assert_eq!(taint_reasons(&loss(real), &[], true, 0).len(), 1, "{real}");
+        }
+        assert!(taint_reasons(&loss("late_attr"), &[], false, 0).is_empty());
+    }
+
+    #[test]
+    fn the_kernels_own_count_is_the_judge() {
+        let none = BTreeMap::new();
+        assert!(taint_reasons(&none, &counted(100_000, 99_500), true, 0).is_empty());
+        assert_eq!(taint_reasons(&none, &counted(100_000, 98_000), true, 0).len(), 1);
+        assert_eq!(taint_reasons(&none, &counted(100_000, 102_000), true, 0).len(), 1);
+        assert!(taint_reasons(&none, &counted(20, 0), true, 12).is_empty(), "requests in flight at an edge");
+    }
+}

@@ -1,0 +1,185 @@
+//! One capture, from attaching to the result.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::TOOL;
+use crate::error::{Error, Result};
+use crate::measure::BlockResult;
+use crate::measure::block::{BLOCK_SCHEMA, BlockFilter, BlockSet, KernelCounters};
+
+use super::devices::{self, Device};
+use super::layout::{OTHER, TARGET};
+use super::probes::Probes;
+use super::{CaptureFilter, Target, loss, reading, rights, tree};
+
+/// How long requests on their way may take to complete after the end.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Most devices that one capture watches.
+const MAX_DEVICES: usize = 64;
+
+/// A running capture. Dropped without [`Capture::finish`], it leaves nothing behind.
+pub struct Capture {
+    probes: Probes,
+    devices: Vec<Device>,
+    filter: BlockFilter,
+    filtered: bool,
+    before: Vec<KernelCounters>,
+    started_ns: u64,
+}
+
+impl std::fmt::Debug for Capture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Capture").field("devices", &self.devices).field("filter", &self.filter).finish_non_exhaustive()
+    }
+}
+
+impl Capture {
+    /// Attaches the programs and begins to count.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unavailable`] without the rights or the kernel's help,
+    /// [`crate::error::Kind::Usage`] for devices or processes that are not there.
+    pub fn start(filter: &CaptureFilter) -> Result<Self> {
+        let devices = watched(&filter.devices)?;
+        let roots = roots(&filter.target)?;
+        rights::check()?;
+        let filtered = filter.target != Target::Everything;
+        let mut probes = Probes::attach(&devices, filtered, filter.requests)?;
+        // Forks are seen from here on, so whoever is missing in one look is there in the next.
+        for _ in 0..2 {
+            for pid in tree::descendants(&roots) {
+                probes.follow(pid)?;
+            }
+        }
+        let command = match &filter.target {
+            Target::Command(words) => Some(words.clone()),
+            _ => None,
+        };
+        let before = devices.iter().map(Device::counters).collect();
+        let started_ns = monotonic_ns();
+        probes.open_window(started_ns);
+        let filter = BlockFilter { devices: names(filter, &devices), pids: roots, command };
+        Ok(Self { probes, devices, filter, filtered, before, started_ns })
+    }
+
+    /// Starts a command as part of the target, from its first instruction on.
+    ///
+    /// # Errors
+    /// Those of [`Command::spawn`].
+    pub fn start_command(&mut self, command: &mut Command) -> io::Result<Child> {
+        // For the moment of the fork we are the target ourselves, and the child inherits it.
+        let own = std::process::id();
+        let was_target = self.filter.pids.contains(&own);
+        self.probes.follow(own).map_err(io::Error::other)?;
+        let child = command.spawn();
+        if !was_target {
+            self.probes.forget(own);
+        }
+        let child = child?;
+        self.filter.pids.push(child.id());
+        Ok(child)
+    }
+
+    /// The disks that are watched.
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// Ends the capture: requests on their way get two seconds to complete, then everything is
+    /// detached and read.
+    ///
+    /// # Errors
+    /// When the counts cannot be read.
+    pub fn finish(mut self) -> Result<BlockResult> {
+        let stopped_ns = monotonic_ns();
+        self.probes.close_window(stopped_ns);
+        let after: Vec<KernelCounters> = self.devices.iter().map(Device::counters).collect();
+        let at_end = self.probes.in_flight();
+        let left = self.drain();
+        let misses = self.probes.recursion_misses();
+        self.probes.detach();
+
+        let mut loss: BTreeMap<String, u64> =
+            reading::losses(&self.probes)?.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        loss.insert("left_inflight".to_owned(), left);
+        loss.insert("recursion_misses".to_owned(), misses);
+        let mut devices = Vec::with_capacity(self.devices.len());
+        for (slot, device) in self.devices.iter().enumerate() {
+            let mut facts = device.facts();
+            facts.kernel = loss::since(self.before[slot], after[slot]);
+            facts.captured = reading::captured(&self.probes, slot)?;
+            devices.push(facts);
+        }
+        let counted: Vec<_> =
+            self.devices.iter().zip(&devices).filter(|(d, _)| d.keeps_counters()).map(|(_, f)| f.clone()).collect();
+        let edge = at_end + loss["nomatch_before_attach"];
+        let taint_reasons = loss::taint_reasons(&loss, &counted, self.filtered, edge);
+        Ok(BlockResult {
+            schema: BLOCK_SCHEMA.to_owned(),
+            tool: TOOL.to_owned(),
+            complete: true,
+            source: "tp_btf".to_owned(),
+            devices,
+            filter: self.filter,
+            duration_s: (stopped_ns - self.started_ns) as f64 / 1e9,
+            histograms: reading::histograms(&self.probes, &self.devices, TARGET)?,
+            other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, OTHER)? },
+            phases: None,
+            loss,
+            tainted: !taint_reasons.is_empty(),
+            taint_reasons,
+        })
+    }
+
+    /// Waits for the requests on their way; returns how many did not come back.
+    fn drain(&self) -> u64 {
+        let start = Instant::now();
+        loop {
+            let left = self.probes.in_flight();
+            if left == 0 || start.elapsed() > DRAIN {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// The disks behind the names; every disk when none is named.
+fn watched(named: &[String]) -> Result<Vec<Device>> {
+    let mut found = Vec::new();
+    for name in named {
+        found.extend(devices::resolve(name)?);
+    }
+    if named.is_empty() {
+        found = devices::all();
+    }
+    found.sort();
+    found.dedup();
+    match found.len() {
+        0 => Err(Error::unavailable("there is no disk with a request queue here (/sys/block/*/mq)")),
+        1..=MAX_DEVICES => Ok(found),
+        many => Err(Error::usage(format!(
+            "{many} disks are more than the {MAX_DEVICES} that one capture watches; name some with --dev"
+        ))),
+    }
+}
+
+fn roots(target: &Target) -> Result<Vec<u32>> {
+    match target {
+        Target::Trees(pids) => pids.iter().map(|pid| tree::process_of(*pid)).collect(),
+        Target::Everything | Target::Command(_) => Ok(Vec::new()),
+    }
+}
+
+fn names(filter: &CaptureFilter, devices: &[Device]) -> Vec<String> {
+    if filter.devices.is_empty() { Vec::new() } else { devices.iter().map(|device| device.name.clone()).collect() }
+}
+
+/// The clock of `bpf_ktime_get_ns`.
+fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}

@@ -1,0 +1,84 @@
+//! What the rest likes to have: fio, bpftrace, a GPU, AES instructions, memory.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::units::{self, KIB};
+
+use super::Ability;
+
+pub fn abilities() -> Vec<Ability> {
+    vec![program("fio", "distill-fio cannot prove its job", "apt-get install fio"), bpftrace(), gpu(), aes(), memory()]
+}
+
+/// The first line that `NAME --version` prints; none when there is no such program.
+fn version(name: &str) -> Option<String> {
+    let output = Command::new(name).arg("--version").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(text.lines().next().unwrap_or("there").to_owned())
+}
+
+fn program(name: &'static str, follows: &'static str, way_out: &'static str) -> Ability {
+    match version(name) {
+        Some(version) => Ability::ok(name, version),
+        None => Ability::missing(name, "not on the PATH", follows, way_out),
+    }
+}
+
+fn bpftrace() -> Ability {
+    let found = version("bpftrace").unwrap_or_else(|| "not on the PATH (nothing needs it)".to_owned());
+    Ability::note("bpftrace", found)
+}
+
+#[cfg(feature = "gpu")]
+fn gpu() -> Ability {
+    // SAFETY: only looks for the library by its names and opens it; nothing of it is called.
+    let present = unsafe { cudarc::driver::sys::is_culib_present() };
+    if !present {
+        return no_gpu("no CUDA driver (libcuda.so)");
+    }
+    match cudarc::driver::result::init().and_then(|()| cudarc::driver::result::device::get_count()) {
+        Ok(0) => no_gpu("a CUDA driver, but no device"),
+        Ok(devices) => Ability::ok("GPU", format!("{devices} CUDA device(s)")),
+        Err(error) => no_gpu(&format!("the CUDA driver does not start: {error}")),
+    }
+}
+
+#[cfg(not(feature = "gpu"))]
+fn gpu() -> Ability {
+    no_gpu("left out of this build (feature `gpu`)")
+}
+
+fn no_gpu(found: &str) -> Ability {
+    Ability::missing(
+        "GPU",
+        found,
+        "tier 0 is a model: its time is computed, no bytes move",
+        "--tier-0 model:64GB/s+10us sets it",
+    )
+}
+
+fn aes() -> Ability {
+    #[cfg(target_arch = "x86_64")]
+    let there = std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    let there = std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let there = false;
+    if there {
+        return Ability::ok("AES", "in hardware");
+    }
+    Ability::missing("AES", "not in this processor", "data for writes is made slowly", "use more than one core for it")
+}
+
+fn memory() -> Ability {
+    let table = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let of = |name: &str| {
+        let line = table.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| units::bytes(kib * KIB))
+    };
+    match (of("MemAvailable:"), of("MemTotal:")) {
+        (Some(free), Some(total)) => Ability::note("memory", format!("{free} available of {total}")),
+        _ => Ability::note("memory", "cannot be read"),
+    }
+}
