@@ -3,7 +3,9 @@
 pub mod block;
 pub mod histogram;
 pub mod replay;
+pub mod saved;
 
 pub use block::BlockResult;
 pub use histogram::{Histogram, LogLinear};
 pub use replay::ReplayResult;
+pub use saved::{Input, Saved};

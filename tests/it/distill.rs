@@ -1,1 +1,160 @@
-//! distill
+//! `kvtrace distill-fio`: what the job says, and what real fio makes of it.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::samples::{self, Load};
+use crate::support::{Bench, has_program, skip};
+
+fn has_fio() -> bool {
+    let there = has_program("fio");
+    if !there {
+        skip("fio is not installed");
+    }
+    there
+}
+
+/// The value of a job file's option in a section.
+fn option(job: &str, section: &str, name: &str) -> Option<String> {
+    let mut inside = false;
+    for line in job.lines() {
+        if line.starts_with('[') {
+            inside = line == format!("[{section}]");
+        } else if inside && let Some(value) = line.strip_prefix(&format!("{name}=")) {
+            return Some(value.to_owned());
+        }
+    }
+    None
+}
+
+/// Runs the job's own printed command with fio and hands out its JSON.
+fn run_printed_command(bench: &Bench, job: &str) -> Value {
+    let printed = job.lines().find_map(|line| line.strip_prefix("#   fio --filename=FILE ")).expect("a command line");
+    let line = format!("fio --output-format=json --filename=fio-target {printed}");
+    let output = Command::new("sh").current_dir(bench.path("")).args(["-c", &line]).output().expect("a shell");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{line}\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let start = text.find('{').expect("fio prints JSON");
+    serde_json::from_str(&text[start..]).expect("fio's JSON")
+}
+
+/// Requests and bytes of a direction over all jobs.
+fn done(fio: &Value, op: &str) -> (f64, f64) {
+    let jobs = fio["jobs"].as_array().expect("jobs");
+    let sum = |name: &str| jobs.iter().map(|job| job[op][name].as_f64().unwrap_or(0.0)).sum::<f64>();
+    (sum("total_ios"), sum("io_bytes"))
+}
+
+#[test]
+fn fio_does_what_the_source_did() {
+    let bench = Bench::on_disk();
+    let block = samples::kv_block();
+    bench.write("block.json", samples::json(&block));
+    bench.ok(&["distill-fio", "block.json", "-o", "job.fio", "--runtime", "3s", "--size", "64MiB"]);
+    let job = String::from_utf8(bench.read("job.fio")).unwrap();
+    if !has_fio() {
+        return;
+    }
+    let fio = run_printed_command(&bench, &job);
+    let sizes = |op| block.histogram("size", Some(op)).unwrap();
+    let (reads, writes) = (sizes("read"), sizes("write"));
+    let ((read_ios, read_bytes), (write_ios, write_bytes)) = (done(&fio, "read"), done(&fio, "write"));
+    let share = |a: f64, b: f64| a * 100.0 / (a + b);
+    assert!((share(read_ios, write_ios) - share(reads.count as f64, writes.count as f64)).abs() < 1.0);
+    let real = share(reads.sum as f64, writes.sum as f64);
+    assert!((share(read_bytes, write_bytes) - real).abs() < 1.0, "bytes read {real} %");
+    for (op, real, ios, bytes) in [("read", reads, read_ios, read_bytes), ("write", writes, write_ios, write_bytes)] {
+        // fio draws sizes at random: what a run may be off by shrinks with the root of its requests.
+        let noise = 3.0 * 0.6 / ios.sqrt();
+        let off = bytes / ios / real.mean().unwrap() - 1.0;
+        assert!(off.abs() < 0.02 + noise, "{op}: mean size is {:.2} % off over {ios} requests", off * 100.0);
+    }
+    // Time-weighted: (4 * 900 + 8 * 6000 + 12 * 2000) / 8900 = 8.5 reads, (2000 + 2700) / 2900 = 1.6 writes.
+    assert_eq!((option(&job, "read", "iodepth").as_deref(), option(&job, "write", "iodepth").as_deref()), (Some("8"), Some("2")));
+    let at_depth = |depth: &str| fio["jobs"][0]["iodepth_level"][depth].as_f64().unwrap_or(0.0);
+    assert!(at_depth("8") > 80.0, "reads, 92 % of the requests, run at depth 8: {}", fio["jobs"][0]["iodepth_level"]);
+}
+
+#[test]
+fn one_direction_alone_has_one_stream_without_flow() {
+    for (op, other) in [("read", "write"), ("write", "read")] {
+        let bench = Bench::on_disk();
+        let depths = [(1, 10), (2, 10)];
+        bench.write("b.json", samples::json(&samples::block(&[Load { op, sizes: &[(3584, 50), (131_072, 50)], depths: &depths }])));
+        bench.ok(&["distill-fio", "b.json", "-o", "odd name.fio", "--runtime", "1s", "--size", "16MiB", "--ioengine", "libaio"]);
+        let job = String::from_utf8(bench.read("odd name.fio")).unwrap();
+        assert_eq!(option(&job, op, "bssplit").as_deref(), Some("3584/50:128k/50"));
+        assert!(!job.contains("flow=") && !job.contains(&format!("[{other}]")), "{job}");
+        assert!(job.contains("ioengine=libaio") && job.contains("'odd name.fio'"), "{job}");
+        if has_fio() {
+            let fio = run_printed_command(&bench, &job);
+            assert!(done(&fio, op).0 > 0.0 && done(&fio, other).0 == 0.0);
+        }
+    }
+}
+
+#[test]
+fn rare_large_writes_keep_their_bytes() {
+    let bench = Bench::on_disk();
+    let load = |op| Load { op, sizes: &[(4096, 99_500), (1 << 20, 500)], depths: &[(4, 10)] };
+    bench.write("b.json", samples::json(&samples::block(&[load("write")])));
+    bench.ok(&["distill-fio", "b.json", "-o", "job.fio", "--runtime", "2s", "--size", "128MiB"]);
+    let job = String::from_utf8(bench.read("job.fio")).unwrap();
+    assert_eq!(option(&job, "write-large", "bssplit").as_deref(), Some("1m/100"));
+    assert_eq!((option(&job, "write", "flow").as_deref(), option(&job, "write-large", "flow").as_deref()), (Some("199"), Some("1")));
+    if has_fio() {
+        let fio = run_printed_command(&bench, &job);
+        let (ios, bytes) = done(&fio, "write");
+        let real = (4096.0 * 99_500.0 + 1_048_576.0 * 500.0) / 100_000.0;
+        assert!((bytes / ios / real - 1.0).abs() < 0.03, "mean {} for {real}", bytes / ios);
+    }
+}
+
+#[test]
+fn the_header_says_where_values_come_from_and_the_job_is_replaced() {
+    let bench = Bench::new();
+    bench.write("r.json", samples::json(&samples::replay(Some(samples::kv_block()))));
+    bench.ok(&["distill-fio", "r.json", "-o", "job.fio"]);
+    let job = String::from_utf8(bench.read("job.fio")).unwrap();
+    for said in ["# kvtrace.job/1 by kvtrace", "r.json (kvtrace.replay/1), sha256 ", "D2C: P50", "in flight: mean 8.5", "hot LBA zones", "Replay of t.csv.zst"] {
+        assert!(job.contains(said), "{said} is not in\n{job}");
+    }
+    assert!(job.lines().all(|line| !line.starts_with("filename")), "a job names no file");
+    // Eight buckets of 64 MiB were touched.
+    assert_eq!(option(&job, "global", "size").as_deref(), Some("512m"));
+    bench.ok(&["distill-fio", "r.json", "-o", "job.fio", "--runtime", "90s"]);
+    assert!(String::from_utf8(bench.read("job.fio")).unwrap().contains("runtime=90s"));
+    bench.write("mine.fio", "[mine]\n");
+    assert!(bench.refused(2, &["distill-fio", "r.json", "-o", "mine.fio"]).contains("--overwrite"));
+}
+
+#[test]
+fn the_same_input_gives_the_same_job_and_stdin_works() {
+    let bench = Bench::new();
+    bench.write("b.json", samples::json(&samples::kv_block()));
+    let first = bench.ok(&["distill-fio", "b.json", "-o", "-"]);
+    assert_eq!(first, bench.ok(&["distill-fio", "b.json", "-o", "-"]));
+    let mut piped = bench.command(&["distill-fio", "-", "-o", "-"]);
+    let file = std::fs::File::open(bench.path("b.json")).unwrap();
+    let output = piped.stdin(file).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), first.replace("b.json", "stdin"));
+}
+
+#[test]
+fn what_cannot_be_distilled_is_refused_with_the_way_out() {
+    let bench = Bench::new();
+    bench.write("uncaptured.json", samples::json(&samples::replay(None)));
+    assert!(bench.refused(2, &["distill-fio", "uncaptured.json", "-o", "j.fio"]).contains("--capture"));
+    bench.write("empty.json", samples::json(&samples::block(&[])));
+    assert!(bench.refused(2, &["distill-fio", "empty.json", "-o", "j.fio"]).contains("nothing to distil"));
+    bench.write("cut.json", &samples::json(&samples::kv_block())[..500]);
+    let cut = bench.refused(2, &["distill-fio", "cut.json", "-o", "j.fio"]);
+    assert!(cut.contains("cut.json") && cut.contains("line"), "{cut}");
+    bench.write("none.json", "");
+    assert!(bench.refused(2, &["distill-fio", "none.json", "-o", "j.fio"]).contains("is empty"));
+    assert!(bench.refused(2, &["distill-fio", ".", "-o", "j.fio"]).contains("directory"));
+    bench.write("b.json", samples::json(&samples::kv_block()));
+    assert!(bench.refused(2, &["distill-fio", "b.json", "-o", "j.fio", "--runtime", "0s"]).contains("above 0"));
+    assert!(!bench.files().contains(&"j.fio".to_owned()));
+}

@@ -1,7 +1,8 @@
 //! Tests that drive the real binary, in one program so that it links once.
 //!
 //! `structure` reads the source, `trace`, `record`, `replay`, `capture`, `distill` and `report`
-//! each hold one subcommand family, `run` the whole pipeline, `bad_input` what must be refused.
+//! each hold one subcommand family, `run` the whole pipeline, `bad_input` what must be refused,
+//! `samples` results made by hand.
 
 mod bad_input;
 mod capture;
@@ -10,6 +11,7 @@ mod record;
 mod replay;
 mod report;
 mod run;
+mod samples;
 mod structure;
 mod support;
 mod trace;

@@ -1,0 +1,312 @@
+//! The fio job as text: what it says, and where every value came from (`kvtrace.job/1`).
+
+use std::fmt::Write;
+
+use crate::error::{Error, Result};
+use crate::measure::{BlockResult, Histogram};
+use crate::units;
+
+use super::sizes::fio_size;
+use super::streams::{Direction, InFlight, MAX_FLOW, Stream, streams};
+
+/// The schema that a job's first line names.
+pub const JOB_SCHEMA: &str = "kvtrace.job/1";
+
+/// The file of a job is at least this many times its largest request, so that fio seldom has to
+/// draw another size because the end of the file is near.
+const SIZE_IN_REQUESTS: u64 = 64;
+
+/// The largest share of the requests that is listed as one hot zone, and how many are listed.
+const HOT_SHARE: f64 = 0.01;
+const HOT_ZONES: usize = 8;
+
+/// Where the numbers come from, for the header.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origin {
+    /// The input's file name.
+    pub file: String,
+    /// Its schema.
+    pub schema: String,
+    /// Its sha256.
+    pub sha256: String,
+    /// What a replay says of its trace, one line each.
+    pub facts: Vec<String>,
+    /// The name that the job gets, for the command line in its header.
+    pub job_file: String,
+}
+
+/// What the user decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// fio's `ioengine`.
+    pub ioengine: String,
+    /// How long the job runs.
+    pub runtime_ns: u64,
+    /// The size of the file that it runs on; none is the source's working set.
+    pub size_bytes: Option<u64>,
+}
+
+/// A distilled job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The streams, reads first.
+    pub streams: Vec<Stream>,
+    /// What a user should hear beside the file.
+    pub warnings: Vec<String>,
+    text: String,
+}
+
+impl Job {
+    /// Distils what a capture saw of its target.
+    ///
+    /// # Errors
+    /// When the capture saw no request with a size.
+    pub fn distil(block: &BlockResult, origin: &Origin, options: &Options) -> Result<Self> {
+        let streams = streams(block);
+        if streams.is_empty() {
+            return Err(Error::usage(format!(
+                "{}: the capture saw no read and no write of its target, so there is nothing to distil; check its \
+                 --dev and process filter ({} on the same devices came from others)",
+                origin.file,
+                units::count(block.other.histograms.iter().filter(|h| h.name == "size").map(|h| h.count).sum())
+            )));
+        }
+        let size = Size::of(block, &streams, options.size_bytes);
+        let warnings = warnings(block, &streams);
+        let mut text = String::new();
+        header(&mut text, block, origin, &streams);
+        for warning in &warnings {
+            comment(&mut text, &format!("WARNING: {warning}"));
+        }
+        body(&mut text, &streams, options, &size);
+        Ok(Self { streams, warnings, text })
+    }
+
+    /// The job file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The size of the file, and why.
+struct Size {
+    bytes: u64,
+    why: String,
+}
+
+impl Size {
+    /// As asked, or the space that was touched: no more than the touched parts of the device and
+    /// no more than all bytes moved.
+    fn of(block: &BlockResult, streams: &[Stream], asked: Option<u64>) -> Self {
+        if let Some(bytes) = asked {
+            return Self { bytes, why: "as asked (--size)".to_owned() };
+        }
+        let moved: u128 = streams.iter().map(|stream| stream.mix.bytes()).sum();
+        let moved = u64::try_from(moved).unwrap_or(u64::MAX);
+        let touched = touched_bytes(block).unwrap_or(u64::MAX);
+        let least = streams.iter().map(|stream| stream.split.largest()).max().unwrap_or(0) * SIZE_IN_REQUESTS;
+        let (bytes, why) = [
+            (touched, "the parts of the device that were touched, as wide as the LBA histogram's buckets"),
+            (moved, "all bytes that were moved; the touched part of the device is no larger"),
+        ]
+        .into_iter()
+        .min_by_key(|choice| choice.0)
+        .expect("there are two choices");
+        let (bytes, why) = if bytes < least {
+            (least, format!("{SIZE_IN_REQUESTS} times the largest request; the source touched {}", units::bytes(bytes)))
+        } else {
+            (bytes, why.to_owned())
+        };
+        Self { bytes: bytes.div_ceil(units::MIB) * units::MIB, why }
+    }
+}
+
+/// Bytes of the LBA buckets that saw a request in any direction.
+fn touched_bytes(block: &BlockResult) -> Option<u64> {
+    let mut buckets: Vec<(i64, i64)> = block
+        .histograms
+        .iter()
+        .filter(|h| h.name == "lba")
+        .flat_map(|h| {
+            let scale = lba_scale(h);
+            h.buckets.iter().filter(|b| b.2 > 0).map(move |b| (b.0 * scale, b.1 * scale))
+        })
+        .collect();
+    buckets.sort_unstable();
+    let (mut end, mut sum) = (i64::MIN, 0);
+    for (low, high) in buckets {
+        sum += high - low.max(end).min(high);
+        end = end.max(high);
+    }
+    u64::try_from(sum).ok().filter(|sum| *sum > 0)
+}
+
+fn lba_scale(histogram: &Histogram) -> i64 {
+    if histogram.unit == "sectors" { 512 } else { 1 }
+}
+
+fn warnings(block: &BlockResult, streams: &[Stream]) -> Vec<String> {
+    let mut all = Vec::new();
+    if !block.complete {
+        all.push("the capture was interrupted; the job describes the part that was seen".to_owned());
+    }
+    if block.tainted {
+        all.push(format!("the capture is tainted ({}); its numbers may be off", block.taint_reasons.join("; ")));
+    }
+    let total: u64 = streams.iter().map(|stream| stream.mix.count()).sum();
+    for stream in streams {
+        let rare = stream.mix.count() as f64 / total as f64;
+        if stream.flow.is_some() && rare * f64::from(MAX_FLOW) < 0.5 {
+            all.push(format!(
+                "{} requests are {:.4} % of all, and fio's flow weights end at 1:{MAX_FLOW}: the job issues more",
+                stream.name,
+                rare * 100.0
+            ));
+        }
+    }
+    if total < 100 {
+        all.push(format!("the source has only {total} requests; shares of so few say little"));
+    }
+    all
+}
+
+fn comment(text: &mut String, line: &str) {
+    // One comment line whatever the source's names hold.
+    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    writeln!(text, "{}", format!("# {clean}").trim_end()).expect("writing to memory does not fail");
+}
+
+/// A file name as a shell takes it.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-+/".contains(c);
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
+        return name.to_owned();
+    }
+    format!("'{}'", name.replace('\'', "'\\''"))
+}
+
+fn header(text: &mut String, block: &BlockResult, origin: &Origin, streams: &[Stream]) {
+    let devices: Vec<_> = block.devices.iter().map(|device| device.name.as_str()).collect();
+    let mut lines = vec![
+        format!("{JOB_SCHEMA} by {}", crate::TOOL),
+        String::new(),
+        "Run it with fio 3.28 or later; FILE is created if it is missing, and is overwritten if the job writes:".into(),
+        format!("  fio --filename=FILE {}", quoted(&origin.job_file)),
+        "Options must stand before the job file: fio does not apply later ones to the file's jobs.".into(),
+        String::new(),
+        format!("Source: {} ({}), sha256 {}", origin.file, origin.schema, origin.sha256),
+    ];
+    lines.extend(origin.facts.iter().cloned());
+    lines.push(format!("Captured: {:.1} s on {} by {}", block.duration_s, devices.join(", "), block.source));
+    lines.push(String::new());
+    for direction in Direction::ALL {
+        lines.extend(direction_lines(block, direction, streams));
+    }
+    lines.extend([
+        String::new(),
+        "Places are random: the capture counts where requests went, not in which order, so that a".into(),
+        "sequential share is not known. Pace is not limited: each stream keeps its depth full, and".into(),
+        "the streams' shares of the requests are held by flow.".into(),
+    ]);
+    lines.iter().for_each(|line| comment(text, line));
+}
+
+/// What the source did in one direction.
+fn direction_lines(block: &BlockResult, direction: Direction, streams: &[Stream]) -> Vec<String> {
+    let mine: Vec<&Stream> = streams.iter().filter(|stream| stream.direction == direction).collect();
+    if mine.is_empty() {
+        return vec![format!("{direction}: none")];
+    }
+    let (count, bytes) = mine.iter().fold((0, 0u128), |(n, b), s| (n + s.mix.count(), b + s.mix.bytes()));
+    let all: u64 = streams.iter().map(|stream| stream.mix.count()).sum();
+    let mut lines = vec![format!(
+        "{direction}: {} requests ({:.2} %), {}, mean {}",
+        units::count(count),
+        count as f64 * 100.0 / all as f64,
+        units::bytes(u64::try_from(bytes).unwrap_or(u64::MAX)),
+        units::bytes((bytes as f64 / count as f64).round() as u64)
+    )];
+    let quantile = |h: &Histogram, q| h.quantile(q).map_or("-".to_owned(), units::ns);
+    if let Some(d2c) = block.histogram("d2c", Some(direction.word())).filter(|h| h.count > 0) {
+        lines.push(format!("  D2C: P50 {}, P99 {}", quantile(d2c, 0.5), quantile(d2c, 0.99)));
+    }
+    lines.push(match InFlight::of(block, direction) {
+        Some(f) => format!(
+            "  in flight: mean {:.1}, median {:.0}, P90 {:.0}, max {} ({})",
+            f.mean, f.median, f.p90, f.max, f.from
+        ),
+        None => "  in flight: not captured, taken as 1".to_owned(),
+    });
+    if let Some(zones) = block.histogram("lba", Some(direction.word())).and_then(hot_zones) {
+        lines.push(format!("  hot LBA zones (share of requests): {zones}"));
+    }
+    lines
+}
+
+/// The parts of the device that saw the most requests.
+fn hot_zones(lba: &Histogram) -> Option<String> {
+    let scale = lba_scale(lba);
+    let mut zones: Vec<_> =
+        lba.buckets.iter().filter(|bucket| bucket.2 as f64 >= HOT_SHARE * lba.count as f64).collect();
+    zones.sort_by_key(|bucket| (std::cmp::Reverse(bucket.2), bucket.0));
+    zones.truncate(HOT_ZONES);
+    let gib = |sectors: i64| (sectors * scale) as f64 / units::GIB as f64;
+    let zone = |&&(low, high, count): &&(i64, i64, u64)| {
+        format!("{:.2}-{:.2} GiB {:.1} %", gib(low), gib(high), count as f64 * 100.0 / lba.count as f64)
+    };
+    let text: Vec<_> = zones.iter().map(zone).collect();
+    (!text.is_empty()).then(|| text.join(", "))
+}
+
+fn body(text: &mut String, streams: &[Stream], options: &Options, size: &Size) {
+    let mut line = |content: String| {
+        text.push_str(&content);
+        text.push('\n');
+    };
+    line(String::new());
+    line("[global]".into());
+    line(format!("ioengine={}", options.ioengine));
+    line("direct=1".into());
+    line("# new random data for every write, and other offsets on every run".into());
+    line("refill_buffers=1".into());
+    line("randrepeat=0".into());
+    line("norandommap=1".into());
+    line("time_based=1".into());
+    line(format!("runtime={}", fio_time(options.runtime_ns)));
+    line(format!("# {}", size.why));
+    line(format!("size={}", fio_size(size.bytes)));
+    line("group_reporting=1".into());
+    let total: u64 = streams.iter().map(|stream| stream.mix.count()).sum();
+    for stream in streams {
+        line(String::new());
+        line(format!("[{}]", stream.name));
+        line(format!("rw={}", stream.direction.random()));
+        let (split, real) = (&stream.split, stream.mix.mean());
+        line(format!(
+            "# {} distinct sizes, mean {:.0} bytes; these percents give {:.0} ({:+.2} %) and move a size by {:.0} on average",
+            stream.mix.sizes().len(),
+            real,
+            split.mean,
+            (split.mean / real - 1.0) * 100.0,
+            split.distance
+        ));
+        line(format!("bssplit={}", split.text()));
+        line("# requests in flight: the mean over the time in which there were any".into());
+        line(format!("iodepth={}", stream.depth));
+        if let Some(flow) = stream.flow {
+            let share = stream.mix.count() as f64 * 100.0 / total as f64;
+            line(format!("# {share:.3} % of all requests; a stream that is ahead of its share pauses"));
+            line(format!("flow={flow}"));
+            line("flow_sleep=50".into());
+        }
+    }
+}
+
+/// A time as fio reads it: whole seconds, or microseconds where it is not.
+fn fio_time(ns: u64) -> String {
+    if ns.is_multiple_of(units::SECOND_NS) {
+        format!("{}s", ns / units::SECOND_NS)
+    } else {
+        format!("{}us", ns.div_ceil(1_000))
+    }
+}

@@ -1,0 +1,452 @@
+//! The sections of the report: what each says, from a result to HTML.
+
+use crate::measure::replay::Totals;
+use crate::measure::{BlockResult, Histogram, ReplayResult};
+use crate::trace::{Meta, Op, Tier};
+use crate::units;
+
+use super::html::{escape, facts, list, paragraph, table};
+use super::latency::tier_name;
+use super::report::ReportInput;
+
+/// The quantiles of a latency table.
+const QUANTILES: [(&str, f64); 5] = [("P50", 0.5), ("P95", 0.95), ("P99", 0.99), ("P99.9", 0.999), ("max", 1.0)];
+
+fn time(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), units::ns)
+}
+
+fn gb_per_s(value: f64) -> String {
+    format!("{} GB/s", units::three_digits(value))
+}
+
+fn big(value: i128) -> u64 {
+    u64::try_from(value.max(0)).unwrap_or(u64::MAX)
+}
+
+fn card(value: &str, what: &str) -> String {
+    format!("<div class=\"card\"><b>{}</b><span>{}</span></div>\n", escape(value), escape(what))
+}
+
+pub fn key_numbers(replay: &ReplayResult) -> String {
+    let Totals { ops, moved_bytes, wall_s, .. } = replay.totals;
+    let totals = &replay.totals;
+    let mut cards = vec![
+        card(&gb_per_s(totals.read_gb_per_s), "really read (1e9 B/s)"),
+        card(&gb_per_s(totals.write_gb_per_s), "really written (1e9 B/s)"),
+        card(&units::bytes(moved_bytes), "really moved"),
+        card(&units::ns(wall_s * 1e9), "wall time of the run"),
+        card(&units::count(ops), "rows executed"),
+    ];
+    if let Some(cost) = replay.cpu.s_per_gb {
+        cards.push(card(&format!("{} s/GB", units::three_digits(cost)), "processor time for 1e9 B moved"));
+    }
+    if let Some(offered) = totals.offered_gb_per_s {
+        cards.push(card(&gb_per_s(offered), "offered by the trace's own time"));
+    }
+    let timing = &replay.timing;
+    if timing.lateness.count > 0 && timing.pacing != "asap" {
+        cards.push(card(&time(timing.lateness.quantile(0.99)), "P99 lateness of a start"));
+        cards.push(card(&format!("{:.2} %", timing.late_fraction * 100.0), "of starts later than the bound"));
+    }
+    let tiers: Vec<Vec<String>> = replay.tiers.iter().map(|tier| tier_row(tier, wall_s)).collect();
+    let head = ["tier", "backend", "target", "cache", "read", "written", "read rate", "write rate"];
+    let mut out = format!("<div class=\"cards\">\n{}</div>\n", cards.concat());
+    out.push_str(&table(&head, 4, &tiers));
+    out.push_str(&paragraph(&format!(
+        "Rows of the trace ask for {} of reads and {} of writes over all tiers (a demotion is two rows); the rates count \
+         only bytes that really moved. Preparing took {} and is in no figure.",
+        units::bytes(totals.read_bytes),
+        units::bytes(totals.write_bytes),
+        units::ns(totals.prepare_s * 1e9)
+    )));
+    out.push_str(&tokens(replay));
+    out
+}
+
+fn tier_row(tier: &crate::measure::replay::TierReport, wall_s: f64) -> Vec<String> {
+    let rate = |bytes: u64| if wall_s > 0.0 { gb_per_s(bytes as f64 / wall_s / 1e9) } else { "-".to_owned() };
+    let cache = match tier.direct {
+        Some(true) => "direct",
+        Some(false) => "BUFFERED",
+        None => "-",
+    };
+    vec![
+        format!("Tier-{}", tier.tier),
+        tier.backend.clone(),
+        tier.target.clone(),
+        cache.to_owned(),
+        units::bytes(tier.read_bytes),
+        units::bytes(tier.write_bytes),
+        rate(tier.read_bytes),
+        rate(tier.write_bytes),
+    ]
+}
+
+fn tokens(replay: &ReplayResult) -> String {
+    let Some(tokens) = &replay.tokens else { return String::new() };
+    let rate = |value: f64| format!("{}/s", units::three_digits(value));
+    let mut pairs = vec![("tokens moved by tier 2".to_owned(), rate(tokens.tier2_moved_per_s))];
+    if let Some(value) = tokens.generated_per_s {
+        pairs.push(("tokens generated, per wall second".to_owned(), rate(value)));
+    }
+    if let Some(value) = tokens.generated_per_storage_s {
+        pairs.push(("tokens generated, per summed storage second (the reference's)".to_owned(), rate(value)));
+    }
+    if let Some(value) = tokens.read_amplification {
+        pairs.push(("read amplification (tokens read for each written)".to_owned(), units::three_digits(value)));
+    }
+    facts(&pairs)
+}
+
+pub fn latency(replay: &ReplayResult) -> String {
+    let mut rows = Vec::new();
+    for latency in replay.latency.iter().filter(|latency| latency.ops > 0 && latency.op != Op::Delete) {
+        for (what, histogram) in [("response", &latency.response), ("service", &latency.service)] {
+            let mut row = vec![
+                tier_name(replay, latency.tier),
+                format!("{} {}", latency.op, latency.phase),
+                what.to_owned(),
+                units::count(histogram.count),
+            ];
+            row.extend(QUANTILES.iter().map(|&(_, q)| time(histogram.quantile(q))));
+            rows.push(row);
+        }
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut head = vec!["tier", "operation", "time", "objects"];
+    head.extend(QUANTILES.iter().map(|quantile| quantile.0));
+    table(&head, 3, &rows)
+        + &paragraph(
+            "Times are of whole objects. Response counts from the intended start, service from the actual start; the \
+             difference is waiting.",
+        )
+}
+
+/// Summed times of one direction on tier 2 and below it.
+struct Spent {
+    objects: f64,
+    q2d: f64,
+    d2c: f64,
+}
+
+impl Spent {
+    fn of(replay: &ReplayResult, block: &BlockResult, op: Op) -> Option<Self> {
+        let word = if op == Op::Read { "read" } else { "write" };
+        let seconds = |name| block.histogram(name, Some(word)).filter(|h| h.count > 0).map(|h| h.sum as f64 / 1e9);
+        let tier2 = replay.latency.iter().filter(|l| l.tier == Tier::Storage && l.op == op);
+        let objects = tier2.map(|l| l.service.sum as f64 / 1e9).sum::<f64>();
+        let d2c = seconds("d2c")?;
+        (objects > 0.0).then(|| Self { objects, q2d: seconds("q2d").unwrap_or(0.0), d2c })
+    }
+}
+
+pub fn where_time_went(replay: &ReplayResult, capture: Option<(&BlockResult, &str)>) -> String {
+    let Some((block, _)) = capture else {
+        return paragraph(
+            "Without a capture of the block layer the time below the service time is not known; repeat the replay with \
+             --capture.",
+        );
+    };
+    let mut out = String::new();
+    let mut rows = Vec::new();
+    for op in [Op::Read, Op::Write] {
+        let Some(spent) = Spent::of(replay, block, op) else { continue };
+        let Spent { objects, q2d, d2c } = spent;
+        let below = q2d + d2c;
+        rows.push(vec![
+            format!("{op}s"),
+            units::ns(objects * 1e9),
+            units::ns(below * 1e9),
+            units::ns(q2d * 1e9),
+            units::ns(d2c * 1e9),
+            units::three_digits(below / objects),
+        ]);
+        let above = (objects - below).max(0.0);
+        let whole = above + below;
+        let parts = [("above the block layer", above), ("Q2D", q2d), ("D2C, the device", d2c)];
+        let bars = parts.iter().enumerate().filter(|(_, part)| part.1 > 0.0);
+        let bars: String = bars
+            .map(|(i, part)| format!("<i class=\"c{i}\" style=\"width:{:.2}%\"></i>", part.1 / whole * 100.0))
+            .collect();
+        let key: Vec<String> = parts
+            .iter()
+            .enumerate()
+            .map(|(i, part)| {
+                format!("<span class=\"key c{i}\"></span>{} {:.1} %", escape(part.0), part.1 / whole * 100.0)
+            })
+            .collect();
+        out.push_str(&format!(
+            "<h3>{op}s of tier 2</h3>\n<div class=\"bar\">{bars}</div>\n<p>{}</p>\n",
+            key.join(" &nbsp; ")
+        ));
+    }
+    if rows.is_empty() {
+        return paragraph("The capture saw no request of tier 2 in this run.");
+    }
+    out + &table(&["tier 2", "service of objects", "block layer", "Q2D", "D2C", "requests at once"], 1, &rows)
+        + &paragraph(
+            "Sums over all objects and over all block requests. Q2D is a request's wait before the driver, D2C the device. \
+             The requests of one object overlap: where \u{201c}requests at once\u{201d} (block layer over service) is above 1, \
+             what lies above the block layer hides behind that overlap and shows as 0.",
+        )
+}
+
+pub fn requests(replay: &ReplayResult) -> String {
+    let Some(requests) = &replay.requests else {
+        return replay.requests_absent.as_deref().map(paragraph).unwrap_or_default();
+    };
+    let line = |name: &str, how: &str, histogram: &Histogram| {
+        let mut row = vec![name.to_owned(), how.to_owned(), units::count(histogram.count)];
+        row.extend(QUANTILES.iter().map(|&(_, q)| time(histogram.quantile(q))));
+        row
+    };
+    let mut rows = vec![
+        line("storage", "measured", &requests.storage),
+        line("queue", "modelled", &requests.queue),
+        line("generation", "modelled", &requests.generation),
+        line("end to end", "modelled", &requests.end_to_end),
+    ];
+    for (class, report) in &requests.qos {
+        let mut row = line(&format!("end to end, {class}"), "modelled", &report.end_to_end);
+        row[1] = format!("modelled; P95 target {} ms met by {:.1} %", report.target_p95_ms, report.compliance * 100.0);
+        rows.push(row);
+    }
+    let mut head = vec!["part", "how", "requests"];
+    head.extend(QUANTILES.iter().map(|quantile| quantile.0));
+    table(&head, 2, &rows)
+}
+
+pub fn verification(replay: &ReplayResult) -> String {
+    let verify = &replay.verify;
+    let mut out = if verify.level == "off" {
+        paragraph("Data was not checked (--verify off).")
+    } else if verify.failure_count == 0 {
+        paragraph(&format!(
+            "No wrong data: {} checks over {} at level {}.",
+            units::count(verify.checks),
+            units::bytes(verify.checked_bytes),
+            verify.level
+        ))
+    } else {
+        format!(
+            "<div class=\"verdict bad\"><strong>{} wrong reads.</strong></div>\n",
+            escape(&units::count(verify.failure_count))
+        )
+    };
+    let shown = 20;
+    let failures: Vec<Vec<String>> = verify
+        .failures
+        .iter()
+        .take(shown)
+        .map(|f| vec![units::count(f.row), f.key.clone(), units::bytes(f.offset_bytes), f.class.clone()])
+        .collect();
+    out.push_str(&table(&["row", "key", "at", "what was read instead"], 4, &failures));
+    let errors: Vec<Vec<String>> = replay
+        .errors
+        .iter()
+        .take(shown)
+        .map(|e| vec![units::count(e.row), e.key.clone(), e.op.clone(), format!("{} ({})", e.message, e.errno)])
+        .collect();
+    out.push_str(&paragraph(&match replay.errors.len() {
+        0 => "No I/O errors.".to_owned(),
+        n => format!("{n} I/O errors; the first {}:", errors.len()),
+    }));
+    out + &table(&["row", "key", "operation", "error"], 4, &errors)
+}
+
+pub fn block_layer(capture: Option<(&BlockResult, &str)>) -> String {
+    let Some((block, _)) = capture else { return String::new() };
+    let mut out = String::new();
+    if block.tainted {
+        out.push_str(&format!(
+            "<div class=\"verdict bad\"><strong>The capture is tainted.</strong>\n{}</div>\n",
+            list(&block.taint_reasons)
+        ));
+    }
+    let rows: Vec<Vec<String>> = ["read", "write"].iter().filter_map(|op| block_row(block, op)).collect();
+    let head =
+        ["target", "requests", "bytes", "mean size", "D2C P50", "D2C P99", "D2C max", "Q2D P50", "Q2D P99", "in flight"];
+    out.push_str(&table(&head, 1, &rows));
+    out.push_str(&cross_check(block));
+    let losses: Vec<(String, String)> =
+        block.loss.iter().filter(|(_, n)| **n > 0).map(|(cause, n)| (cause.clone(), units::count(*n))).collect();
+    if losses.is_empty() {
+        out.push_str(&paragraph(&format!("Nothing was lost: all {} loss counters are zero.", block.loss.len())));
+    } else {
+        out.push_str(&paragraph("What was not seen or not understood, by cause:"));
+        out.push_str(&facts(&losses));
+    }
+    out
+}
+
+fn block_row(block: &BlockResult, op: &str) -> Option<Vec<String>> {
+    let size = block.histogram("size", Some(op)).filter(|h| h.count > 0)?;
+    let scale = if size.unit == "sectors" { 512 } else { 1 };
+    let quantile = |name: &str, q| time(block.histogram(name, Some(op)).and_then(|h| h.quantile(q)));
+    let depth = block.histogram("inflight_time", Some(op)).and_then(Histogram::mean);
+    Some(vec![
+        format!("{op}s"),
+        units::count(size.count),
+        units::bytes(big(size.sum) * scale),
+        units::bytes(big(size.sum) * scale / size.count),
+        quantile("d2c", 0.5),
+        quantile("d2c", 0.99),
+        quantile("d2c", 1.0),
+        quantile("q2d", 0.5),
+        quantile("q2d", 0.99),
+        depth.map_or("-".to_owned(), units::three_digits),
+    ])
+}
+
+/// The capture against the kernel's own account of the same time.
+fn cross_check(block: &BlockResult) -> String {
+    let mut rows = Vec::new();
+    for device in &block.devices {
+        let (kernel, captured) = (&device.kernel, &device.captured);
+        let pairs = [
+            ("reads", kernel.read_ios, captured.read_ios, false),
+            ("bytes read", kernel.read_bytes, captured.read_bytes, true),
+            ("writes", kernel.write_ios, captured.write_ios, false),
+            ("bytes written", kernel.write_bytes, captured.write_bytes, true),
+        ];
+        for (what, kernel, captured, is_bytes) in pairs {
+            let show = |value: u64| if is_bytes { units::bytes(value) } else { units::count(value) };
+            let apart = match kernel {
+                0 if captured == 0 => "0.00 %".to_owned(),
+                0 => "-".to_owned(),
+                _ => format!("{:+.2} %", (captured as f64 / kernel as f64 - 1.0) * 100.0),
+            };
+            rows.push(vec![device.name.clone(), what.to_owned(), show(captured), show(kernel), apart]);
+        }
+    }
+    table(&["device", "cross-check, all processes", "captured", "kernel's counters", "apart"], 2, &rows)
+}
+
+pub fn recording(meta: Option<&Meta>) -> String {
+    let Some(meta) = meta else { return String::new() };
+    let mut pairs = vec![("source".to_owned(), meta.source.file.clone().unwrap_or(meta.source.kind.clone()))];
+    if let Some(model) = &meta.model {
+        let text = format!("{}, {} bytes a token ({})", model.name, units::count(model.bytes_per_token), model.kv_dtype);
+        pairs.push(("model".to_owned(), text));
+    }
+    if let Some(profile) = &meta.profile {
+        pairs.push(("profile".to_owned(), profile.clone()));
+    }
+    let Some(record) = &meta.record else { return facts(&pairs) };
+    pairs.extend([
+        ("requests".to_owned(), units::count(record.requests)),
+        ("conversations".to_owned(), units::count(record.conversations)),
+        ("rows".to_owned(), units::count(record.rows)),
+        ("virtual time".to_owned(), units::ns(record.span_s * 1e9)),
+        ("demotions".to_owned(), units::count(record.demotions)),
+        ("deletes".to_owned(), units::count(record.deletes)),
+    ]);
+    let lookups: Vec<Vec<String>> = record
+        .lookups
+        .iter()
+        .map(|(kind, lookups)| {
+            let hits: u64 = lookups.hits.iter().sum();
+            let total = hits + lookups.misses;
+            let share = if total > 0 { format!("{:.1} %", hits as f64 * 100.0 / total as f64) } else { "-".to_owned() };
+            let [gpu, dram, storage] = lookups.hits.map(units::count);
+            vec![kind.clone(), units::count(total), share, gpu, dram, storage, units::count(lookups.misses)]
+        })
+        .collect();
+    let tiers: Vec<Vec<String>> = record
+        .tiers
+        .iter()
+        .map(|tier| {
+            let limit = match meta.capacity(tier.tier) {
+                Some(Some(bytes)) => units::bytes(bytes),
+                Some(None) => "unlimited".to_owned(),
+                None => "-".to_owned(),
+            };
+            vec![
+                tier.tier.to_string(),
+                limit,
+                units::count(tier.entries),
+                units::bytes(tier.bytes),
+                units::bytes(tier.peak_bytes),
+            ]
+        })
+        .collect();
+    facts(&pairs)
+        + &table(&["lookups of", "lookups", "hit rate", "in Tier-0", "in Tier-1", "in Tier-2", "misses"], 1, &lookups)
+        + &table(&["tier", "capacity", "objects at the end", "bytes at the end", "peak"], 1, &tiers)
+}
+
+pub fn job(job: Option<(&str, &str)>) -> String {
+    match job {
+        Some((text, file)) => format!("{}<pre>{}</pre>\n", paragraph(file), escape(text)),
+        None => String::new(),
+    }
+}
+
+pub fn provenance(input: &ReportInput) -> String {
+    let replay = input.replay;
+    let (trace, host) = (&replay.trace, &replay.host);
+    let said = |text: Option<String>| text.unwrap_or("not said".to_owned());
+    let mut pairs = vec![
+        ("trace".to_owned(), trace.file.clone()),
+        ("trace sha256".to_owned(), trace.sha256.clone()),
+        ("trace rows".to_owned(), units::count(trace.rows)),
+        ("seed".to_owned(), said(trace.seed.map(|seed| seed.to_string()))),
+        ("model".to_owned(), said(trace.model.clone())),
+        ("result".to_owned(), input.file.to_owned()),
+        ("result sha256".to_owned(), input.sha256.to_owned()),
+        ("measured by".to_owned(), replay.tool.clone()),
+        ("reported by".to_owned(), crate::TOOL.to_owned()),
+        ("started".to_owned(), host.started.clone()),
+        ("kernel".to_owned(), host.kernel.clone()),
+        ("processor".to_owned(), format!("{} ({} online)", host.cpu, host.cpus)),
+        ("memory".to_owned(), units::bytes(host.memory_bytes)),
+    ];
+    if let Some((block, file)) = input.capture() {
+        pairs.push(("capture".to_owned(), format!("{file}, by {}, {:.1} s", block.source, block.duration_s)));
+    }
+    let value = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let config: Vec<_> = replay.config.iter().map(|(flag, set)| (flag.clone(), value(set))).collect();
+    let mut out = facts(&pairs);
+    if !config.is_empty() {
+        out.push_str("<h3>Settings in force</h3>\n");
+        out.push_str(&facts(&config));
+    }
+    for tier in replay.tiers.iter().filter(|tier| !tier.facts.is_empty()) {
+        out.push_str(&format!("<h3>Tier-{}: {}</h3>\n", tier.tier, escape(&tier.target)));
+        let known: Vec<_> = tier.facts.iter().map(|(name, fact)| (name.replace('_', " "), value(fact))).collect();
+        out.push_str(&facts(&known));
+    }
+    out
+}
+
+pub fn limits(replay: &ReplayResult, capture: Option<(&BlockResult, &str)>) -> String {
+    let mut all = vec![
+        "No model runs: time that a GPU would compute is not in any measured figure.".to_owned(),
+        "The order and the sizes are the trace's; a serving system that reacts to a slower tier would ask differently."
+            .to_owned(),
+        "The device's state (how full, how worn, how warm) is as it was found, unless it was preconditioned.".to_owned(),
+    ];
+    if let Some(tier) = replay.tiers.iter().find(|tier| tier.backend == "model") {
+        all.push(format!("Tier-{} is a model: its times are computed and no byte moved.", tier.tier));
+    }
+    if replay.timing.pacing == "asap" {
+        all.push(
+            "The run was not paced: it shows what the tiers can do at this concurrency, not the latency at the trace's \
+             own load."
+                .to_owned(),
+        );
+    }
+    if replay.requests.is_some() {
+        all.push("Queue, generation and end-to-end times of requests are modelled from the recording.".to_owned());
+    }
+    if capture.is_none() {
+        all.push("The block layer was not watched: sizes, depths and device times below the syscall are unknown.".to_owned());
+    }
+    list(&all)
+}

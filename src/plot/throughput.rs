@@ -1,0 +1,105 @@
+//! Bytes moved over time, and how late the replay was.
+
+use crate::error::{Error, Result};
+use crate::measure::ReplayResult;
+
+use super::axis;
+use super::picture::{Colour, Key, Mark, Panel, Picture, Series};
+
+/// Tier 2, tier 1 below it because it is far faster, and lateness when the run was paced.
+///
+/// # Errors
+/// When the result holds no series.
+pub fn picture(replay: &ReplayResult, file: &str) -> Result<Picture> {
+    let series = &replay.series;
+    let storage = [&series.tier2_read_bytes, &series.tier2_write_bytes];
+    let moved = |values: &[u64]| values.iter().any(|bytes| *bytes > 0);
+    let interval = series.interval_s;
+    if !(interval > 0.0) || !(storage.iter().any(|values| moved(values)) || moved(&series.tier1_bytes)) {
+        return Err(Error::usage(format!(
+            "{file} holds no bytes over time; replay a trace with rows on tier 1 or 2 that really move"
+        )));
+    }
+    let mut panels = Vec::new();
+    if storage.iter().any(|values| moved(values)) {
+        let lines = [
+            ("read", Colour::Blue, Mark::Line, &series.tier2_read_bytes[..]),
+            ("written", Colour::Vermillion, Mark::Line, &series.tier2_write_bytes[..]),
+        ];
+        panels.push(rates("Tier-2, storage", 220, interval, &lines));
+    }
+    if moved(&series.tier1_bytes) {
+        let lines = [("both ways", Colour::Green, Mark::Line, &series.tier1_bytes[..])];
+        panels.push(rates("Tier-1, DRAM", 110, interval, &lines));
+    }
+    if replay.timing.pacing != "asap" && moved(&series.lateness_max_ns) {
+        panels.push(lateness(interval, &series.lateness_max_ns));
+    }
+    Ok(Picture {
+        kind: "throughput",
+        title: "Throughput over time".to_owned(),
+        subtitle: format!(
+            "{file} · replay of {} · pacing {} · bytes counted at completion, {} a point",
+            replay.trace.file,
+            replay.timing.pacing,
+            crate::units::ns(interval * 1e9)
+        ),
+        panels,
+    })
+}
+
+type Line<'a> = (&'static str, Colour, Mark, &'a [u64]);
+
+fn rates(title: &str, height: u32, interval_s: f64, lines: &[Line]) -> Panel {
+    let rate = |bytes: u64| bytes as f64 / interval_s / 1e9;
+    let points = |values: &[u64]| steps(values.iter().map(|&bytes| rate(bytes)), interval_s);
+    let highest = lines.iter().flat_map(|line| line.3).copied().max().unwrap_or(0);
+    let length = lines.iter().map(|line| line.3.len()).max().unwrap_or(0);
+    let mean = |values: &[u64]| rate(values.iter().sum()) / values.len().max(1) as f64;
+    Panel {
+        title: title.to_owned(),
+        height,
+        x: axis::from_zero_to("time since the start of the run (s)", length as f64 * interval_s),
+        y: axis::from_zero("GB/s (1e9 bytes)", rate(highest), height),
+        series: lines.iter().map(|&(_, colour, mark, values)| Series { colour, mark, points: points(values) }).collect(),
+        legend: lines
+            .iter()
+            .map(|&(name, colour, mark, values)| Key {
+                text: format!("{name}, mean {} GB/s", crate::units::three_digits(mean(values))),
+                swatch: Some((colour, mark)),
+            })
+            .collect(),
+    }
+}
+
+fn lateness(interval_s: f64, values: &[u64]) -> Panel {
+    let highest = values.iter().copied().max().unwrap_or(0) as f64;
+    let (unit, scale) = if highest >= 1e9 {
+        ("s", 1e9)
+    } else if highest >= 1e6 {
+        ("ms", 1e6)
+    } else {
+        ("us", 1e3)
+    };
+    Panel {
+        title: "How late operations started, at worst".to_owned(),
+        height: 90,
+        x: axis::from_zero_to("time since the start of the run (s)", values.len() as f64 * interval_s),
+        y: axis::from_zero(&format!("lateness ({unit})"), highest / scale, 90),
+        series: vec![Series {
+            colour: Colour::Purple,
+            mark: Mark::Line,
+            points: steps(values.iter().map(|&ns| ns as f64 / scale), interval_s),
+        }],
+        legend: vec![Key {
+            text: "largest of each interval".to_owned(),
+            swatch: Some((Colour::Purple, Mark::Line)),
+        }],
+    }
+}
+
+/// A value holds for its whole interval: each is drawn as a step.
+fn steps(values: impl Iterator<Item = f64>, interval_s: f64) -> Vec<(f64, f64)> {
+    let edge = |(i, value): (usize, f64)| [(i as f64 * interval_s, value), ((i + 1) as f64 * interval_s, value)];
+    values.enumerate().flat_map(edge).collect()
+}
