@@ -16,6 +16,7 @@ mod summary;
 
 pub use flags::RecordFlags;
 pub use run::Recording;
+pub use summary::lines as summary_lines;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
