@@ -1,5 +1,6 @@
 //! Models: how many bytes of KV cache a number of tokens takes.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
@@ -237,7 +238,9 @@ fn looks_like_path(text: &str) -> bool {
 }
 
 fn unknown(text: &str) -> Error {
-    let nearest = names().min_by_key(|name| distance(&text.to_lowercase(), name)).unwrap_or_default();
+    let typed = text.to_lowercase();
+    let common = |name: &str| typed.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    let nearest = names().min_by_key(|name| (distance(&typed, name), Reverse(common(name)))).unwrap_or_default();
     Error::usage(format!(
         "unknown model `{text}`; the nearest known is {nearest}, `kvtrace models` lists them, and the path of a \
          config.json or bytes:N does as well"

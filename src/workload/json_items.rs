@@ -99,9 +99,11 @@ impl<R: Read> Items<R> {
     }
 
     fn begin(&mut self) -> Result<Option<Item>, Broken> {
-        const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
-        if self.ahead()?.starts_with(BYTE_ORDER_MARK) {
-            self.at += BYTE_ORDER_MARK.len();
+        const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+        for byte in BYTE_ORDER_MARK {
+            if self.peek()? == Some(byte) {
+                self.at += 1;
+            }
         }
         match self.peek_past_space()? {
             None => Err(Broken::Empty),
