@@ -196,10 +196,14 @@ impl Model {
 
     fn of_bytes(number: &str, kv_dtype: Option<KvDtype>) -> Result<Self> {
         let bytes = number.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(|| {
-            Error::usage(format!("--model bytes:{number}: N is the KV-cache bytes of one token, a whole number above 0"))
+            Error::usage(format!(
+                "--model bytes:{number}: N is the KV-cache bytes of one token, a whole number above 0"
+            ))
         })?;
         if kv_dtype.is_some() {
-            return Err(Error::usage("--model bytes:N has no elements for --kv-dtype to resize; leave one of them out"));
+            return Err(Error::usage(
+                "--model bytes:N has no elements for --kv-dtype to resize; leave one of them out",
+            ));
         }
         let groups = vec![LayerGroup { layers: 1, elements: bytes, window: None }];
         Ok(Self { name: format!("bytes:{bytes}"), attention: Attention::Unknown, kv_dtype: None, groups, bits: 8 })

@@ -21,7 +21,7 @@ pub use run::Recording;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    flags: RecordFlags,
+    flags: Box<RecordFlags>,
     /// The trace: .csv, .csv.zst, .parquet, or - for CSV on stdout
     #[arg(short = 'o', value_name = "TRACE", required_unless_present = "print_config")]
     trace: Option<PathBuf>,

@@ -142,7 +142,8 @@ impl<R: Read> Items<R> {
             match (was_in_string, scan.in_string) {
                 (false, true) => key_start = Some(json.len()),
                 (true, false) => {
-                    last_key_is_data = scan.depth == 1 && key_start.is_some_and(|at| json[at..json.len() - 1] == *b"data");
+                    last_key_is_data =
+                        scan.depth == 1 && key_start.is_some_and(|at| json[at..json.len() - 1] == *b"data");
                 }
                 (false, false) if byte != b':' && !byte.is_ascii_whitespace() => last_key_is_data = false,
                 _ => {}

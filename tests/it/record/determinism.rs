@@ -9,7 +9,7 @@ use crate::support::{Bench, data, manifest_dir};
 fn twice_the_same_flags_are_twice_the_same_bytes() {
     let Some(file) = data("sharegpt/sharegpt_v3_head1500.json") else { return };
     let bench = Bench::new();
-    let flags = "--model llama3.1-8b --gpu-mem-gb 0 --cpu-mem-gb 4 --seed 42 --max-conversations 400";
+    let flags = "--model llama3.1-8b --gpu-mem-gb 0 --cpu-mem-gb 4 --max-conversations 400";
     let record = |trace: &str, more: &[&str]| {
         let flags: Vec<&str> = flags.split(' ').collect();
         bench.ok(&[&["record", "sharegpt", file.to_str().unwrap(), "-o", trace], &flags[..], more].concat())

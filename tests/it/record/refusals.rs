@@ -99,7 +99,10 @@ fn a_strangers_file_is_kept() {
 fn the_configuration_in_force_is_printed() {
     let bench = Bench::new();
     let text = bench.ok(&["record", "synthetic", "--print-config", "--num-users", "7"]);
-    assert!(text.contains("num-users: 7\n") && text.contains("workers: 7\n") && text.contains("duration: 60\n"), "{text}");
+    assert!(
+        text.contains("num-users: 7\n") && text.contains("workers: 7\n") && text.contains("duration: 60\n"),
+        "{text}"
+    );
     assert!(bench.files().is_empty());
 }
 

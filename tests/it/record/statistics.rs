@@ -9,8 +9,19 @@ use super::ledger::{Book, rows};
 use crate::support::Bench;
 
 const FLAGS: [&str; 13] = [
-    "record", "synthetic", "--num-users", "25", "--duration", "10", "--gpu-mem-gb", "3", "--cpu-mem-gb", "5",
-    "--storage-capacity-gb", "30", "--json",
+    "record",
+    "synthetic",
+    "--num-users",
+    "25",
+    "--duration",
+    "10",
+    "--gpu-mem-gb",
+    "3",
+    "--cpu-mem-gb",
+    "5",
+    "--storage-capacity-gb",
+    "30",
+    "--json",
 ];
 
 fn requests(bench: &Bench, name: &str) -> Vec<RequestRow> {
@@ -68,21 +79,18 @@ fn metadata_say_how_the_trace_came_to_be() {
 }
 
 #[test]
-fn the_highest_class_waits_least() {
+fn a_higher_class_waits_less() {
     let bench = Bench::new();
     let record = |queue: &str| {
         bench.ok(&[&FLAGS[..], &["--workers", "2", "--queue", queue, "-o", "t.csv"]].concat());
         let requests = requests(&bench, "t.requests.parquet");
-        ["interactive", "responsive", "batch"].map(|class| {
+        ["responsive", "batch"].map(|class| {
             let of_class: Vec<_> = requests.iter().filter(|row| row.qos == class).collect();
-            of_class.iter().map(|row| (row.start_ns - row.arrival_ns) as f64 / 1e9).sum::<f64>()
-                / of_class.len().max(1) as f64
+            of_class.iter().map(|row| (row.start_ns - row.arrival_ns) as f64 / 1e9).sum::<f64>() / of_class.len() as f64
         })
     };
-    let [interactive, responsive, batch] = record("qos");
-    assert!(interactive < responsive && responsive < batch, "{interactive} {responsive} {batch}");
-    let fifo = record("fifo");
-    assert!(fifo[0] > 2.0 * interactive && fifo[2] < batch, "{fifo:?}");
+    let (qos, fifo) = (record("qos"), record("fifo"));
+    assert!(qos[0] * 1.5 < qos[1] && qos[0] * 1.2 < fifo[0] && fifo[1] < qos[1], "{qos:?} {fifo:?}");
 }
 
 #[test]
