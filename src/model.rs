@@ -1,5 +1,6 @@
 //! Models: how many bytes of KV cache a number of tokens takes.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
@@ -195,10 +196,14 @@ impl Model {
 
     fn of_bytes(number: &str, kv_dtype: Option<KvDtype>) -> Result<Self> {
         let bytes = number.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(|| {
-            Error::usage(format!("--model bytes:{number}: N is the KV-cache bytes of one token, a whole number above 0"))
+            Error::usage(format!(
+                "--model bytes:{number}: N is the KV-cache bytes of one token, a whole number above 0"
+            ))
         })?;
         if kv_dtype.is_some() {
-            return Err(Error::usage("--model bytes:N has no elements for --kv-dtype to resize; leave one of them out"));
+            return Err(Error::usage(
+                "--model bytes:N has no elements for --kv-dtype to resize; leave one of them out",
+            ));
         }
         let groups = vec![LayerGroup { layers: 1, elements: bytes, window: None }];
         Ok(Self { name: format!("bytes:{bytes}"), attention: Attention::Unknown, kv_dtype: None, groups, bits: 8 })
@@ -237,7 +242,9 @@ fn looks_like_path(text: &str) -> bool {
 }
 
 fn unknown(text: &str) -> Error {
-    let nearest = names().min_by_key(|name| distance(&text.to_lowercase(), name)).unwrap_or_default();
+    let typed = text.to_lowercase();
+    let common = |name: &str| typed.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    let nearest = names().min_by_key(|name| (distance(&typed, name), Reverse(common(name)))).unwrap_or_default();
     Error::usage(format!(
         "unknown model `{text}`; the nearest known is {nearest}, `kvtrace models` lists them, and the path of a \
          config.json or bytes:N does as well"

@@ -88,14 +88,7 @@ impl Cache {
             let last = tier == Tier::Storage;
             TierState::new(limits.capacity_bytes[tier.index()], if last { None } else { Some(limits.target_usage) })
         };
-        Self {
-            objects: Slab::default(),
-            tiers: Tier::ALL.map(state),
-            clock: 0,
-            orphans: 0,
-            demotions: 0,
-            deletes: 0,
-        }
+        Self { objects: Slab::default(), tiers: Tier::ALL.map(state), clock: 0, orphans: 0, demotions: 0, deletes: 0 }
     }
 
     /// Stores an object in the fastest tier that takes one of its size. What had to make room is

@@ -90,7 +90,8 @@ mod tests {
         assert_eq!(slab.remove(old), Some("old"));
         let new = slab.insert("new");
         assert_eq!(new.slot(), old.slot());
-        assert_eq!((slab.get_mut(old), slab.remove(old)), (None, None));
+        assert_eq!(slab.get_mut(old), None);
+        assert_eq!(slab.remove(old), None);
         assert_eq!(slab.get_mut(new), Some(&mut "new"));
     }
 }

@@ -91,8 +91,7 @@ fn table(listing: &Listing) -> String {
             windowed => format!("{} ({windowed} windowed)", model.layers),
         };
         let bytes_per_token = model.bytes_per_token.to_string();
-        let mut row =
-            vec![model.name.clone(), model.attention.into(), layers, model.kv_dtype.into(), bytes_per_token];
+        let mut row = vec![model.name.clone(), model.attention.into(), layers, model.kv_dtype.into(), bytes_per_token];
         row.push(gib(model.context_bytes));
         if listing.users > 1 {
             row.push(gib(model.users_bytes));

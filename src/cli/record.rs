@@ -22,7 +22,7 @@ pub use summary::lines as summary_lines;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    flags: RecordFlags,
+    flags: Box<RecordFlags>,
     /// The trace: .csv, .csv.zst, .parquet, or - for CSV on stdout
     #[arg(short = 'o', value_name = "TRACE", required_unless_present = "print_config")]
     trace: Option<PathBuf>,

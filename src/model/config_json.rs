@@ -65,7 +65,8 @@ impl Config<'_> {
     }
 
     fn required(&self, keys: &[&str]) -> Result<u64> {
-        self.number(keys)?.ok_or_else(|| Error::usage(format!("`{}` is missing; give --model bytes:N instead", keys[0])))
+        self.number(keys)?
+            .ok_or_else(|| Error::usage(format!("`{}` is missing; give --model bytes:N instead", keys[0])))
     }
 
     fn flag(&self, key: &str) -> bool {
@@ -106,11 +107,12 @@ impl Config<'_> {
             return Ok((Attention::Mla, latent + self.required(&["qk_rope_head_dim"])?));
         }
         let heads = self.required(&["num_attention_heads", "n_head", "n_heads", "num_heads"])?;
-        let kv_heads = match self.number(&["num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"])? {
-            Some(kv_heads) => kv_heads,
-            None if self.flag("multi_query") => 1,
-            None => heads,
-        };
+        let kv_heads =
+            match self.number(&["num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"])? {
+                Some(kv_heads) => kv_heads,
+                None if self.flag("multi_query") => 1,
+                None => heads,
+            };
         let head_dim = match self.number(&["head_dim", "kv_channels", "attention_head_dim"])? {
             Some(head_dim) => head_dim,
             None => self.required(&["hidden_size", "n_embd", "d_model"])? / heads,
@@ -125,9 +127,9 @@ impl Config<'_> {
             Some((key, value.as_str().unwrap_or_default()))
         });
         match named {
-            Some((key, word)) => word
-                .parse()
-                .map_err(|why: String| Error::usage(format!("`{key}`: {why}; --kv-dtype overrides it"))),
+            Some((key, word)) => {
+                word.parse().map_err(|why: String| Error::usage(format!("`{key}`: {why}; --kv-dtype overrides it")))
+            }
             None => Ok(KvDtype::Float16),
         }
     }
@@ -138,7 +140,8 @@ impl Config<'_> {
         if layers > 10_000 {
             return Err(Error::usage(format!("{layers} layers are more than any model has")));
         }
-        let sliding = self.number(&["sliding_window"])?.filter(|_| self.present("use_sliding_window").is_none_or(|v| v == true));
+        let sliding =
+            self.number(&["sliding_window"])?.filter(|_| self.present("use_sliding_window").is_none_or(|v| v == true));
         let mut windows = match self.present("layer_types") {
             Some(types) => self.windows_of_types(types, layers)?,
             None => (0..layers).map(|layer| sliding.filter(|_| self.slides(layer))).collect(),
@@ -151,9 +154,10 @@ impl Config<'_> {
     }
 
     fn windows_of_types(&self, types: &Value, layers: usize) -> Result<Vec<Option<u64>>> {
-        let types = types.as_array().filter(|types| types.len() == layers).ok_or_else(|| {
-            Error::usage(format!("`layer_types` is not a list of {layers} words, one a layer"))
-        })?;
+        let types = types
+            .as_array()
+            .filter(|types| types.len() == layers)
+            .ok_or_else(|| Error::usage(format!("`layer_types` is not a list of {layers} words, one a layer")))?;
         types
             .iter()
             .enumerate()
@@ -174,7 +178,7 @@ impl Config<'_> {
     fn slides(&self, layer: usize) -> bool {
         let number = |key| self.present(key).and_then(Value::as_u64).map(|n| n as usize);
         if let Some(pattern) = number("sliding_window_pattern").filter(|n| *n > 0) {
-            return (layer + 1) % pattern != 0;
+            return !(layer + 1).is_multiple_of(pattern);
         }
         match self.text("model_type") {
             Some("gemma2") => layer % 2 == 0,

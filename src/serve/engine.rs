@@ -82,7 +82,7 @@ impl<'a> Engine<'a> {
             Workload::Closed(conversations) => {
                 let held = (0..self.workers.len()).map(|_| None).collect();
                 let mut arrivals = Arrivals::Closed { conversations, held };
-                while let Some(worker) = self.idle.pop() {
+                for worker in std::mem::take(&mut self.idle).into_iter().rev() {
                     self.take_next(worker, 0, &mut arrivals)?;
                 }
                 Ok(arrivals)
@@ -127,9 +127,9 @@ impl<'a> Engine<'a> {
     fn take_next(&mut self, worker: u32, now: u64, arrivals: &mut Arrivals) -> Result<()> {
         let next = match arrivals {
             Arrivals::Open { .. } => self.queue.pop().map(|waiting| (waiting.ordinal, waiting.request)),
-            Arrivals::Closed { conversations, held } => self
-                .next_turn(conversations, &mut held[worker as usize], now)?
-                .map(|request| (self.admit(), request)),
+            Arrivals::Closed { conversations, held } => {
+                self.next_turn(conversations, &mut held[worker as usize], now)?.map(|request| (self.admit(), request))
+            }
         };
         match next {
             Some((ordinal, request)) => self.serve(worker, ordinal, request, now),

@@ -84,7 +84,8 @@ mod tests {
 
     fn order(queue_order: QueueOrder) -> Vec<u64> {
         let mut queue = Queue::new(queue_order);
-        for (ordinal, qos) in [Qos::Batch, Qos::Interactive, Qos::Responsive, Qos::Interactive].into_iter().enumerate() {
+        for (ordinal, qos) in [Qos::Batch, Qos::Interactive, Qos::Responsive, Qos::Interactive].into_iter().enumerate()
+        {
             let request = Request {
                 user: "u".into(),
                 qos,

@@ -99,9 +99,11 @@ impl<R: Read> Items<R> {
     }
 
     fn begin(&mut self) -> Result<Option<Item>, Broken> {
-        const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
-        if self.ahead()?.starts_with(BYTE_ORDER_MARK) {
-            self.at += BYTE_ORDER_MARK.len();
+        const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+        for byte in BYTE_ORDER_MARK {
+            if self.peek()? == Some(byte) {
+                self.at += 1;
+            }
         }
         match self.peek_past_space()? {
             None => Err(Broken::Empty),
@@ -140,7 +142,8 @@ impl<R: Read> Items<R> {
             match (was_in_string, scan.in_string) {
                 (false, true) => key_start = Some(json.len()),
                 (true, false) => {
-                    last_key_is_data = scan.depth == 1 && key_start.is_some_and(|at| json[at..json.len() - 1] == *b"data");
+                    last_key_is_data =
+                        scan.depth == 1 && key_start.is_some_and(|at| json[at..json.len() - 1] == *b"data");
                 }
                 (false, false) if byte != b':' && !byte.is_ascii_whitespace() => last_key_is_data = false,
                 _ => {}

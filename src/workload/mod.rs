@@ -19,6 +19,7 @@ mod tokens;
 
 pub use conversation::{Conversation, Turn};
 pub use paced::Paced;
+pub use persona::Character;
 pub use sharegpt::{ShareGpt, ShareGptOptions};
 pub use synthetic::{Synthetic, SyntheticOptions};
 pub use tokens::Tokenizer;

@@ -1,8 +1,9 @@
 //! Work on a stream of items by several threads, with results in the order of the items and a
 //! bounded number of items in memory.
 
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// Batches that may wait in front of a thread, and behind it.
 const WAITING: usize = 2;
@@ -11,6 +12,7 @@ const WAITING: usize = 2;
 /// which has a queue of its own before and behind it.
 pub struct Pipeline<T> {
     results: Vec<Receiver<T>>,
+    workers: Vec<JoinHandle<()>>,
     next: usize,
 }
 
@@ -25,28 +27,29 @@ impl<T: Send + 'static> Pipeline<T> {
     {
         let mut queues: Vec<SyncSender<I::Item>> = Vec::new();
         let mut results = Vec::new();
+        let mut workers = Vec::new();
         for _ in 0..threads.max(1) {
             let (queue, items) = sync_channel::<I::Item>(WAITING);
             let (done, result) = sync_channel(WAITING);
             let work = work.clone();
-            thread::spawn(move || {
+            workers.push(thread::spawn(move || {
                 for item in items {
                     if done.send(work(item)).is_err() {
                         return;
                     }
                 }
-            });
+            }));
             queues.push(queue);
             results.push(result);
         }
-        thread::spawn(move || {
+        workers.push(thread::spawn(move || {
             for (number, item) in items.enumerate() {
                 if queues[number % queues.len()].send(item).is_err() {
                     return;
                 }
             }
-        });
-        Self { results, next: 0 }
+        }));
+        Self { results, workers, next: 0 }
     }
 }
 
@@ -54,9 +57,16 @@ impl<T> Iterator for Pipeline<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        let result = self.results[self.next].recv().ok()?;
-        self.next = (self.next + 1) % self.results.len();
-        Some(result)
+        if let Ok(result) = self.results[self.next].recv() {
+            self.next = (self.next + 1) % self.results.len();
+            return Some(result);
+        }
+        // The items have ended, or a thread has panicked, which must not look like an end.
+        self.results.iter_mut().for_each(|result| *result = sync_channel(0).1);
+        for worker in self.workers.drain(..) {
+            worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        }
+        None
     }
 }
 
@@ -74,6 +84,13 @@ mod tests {
             let results: Vec<u64> = Pipeline::new(0..300u64, threads, slow_first).collect();
             assert_eq!(results, (0..300).map(|n| n * 2).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "the work went wrong")]
+    fn a_panic_is_not_taken_for_the_end() {
+        let work = |n: u64| if n == 7 { panic!("the work went wrong") } else { n };
+        Pipeline::new(0..100, 2, work).for_each(drop);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub const ALL: [SystemPrompt; 3] = [
                question, in plain words, and keep to what was asked. If you are not sure of a fact, say so instead of \
                guessing, and name what would settle it. Decline politely what could hurt somebody, and point to \
                people who can help where that is wiser than an answer from you.",
-        tokens: 76,
+        tokens: 82,
     },
     SystemPrompt {
         text: "You are a programming assistant inside an editor. You see the open file, the selection and the last \
@@ -38,7 +38,7 @@ pub const ALL: [SystemPrompt; 3] = [
                Base every statement on the document and give the section it rests on; say plainly when the document \
                does not answer the question. Keep numbers, dates and names exactly as they are written. Summaries \
                begin with the conclusion, then the reasons, then what remains open.",
-        tokens: 74,
+        tokens: 72,
     },
 ];
 
@@ -64,9 +64,8 @@ mod tests {
 
     #[test]
     fn lengths_are_those_of_the_text() {
-        for prompt in ALL {
-            assert_eq!(Tokenizer::Cl100k.count(prompt.text), prompt.tokens, "{}", prompt.text);
-        }
+        let counted = ALL.map(|prompt| Tokenizer::Cl100k.count(prompt.text));
+        assert_eq!(counted, ALL.map(|prompt| prompt.tokens));
     }
 
     #[test]

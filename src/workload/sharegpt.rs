@@ -61,7 +61,7 @@ impl ShareGpt {
     /// Opens a file, compressed with zstd or not. What it leaves out is counted in `skipped`.
     ///
     /// # Errors
-    /// When the file cannot be opened or is a directory.
+    /// When the file cannot be opened or is not a regular file.
     pub fn open(path: &Path, seed: Seed, options: ShareGptOptions, skipped: Skipped) -> Result<Self> {
         let input = open_text(path)?;
         let threads = thread::available_parallelism().map_or(2, usize::from).min(8);
@@ -201,8 +201,12 @@ fn open_text(path: &Path) -> Result<Box<dyn Read + Send>> {
     const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
     let unreadable = |e: io::Error| Error::reading(path, &e);
     let mut file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_dir() {
+    let kind = file.metadata().map_err(unreadable)?.file_type();
+    if kind.is_dir() {
         return Err(Error::usage(format!("{} is a directory; name a ShareGPT file in it", path.display())));
+    }
+    if !kind.is_file() {
+        return Err(Error::usage(format!("{} is not a regular file, and it is read twice", path.display())));
     }
     let mut head = Vec::new();
     Read::by_ref(&mut file).take(4).read_to_end(&mut head).map_err(unreadable)?;

@@ -63,9 +63,21 @@ struct User {
 }
 
 impl Synthetic {
-    /// The users of a seed.
+    /// The users whom the seed draws.
     pub fn new(seed: Seed, options: SyntheticOptions) -> Self {
-        let users: Vec<User> = (0..options.users).map(|number| User::new(seed, number)).collect();
+        let characters = (0..options.users).map(|number| {
+            let mut stream = seed.stream("user", u64::from(number), 0);
+            let character = Character::draw(&mut stream);
+            (character, Qos::of(stream.unit()))
+        });
+        Self::of(seed, options, characters)
+    }
+
+    /// These users, in place of `options.users` drawn ones.
+    pub fn of(seed: Seed, options: SyntheticOptions, characters: impl IntoIterator<Item = (Character, Qos)>) -> Self {
+        let named = characters.into_iter().enumerate();
+        let users: Vec<User> = named.map(|(number, (character, qos))| User::new(number, character, qos)).collect();
+        let options = SyntheticOptions { users: users.len() as u32, ..options };
         let paced = options.request_rate.map(|rate| Poisson::new(seed, rate));
         let first = |number: u32| Reverse((users[number as usize].pause_ns(seed, number), number));
         let next = if paced.is_some() { BinaryHeap::new() } else { (0..options.users).map(first).collect() };
@@ -113,14 +125,12 @@ impl Iterator for Synthetic {
 }
 
 impl User {
-    fn new(seed: Seed, number: u32) -> Self {
-        let mut stream = seed.stream("user", u64::from(number), 0);
-        let character = Character::draw(&mut stream);
+    fn new(number: usize, character: Character, qos: Qos) -> Self {
         let name: Arc<str> = format!("user_{number:04}").into();
         Self {
             conversation: Arc::clone(&name),
             name,
-            qos: Qos::of(stream.unit()),
+            qos,
             character,
             requests: 0,
             opened: 0,

@@ -1,1 +1,7 @@
-//! record
+//! `kvtrace record` and `kvtrace models`, from their flags to their files.
+
+mod determinism;
+mod ledger;
+mod parity;
+mod refusals;
+mod statistics;

@@ -184,13 +184,24 @@ impl ForeignFlags {
     /// For every one that was given, what to use instead.
     pub fn complaints(&self) -> impl Iterator<Item = String> {
         let given = [
-            (self.cache_dir.is_some(), "--cache-dir", "recording touches no storage; `kvtrace replay --tier-2 dir:PATH` does"),
+            (
+                self.cache_dir.is_some(),
+                "--cache-dir",
+                "recording touches no storage; `kvtrace replay --tier-2 dir:PATH` does",
+            ),
             (self.io_trace_log.is_some(), "--io-trace-log", "-o TRACE names the trace"),
             (self.dataset_path.is_some(), "--dataset-path", "the file follows the source: `sharegpt FILE`"),
-            (self.enable_latency_tracing, "--enable-latency-tracing", "`kvtrace capture` or `kvtrace replay --capture` watches the block layer"),
+            (
+                self.enable_latency_tracing,
+                "--enable-latency-tracing",
+                "`kvtrace capture` or `kvtrace replay --capture` watches the block layer",
+            ),
             (self.output.is_some(), "--output", "-o TRACE names the trace, and --json prints the statistics"),
         ];
-        given.into_iter().filter(|(is_given, ..)| *is_given).map(|(_, flag, ours)| format!("{flag} is the reference's: {ours}"))
+        given
+            .into_iter()
+            .filter(|(is_given, ..)| *is_given)
+            .map(|(_, flag, ours)| format!("{flag} is the reference's: {ours}"))
     }
 }
 
@@ -208,7 +219,13 @@ impl RecordFlags {
     /// # Errors
     /// Unusable flags or input, a file that cannot be written; an interrupted recording, whose
     /// files are kept as `<stem>.partial.<ext>`.
-    pub fn record(&self, trace: &Path, overwrite: Overwrite, stop: &Stop, progress: &dyn Progress) -> Result<Recording> {
+    pub fn record(
+        &self,
+        trace: &Path,
+        overwrite: Overwrite,
+        stop: &Stop,
+        progress: &dyn Progress,
+    ) -> Result<Recording> {
         super::run::record(&self.settings()?, trace, overwrite, stop, progress)
     }
 }

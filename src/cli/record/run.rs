@@ -80,6 +80,8 @@ pub(super) fn record(
     };
     let source = source(settings, progress)?;
     let mut recorded = serve::record(&settings.config, workload, &mut files, stop, progress)?;
+    // Some columns have no place for some rows.
+    recorded.stats.rows = files.trace.rows();
     for (reason, count) in skipped.counts() {
         *recorded.stats.skipped.entry(reason).or_insert(0) += count;
     }

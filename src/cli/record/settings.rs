@@ -12,8 +12,8 @@ use crate::output;
 use crate::seed::Seed;
 use crate::serve::{self, QueueOrder};
 use crate::trace::Columns;
-use crate::trace::meta::TierCapacity;
 use crate::trace::Tier;
+use crate::trace::meta::TierCapacity;
 use crate::units::{GIB, SECOND_NS, Time};
 use crate::workload::{ShareGptOptions, SyntheticOptions, Tokenizer};
 
@@ -145,10 +145,9 @@ fn check_source(typed: &RecordFlags, complaints: &mut Vec<String>) {
         _ => {}
     }
     if typed.source == SourceKind::Synthetic {
-        for (given, flag) in [
-            (typed.max_conversations.is_some(), "--max-conversations"),
-            (typed.allow_truncated, "--allow-truncated"),
-        ] {
+        for (given, flag) in
+            [(typed.max_conversations.is_some(), "--max-conversations"), (typed.allow_truncated, "--allow-truncated")]
+        {
             if given {
                 complaints.push(format!("{flag} is about a file, and synthetic users come from none"));
             }
@@ -161,9 +160,10 @@ fn generation_ns(mode: &str) -> std::result::Result<u64, String> {
         "none" => Ok(0),
         "fast" => Ok(2_000_000),
         "realistic" => Ok(30_000_000),
-        time => time.parse::<Time>().map(|time| time.0).map_err(|why| {
-            format!("--generation-mode is none, fast, realistic or the time of a token: {why}")
-        }),
+        time => time
+            .parse::<Time>()
+            .map(|time| time.0)
+            .map_err(|why| format!("--generation-mode is none, fast, realistic or the time of a token: {why}")),
     }
 }
 

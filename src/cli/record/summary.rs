@@ -58,5 +58,6 @@ fn tier_line(tier: Tier, capacity: Option<u64>, stats: &RecordStats) -> Option<S
 fn found(kind: &str, lookups: &Lookups) -> Option<String> {
     let hits: u64 = lookups.hits.iter().sum();
     let total = hits + lookups.misses;
-    (total > 0).then(|| format!("{kind} {} of {} ({:.1} %)", count(hits), count(total), 100.0 * hits as f64 / total as f64))
+    (total > 0)
+        .then(|| format!("{kind} {} of {} ({:.1} %)", count(hits), count(total), 100.0 * hits as f64 / total as f64))
 }

@@ -81,7 +81,9 @@ fn odd_orders_of_turns() {
 
 #[test]
 fn ids_that_occur_again_get_names_of_their_own() {
-    let item = |id: &str| format!(r#"{{"id":{id},"conversations":[{{"from":"human","value":"a"}},{{"from":"gpt","value":"b"}}]}}"#);
+    let item = |id: &str| {
+        format!(r#"{{"id":{id},"conversations":[{{"from":"human","value":"a"}},{{"from":"gpt","value":"b"}}]}}"#)
+    };
     let items = [item("\"x\""), item("\"x\""), item("\"a,\\\"b\""), item("null"), item("\"x\""), item("\"x#2\"")];
     let (found, ..) = read(format!("[{}]", items.join(",")).as_bytes(), OPTIONS);
     let names: Vec<&str> = found.iter().map(|turns| turns[0].0.as_str()).collect();

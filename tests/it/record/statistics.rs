@@ -1,0 +1,108 @@
+//! The statistics of a recording can be computed again from its rows and its requests.
+
+use std::collections::BTreeMap;
+
+use kvtrace::trace::{RequestRow, RequestsReader};
+use serde_json::Value;
+
+use super::ledger::{Book, rows};
+use crate::support::Bench;
+
+const FLAGS: [&str; 13] = [
+    "record",
+    "synthetic",
+    "--num-users",
+    "25",
+    "--duration",
+    "10",
+    "--gpu-mem-gb",
+    "3",
+    "--cpu-mem-gb",
+    "5",
+    "--storage-capacity-gb",
+    "30",
+    "--json",
+];
+
+fn requests(bench: &Bench, name: &str) -> Vec<RequestRow> {
+    RequestsReader::open(&bench.path(name)).expect("a requests file").map(|row| row.expect("a request")).collect()
+}
+
+#[test]
+fn statistics_agree_with_rows_and_requests() {
+    let bench = Bench::new();
+    let stdout = bench.ok(&[&FLAGS[..], &["-o", "t.csv"]].concat());
+    let stats: Value = serde_json::from_str(&stdout).expect("JSON on stdout");
+    let (rows, requests) = (rows(&bench.path("t.csv")), requests(&bench, "t.requests.parquet"));
+    let book = Book::of(&rows, [None; 3]);
+    assert_eq!(stats["rows"], rows.len());
+    assert_eq!(stats["requests"], requests.len());
+    assert_eq!((&stats["demotions"], &stats["deletes"]), (&Value::from(book.demotions), &Value::from(book.deletes)));
+    for tier in 0..3 {
+        assert_eq!(stats["tiers"][tier]["peak_bytes"], book.peak[tier]);
+    }
+    let decode = |tier: usize| rows.iter().filter(|row| row.phase == "Decode" && row.tier() == tier).count() as u64;
+    let kinds = ["object", "multi_turn", "system"];
+    for tier in 0..3 {
+        let hits: u64 = kinds.iter().filter_map(|kind| stats["lookups"][*kind]["hits"][tier].as_u64()).sum();
+        assert_eq!(hits, decode(tier), "tier {tier}");
+    }
+    let misses: u64 = kinds.iter().filter_map(|kind| stats["lookups"][*kind]["misses"].as_u64()).sum();
+    assert!(misses > 0, "the storage tier is small enough to lose history");
+    assert_eq!(misses, requests.iter().map(|row| u64::from(row.misses)).sum::<u64>());
+    assert!(requests.iter().all(|row| row.lookups == row.hits + row.misses));
+    let mut by_kind = BTreeMap::new();
+    for row in &requests {
+        *by_kind.entry(row.kind.word().to_owned()).or_insert(0u64) += 1;
+    }
+    assert_eq!(stats["requests_by_kind"], serde_json::to_value(by_kind).unwrap());
+    let waits: Vec<i64> = requests.iter().map(|row| row.start_ns - row.arrival_ns).collect();
+    assert!(waits.iter().all(|wait| *wait >= 0));
+    let mean_s = waits.iter().sum::<i64>() as f64 / waits.len() as f64 / 1e9;
+    assert!((stats["queue_wait_s"]["mean"].as_f64().unwrap() - mean_s).abs() < 1e-6);
+}
+
+#[test]
+fn metadata_say_how_the_trace_came_to_be() {
+    let bench = Bench::new();
+    bench.ok(&[&FLAGS[..], &["--epoch", "1700000000", "-o", "t.csv"]].concat());
+    let meta = bench.json("t.csv.meta.json");
+    assert_eq!(meta["schema"], "kvtrace.trace/1");
+    assert_eq!(meta["model"]["bytes_per_token"], 131_072);
+    assert_eq!((&meta["seed"], &meta["profile"]), (&Value::from(42), &Value::from("mlperf")));
+    assert_eq!(meta["flags"]["num-users"], 25);
+    assert_eq!(meta["tiers"][2]["capacity_bytes"], 30u64 << 30);
+    assert_eq!(meta["time_model"], "nvme-gen5");
+    assert!(rows(&bench.path("t.csv"))[0].at_s > 1.7e9);
+    bench.ok(&[&FLAGS[..], &["--tier-timing", "none", "-o", "t.csv"]].concat());
+    assert_eq!(bench.json("t.csv.meta.json")["time_model"], Value::Null);
+}
+
+#[test]
+fn a_higher_class_waits_less() {
+    let bench = Bench::new();
+    let record = |queue: &str| {
+        bench.ok(&[&FLAGS[..], &["--workers", "2", "--queue", queue, "-o", "t.csv"]].concat());
+        let requests = requests(&bench, "t.requests.parquet");
+        ["responsive", "batch"].map(|class| {
+            let of_class: Vec<_> = requests.iter().filter(|row| row.qos == class).collect();
+            of_class.iter().map(|row| (row.start_ns - row.arrival_ns) as f64 / 1e9).sum::<f64>() / of_class.len() as f64
+        })
+    };
+    let (qos, fifo) = (record("qos"), record("fifo"));
+    assert!(qos[0] * 1.5 < qos[1] && qos[0] * 1.2 < fifo[0] && fifo[1] < qos[1], "{qos:?} {fifo:?}");
+}
+
+#[test]
+fn reads_are_spread_over_the_time_of_generation() {
+    let bench = Bench::new();
+    let text = "12345678".repeat(16);
+    let turn = format!(r#"{{"from":"human","value":"{text}"}},{{"from":"gpt","value":"{text}{text}{text}"}}"#);
+    bench.write("in.json", format!(r#"[{{"id":"c","conversations":[{turn}]}}]"#));
+    let flags = "--tokenizer chars4 --disable-prefix-caching --tier-timing none --generation-mode 10ms -o t.csv";
+    bench.ok(&[&["record", "sharegpt", "in.json"], &flags.split(' ').collect::<Vec<_>>()[..]].concat());
+    let stamps: Vec<f64> = rows(&bench.path("t.csv")).iter().map(|row| row.at_s).collect();
+    // 96 generated tokens: 0.96 s, one read and three rescans, a quarter of it apart.
+    assert_eq!(stamps, [0.0, 0.0, 0.24, 0.48, 0.72]);
+    assert_eq!(bench.json("t.csv.meta.json")["record"]["span_s"], 0.96);
+}
