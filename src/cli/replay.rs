@@ -133,7 +133,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         return plan_only(&config, global, stop, &terminal);
     }
     let replayed = replay_to(&config, args.output.as_deref(), &mut Unwatched, stop, &terminal)?;
-    if global.json {
+    if global.json && !args.output.as_deref().is_some_and(output::is_standard) {
         output::to_stdout(&output::to_json(&replayed.result))?;
     }
     replayed.failure.map_or(Ok(()), Err)

@@ -29,6 +29,9 @@ pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
     let mut memory = 2 * config.bytes_in_flight;
     for (tier, target) in config.targets.iter().enumerate() {
         target.check(tier)?;
+        if facts.peak_granules[tier] == 0 {
+            continue;
+        }
         if target.is_storage() {
             slabs.push(SlabPlan::survey(target, tier, facts, config)?);
         }

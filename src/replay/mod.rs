@@ -99,7 +99,7 @@ pub fn survey(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Re
             config.trace.display()
         )));
     }
-    let plan = plan::plan(trace, config.size_scale, stop, progress)?;
+    let plan = plan(trace, config.size_scale, stop, progress)?;
     let fits = fits::check(config, &plan.facts).map(drop);
     Ok((plan, fits))
 }

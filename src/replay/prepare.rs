@@ -111,6 +111,10 @@ impl Stage {
     fn make_tiers(&mut self, plan: &Plan, config: &ReplayConfig) -> Result<()> {
         let mut spaces = [Space::default(), Space::default(), Space::default()];
         for (tier, target) in config.targets.iter().enumerate() {
+            if plan.facts.peak_granules[tier] == 0 {
+                // No row asks for the tier, so it is not made.
+                continue;
+            }
             self.backends[tier] = match *target {
                 Target::Dir(_) | Target::File { .. } => {
                     let number = self.slabs.iter().position(|slab| slab.tier == tier).expect("a slab was opened");

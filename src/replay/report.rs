@@ -58,7 +58,10 @@ impl Ended<'_> {
     /// # Errors
     /// A requests file that cannot be read.
     pub fn report(self) -> Result<(ReplayResult, Option<Error>)> {
-        let served = requests::serve(&self.config.trace, &self.tally.request_ns)?;
+        let served = match self.early {
+            None => requests::serve(&self.config.trace, &self.tally.request_ns)?,
+            Some(_) => None,
+        };
         let latency = self.latency();
         let (timing, late_bound_ns) = self.timing();
         let verify = self.verify();
@@ -78,10 +81,7 @@ impl Ended<'_> {
             tiers: (0..3).map(|tier| self.tier(tier)).collect(),
             latency,
             tokens: self.tokens(&totals, served.as_ref()),
-            requests_absent: served.is_none().then(|| {
-                let name = crate::trace::requests_path(&self.config.trace);
-                format!("no requests file beside the trace ({} is what would be read)", file_name(&name))
-            }),
+            requests_absent: served.is_none().then(|| self.why_no_requests()),
             requests: served.map(|s| s.report),
             verdict: verdict(&self.tally.spent, self.wall_ns()),
             totals,
@@ -94,6 +94,14 @@ impl Ended<'_> {
         result.valid = result.invalid_reasons.is_empty();
         result.block = self.block;
         Ok((result, failure))
+    }
+
+    fn why_no_requests(&self) -> String {
+        if self.early.is_some() {
+            return "the run ended early, so that requests are not whole".to_owned();
+        }
+        let name = crate::trace::requests_path(&self.config.trace);
+        format!("no requests file beside the trace ({} is what would be read)", file_name(&name))
     }
 
     fn wall_ns(&self) -> u64 {
@@ -332,6 +340,7 @@ impl Ended<'_> {
             ("io-size", json!(c.io_size_bytes)),
             ("bytes-in-flight", json!(c.bytes_in_flight)),
             ("max-objects", json!(c.window())),
+            ("chunks-per-object", json!(super::transfer::OBJECT_CHUNKS)),
             ("io", json!(if c.io == IoMode::Direct { "direct" } else { "buffered" })),
             ("prepare", json!(match c.prepare {
                 Prepare::Auto => "auto",
