@@ -166,6 +166,20 @@ impl Ring {
     }
 }
 
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // The kernel tears a ring down after the process has gone on; what is let go here is
+        // free at once, so that a filesystem can be unmounted after a replay.
+        let submitter = self.ring.submitter();
+        if self.fixed_files {
+            let _ = submitter.unregister_files();
+        }
+        if self.fixed_buffers {
+            let _ = submitter.unregister_buffers();
+        }
+    }
+}
+
 /// An enter that was interrupted, timed out, or must be repeated later did no harm.
 fn settled(entered: io::Result<usize>) -> Result<()> {
     match entered {

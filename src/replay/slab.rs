@@ -23,7 +23,8 @@ use super::target::Target;
 /// The schema of a slab's header.
 pub const SLAB_SCHEMA: &str = "kvtrace.slab/1";
 
-/// Bytes at the start of the file that hold the header, padded with spaces.
+/// Bytes at the start of the file in which the header is, followed by spaces up to the first
+/// granule's end.
 const HEADER: usize = 4096;
 
 /// The largest alignment of O_DIRECT that chunks keep to.
@@ -266,7 +267,7 @@ impl Slab {
 
     fn write_header(&self) -> Result<()> {
         let mut data = serde_json::to_vec(&self.header).expect("a header has string keys");
-        data.resize(HEADER, b' ');
+        data.resize(GRANULE as usize, b' ');
         data[HEADER - 1] = b'\n';
         let written = self.plain.write_all_at(&data, 0).and_then(|()| self.plain.sync_data());
         written.map_err(|e| Error::writing(&self.path, &e))
@@ -356,8 +357,15 @@ fn no_direct(tier: usize, target: &Target, why: &str) -> Error {
     ))
 }
 
+/// The types of filesystems in memory (linux/magic.h). They accept O_DIRECT and have no device.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+const RAMFS_MAGIC: i64 = 0x8584_58f6;
+
 /// The alignment that O_DIRECT needs on an open file; none when the kernel does not say.
 fn direct_alignment(file: impl AsFd) -> Result<Option<u32>, String> {
+    if rustix::fs::fstatfs(&file).is_ok_and(|fs| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&(fs.f_type as i64))) {
+        return Err("its files are in memory".to_owned());
+    }
     let Ok(facts) = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) else { return Ok(None) };
     if facts.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
         return Ok(None);

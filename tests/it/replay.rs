@@ -319,7 +319,14 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.place).status();
+        // A replay that was killed lets go of its files a moment after it has ended.
+        for _ in 0..50 {
+            if Command::new("umount").arg(&self.place).stderr(Stdio::null()).status().is_ok_and(|s| s.success()) {
+                return;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        eprintln!("{} is still mounted", self.place.display());
     }
 }
 
