@@ -65,7 +65,7 @@ impl Stream {
 
     /// Fills `out`, which begins at byte `offset` of the object; both are whole blocks.
     pub fn fill(&self, offset: u64, out: &mut [u8]) {
-        debug_assert!(offset % BLOCK as u64 == 0 && out.len() % BLOCK == 0);
+        debug_assert!(offset.is_multiple_of(BLOCK as u64) && out.len().is_multiple_of(BLOCK));
         let first = offset / BLOCK as u64;
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("aes") {

@@ -100,13 +100,7 @@ impl Resolver {
 }
 
 impl Key {
-    fn read(
-        &mut self,
-        row: &mut Row,
-        rows: &mut RowWriter,
-        cold: &mut Vec<Cold>,
-        facts: &mut PlanFacts,
-    ) -> Result<()> {
+    fn read(&mut self, row: &mut Row, rows: &mut RowWriter, cold: &mut Vec<Cold>, facts: &mut PlanFacts) -> Result<()> {
         facts.misplaced_reads += u64::from(self.home.is_some_and(|home| home != row.tier));
         let (number, content, version) = (self.number, self.content, self.version);
         let copy = self.copies[row.tier.index()].get_or_insert_with(|| {
@@ -125,11 +119,8 @@ impl Key {
         }
         row.version = copy.version;
         copy.last_row = rows.push(*row)?;
-        self.reading = (row.phase != Phase::Prefill).then_some(Reading {
-            row: copy.last_row,
-            tier: row.tier,
-            phase: row.phase,
-        });
+        self.reading =
+            (row.phase != Phase::Prefill).then_some(Reading { row: copy.last_row, tier: row.tier, phase: row.phase });
         Ok(())
     }
 
@@ -229,7 +220,8 @@ mod tests {
 
     #[test]
     fn space_is_freed_at_the_last_use_where_no_row_deletes() {
-        let (rows, cold, _) = resolve("Write 10 2 a Prefill\nRead 10 2 a Decode\nWrite 10 2 b Prefill\nRead 10 2 a Decode");
+        let (rows, cold, _) =
+            resolve("Write 10 2 a Prefill\nRead 10 2 a Decode\nWrite 10 2 b Prefill\nRead 10 2 a Decode");
         assert_eq!((last_uses(&rows), cold.len()), (vec![2, 3], 0));
     }
 
@@ -246,7 +238,8 @@ mod tests {
 
     #[test]
     fn an_evict_write_after_another_row_of_its_key_is_no_move() {
-        let (rows, _, facts) = resolve("Write 10 0 a Prefill\nRead 10 0 a Evict\nRead 10 0 a Decode\nWrite 10 1 a Evict");
+        let (rows, _, facts) =
+            resolve("Write 10 0 a Prefill\nRead 10 0 a Evict\nRead 10 0 a Decode\nWrite 10 1 a Evict");
         assert!(rows.iter().all(|row| row.leg.is_none()) && facts.moves == 0);
         assert_eq!(rows[3].version, 1);
     }
@@ -274,7 +267,8 @@ mod tests {
 
     #[test]
     fn a_deleted_key_is_forgotten_and_may_come_again() {
-        let (rows, cold, _) = resolve("Write 9 2 a Prefill\nDelete 9 2 a Evict\nWrite 9 2 a Prefill\nRead 9 2 a Decode");
+        let (rows, cold, _) =
+            resolve("Write 9 2 a Prefill\nDelete 9 2 a Evict\nWrite 9 2 a Prefill\nRead 9 2 a Decode");
         assert_eq!((last_uses(&rows), cold.len()), (vec![1, 3], 0));
         assert_ne!(rows[0].key, rows[2].key);
     }

@@ -79,6 +79,16 @@ pub struct Slab {
     header: Header,
 }
 
+impl Header {
+    fn write(&self, file: &File) -> io::Result<()> {
+        let mut data = serde_json::to_vec(self).expect("a header has string keys");
+        data.resize(GRANULE as usize, b' ');
+        data[HEADER - 1] = b'\n';
+        file.write_all_at(&data, 0)?;
+        file.sync_data()
+    }
+}
+
 impl SlabPlan {
     /// Looks at a storage target without touching it.
     ///
@@ -165,7 +175,8 @@ impl SlabPlan {
             output::create_dir(folder)?;
         }
         let failed = |e: io::Error| Error::writing(&self.path, &e);
-        let plain = File::options().read(true).write(true).create(true).truncate(false).open(&self.path).map_err(failed)?;
+        let plain =
+            File::options().read(true).write(true).create(true).truncate(false).open(&self.path).map_err(failed)?;
         output::give_to_invoker(&self.path);
         if rustix::fs::flock(&plain, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(Error::usage(format!(
@@ -175,10 +186,14 @@ impl SlabPlan {
         }
         let mut notes = Vec::new();
         if let Some(dirty) = self.found.as_ref().and_then(|h| h.dirty_run.as_ref()) {
-            notes.push(format!("tier {}: the slab was left by a run that did not end ({dirty}); nothing in it is relied on", self.tier));
+            notes.push(format!(
+                "tier {}: the slab was left by a run that did not end ({dirty}); nothing in it is relied on",
+                self.tier
+            ));
         }
         let reuse = self.is_prepared() && self.prepare != Prepare::Always;
-        let size_bytes = if reuse { self.found.as_ref().map_or(self.size_bytes, |h| h.size_bytes) } else { self.size_bytes };
+        let size_bytes =
+            if reuse { self.found.as_ref().map_or(self.size_bytes, |h| h.size_bytes) } else { self.size_bytes };
         let header = Header {
             schema: SLAB_SCHEMA.to_owned(),
             tool: crate::TOOL.to_owned(),
@@ -187,6 +202,8 @@ impl SlabPlan {
             epoch,
             dirty_run: Some(run.to_owned()),
         };
+        // The header comes first: whatever ends this early, the file can be told to be ours.
+        header.write(&plain).map_err(failed)?;
         if !reuse {
             plain.set_len(size_bytes).map_err(failed)?;
             allocate(&plain, size_bytes).map_err(failed)?;
@@ -203,7 +220,6 @@ impl SlabPlan {
             plain,
             header,
         };
-        slab.write_header()?;
         if reuse && slab.has_unwritten() == Some(true) {
             slab.fill = true;
             slab.header.prepared = false;
@@ -266,11 +282,7 @@ impl Slab {
     }
 
     fn write_header(&self) -> Result<()> {
-        let mut data = serde_json::to_vec(&self.header).expect("a header has string keys");
-        data.resize(GRANULE as usize, b' ');
-        data[HEADER - 1] = b'\n';
-        let written = self.plain.write_all_at(&data, 0).and_then(|()| self.plain.sync_data());
-        written.map_err(|e| Error::writing(&self.path, &e))
+        self.header.write(&self.plain).map_err(|e| Error::writing(&self.path, &e))
     }
 
     /// Whether the filesystem has blocks of the slab that were never written; none when it does
@@ -282,12 +294,13 @@ impl Slab {
 
 /// The smallest slab that holds the plan.
 fn least_size(tier: usize, facts: &PlanFacts) -> u64 {
-    (1 + facts.peak_granules[tier]) * GRANULE
+    facts.peak_granules[tier].saturating_add(1).saturating_mul(GRANULE)
 }
 
 /// Space beyond the peak, so that operations which overlap rarely wait for space.
 fn slack(tier: usize, facts: &PlanFacts) -> u64 {
-    (facts.peak_granules[tier] / 8 + facts.largest_bytes[tier].div_ceil(GRANULE) + 64) * GRANULE
+    let granules = facts.peak_granules[tier] / 8 + facts.largest_bytes[tier].div_ceil(GRANULE) + 64;
+    granules.saturating_mul(GRANULE)
 }
 
 fn given_size(size: u64, tier: usize, target: &Target, facts: &PlanFacts) -> Result<u64> {
@@ -363,7 +376,7 @@ const RAMFS_MAGIC: i64 = 0x8584_58f6;
 
 /// The alignment that O_DIRECT needs on an open file; none when the kernel does not say.
 fn direct_alignment(file: impl AsFd) -> Result<Option<u32>, String> {
-    if rustix::fs::fstatfs(&file).is_ok_and(|fs| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&(fs.f_type as i64))) {
+    if rustix::fs::fstatfs(&file).is_ok_and(|fs| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&fs.f_type)) {
         return Err("its files are in memory".to_owned());
     }
     let Ok(facts) = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) else { return Ok(None) };

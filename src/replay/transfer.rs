@@ -164,7 +164,7 @@ impl Run<'_> {
         if chunk.moved < chunk.padded {
             self.tally.short += 1;
             let chunk = *chunk;
-            let aligned = chunk.moved % SECTOR == 0 || !self.stage.slabs[chunk.file as usize].direct;
+            let aligned = chunk.moved.is_multiple_of(SECTOR) || !self.stage.slabs[chunk.file as usize].direct;
             return if aligned && self.early.is_none() {
                 self.push(slot)
             } else {

@@ -75,7 +75,8 @@ impl<'a> Classifier<'a> {
         if suspect.found == [0; BLOCK] {
             return "zeros";
         }
-        let is = |content, version: u32| Stream::new(self.seed, content, version.into()).index_of(suspect.found).is_some();
+        let is =
+            |content, version: u32| Stream::new(self.seed, content, version.into()).index_of(suspect.found).is_some();
         if is(suspect.content, suspect.version) {
             return "other_offset";
         }

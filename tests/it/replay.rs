@@ -8,8 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use kvtrace::output::Overwrite;
-use kvtrace::trace::{Meta, Op, Phase, Record, Tier, TraceWriter, WriteOptions, meta::Source};
+use kvtrace::trace::meta::{ModelFacts, Source};
+use kvtrace::trace::{
+    Meta, Op, Phase, Record, RequestKind, RequestRow, RequestsWriter, Tier, TraceWriter, WriteOptions, requests_path,
+};
 use serde_json::Value;
 
 use crate::support::{Bench, data, has_program, is_root, skip};
@@ -21,6 +23,22 @@ const HEADER: &str = "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase\n";
 fn trace(bench: &Bench, name: &str, rows: &[&str]) -> PathBuf {
     let lines: Vec<_> = rows.iter().map(|row| row.replace(' ', ",")).collect();
     bench.write(name, format!("{HEADER}{}\n", lines.join("\n")))
+}
+
+/// A row of tier 2 on a key and at a time of its own.
+fn record(i: i64, op: Op, size_bytes: u64, phase: Phase, request: Option<u64>) -> Record {
+    Record {
+        at_ns: i * 1_000_000,
+        op,
+        size_bytes,
+        tier: Tier::Storage,
+        key: format!("k{i}").into(),
+        phase,
+        request,
+        conversation: None,
+        turn: None,
+        tokens: None,
+    }
 }
 
 type Bytes = BTreeMap<(u64, String, String), (u64, u64)>;
@@ -78,7 +96,8 @@ fn the_references_trace_moves_exactly_its_bytes_and_verifies() {
 #[test]
 fn a_slab_is_kept_and_reused() {
     let bench = Bench::on_disk();
-    let rows = ["0 Write 3000000 Tier-2 a Prefill", "1 Read 3000000 Tier-2 a Decode", "2 Read 500001 Tier-2 cold Decode"];
+    let rows =
+        ["0 Write 3000000 Tier-2 a Prefill", "1 Read 3000000 Tier-2 a Decode", "2 Read 500001 Tier-2 cold Decode"];
     trace(&bench, "t.csv", &rows);
     let run = |more: &[&str]| {
         let args = [&["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json", "--verify", "full"], more].concat();
@@ -111,7 +130,8 @@ fn every_kind_of_move_carries_its_content() {
     }
     let path = trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
     for tiers in [["dram", "dir:A", "dir:B"], ["model:64GB/s+10us", "dram", "dir:B"], ["dir:A", "dir:C", "dram"]] {
-        let args = ["--tier-0", tiers[0], "--tier-1", tiers[1], "--tier-2", tiers[2], "--verify", "full", "-o", "r.json"];
+        let args =
+            ["--tier-0", tiers[0], "--tier-1", tiers[1], "--tier-2", tiers[2], "--verify", "full", "-o", "r.json"];
         bench.ok(&[&["replay", "t.csv", "--io-size", "256KiB", "--bytes-in-flight", "1MiB"][..], &args].concat());
         let result = bench.json("r.json");
         assert_eq!(result_bytes(&result), csv_bytes(&path), "{tiers:?}");
@@ -125,23 +145,12 @@ fn a_paced_replay_keeps_the_traces_schedule() {
     let path = bench.path("t.csv");
     let mut meta = Meta::foreign(Source { kind: "test".to_owned(), file: None, sha256: None });
     meta.time_model = Some("test".to_owned());
-    let mut writer =
-        TraceWriter::create(&path, WriteOptions { overwrite: Overwrite::Ours, ..WriteOptions::default() }, 0).unwrap();
+    let mut writer = TraceWriter::create(&path, WriteOptions::default(), 0).unwrap();
     for i in 0..200i64 {
         for (op, late) in [(Op::Write, 0), (Op::Read, 2_000_000)] {
-            let record = Record {
-                at_ns: i * 10_000_000 + late,
-                op,
-                size_bytes: 200_000,
-                tier: Tier::Storage,
-                key: format!("k{i}").into(),
-                phase: if op == Op::Write { Phase::Prefill } else { Phase::Decode },
-                request: None,
-                conversation: None,
-                turn: None,
-                tokens: None,
-            };
-            writer.write(&record).unwrap();
+            let phase = if op == Op::Write { Phase::Prefill } else { Phase::Decode };
+            let row = Record { at_ns: i * 10_000_000 + late, ..record(i, op, 200_000, phase, None) };
+            writer.write(&row).unwrap();
         }
     }
     meta.rows = Some(400);
@@ -163,7 +172,9 @@ fn a_paced_replay_keeps_the_traces_schedule() {
 fn start_prepared(bench: &Bench, slab: &str, args: &[&str]) -> Child {
     let child = bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kvtrace starts");
     let limit = Instant::now() + Duration::from_secs(20);
-    while !fs::read(bench.path(slab)).is_ok_and(|d| d[..d.len().min(4096)].windows(15).any(|w| w == b"\"prepared\":true")) {
+    while !fs::read(bench.path(slab))
+        .is_ok_and(|d| d[..d.len().min(4096)].windows(15).any(|w| w == b"\"prepared\":true"))
+    {
         assert!(Instant::now() < limit, "the slab was not prepared");
         sleep(Duration::from_millis(20));
     }
@@ -173,7 +184,11 @@ fn start_prepared(bench: &Bench, slab: &str, args: &[&str]) -> Child {
 #[test]
 fn corrupted_storage_is_noticed_and_named() {
     let bench = Bench::on_disk();
-    let rows = ["0 Write 1000000 Tier-2 first Prefill", "1 Write 1000 Tier-2 later Prefill", "2 Read 1000000 Tier-2 first Decode"];
+    let rows = [
+        "0 Write 1000000 Tier-2 first Prefill",
+        "1 Write 1000 Tier-2 later Prefill",
+        "2 Read 1000000 Tier-2 first Decode",
+    ];
     trace(&bench, "t.csv", &rows);
     let args = ["replay", "t.csv", "--tier-2", "file:slab,size=4MiB", "--pace", "rate:0.7/s", "-o", "r.json"];
     let child = start_prepared(&bench, "slab", &args);
@@ -271,8 +286,11 @@ fn bad_traces_and_flags_are_refused() {
     let replay = |name: &str, more: &[&str]| bench.refused(2, &[&["replay", name][..], more].concat());
     bench.write("column.csv", "Timestamp,Operation,Object_Size_Bytes,Tier,Phase\n0,Read,1,Tier-2,Decode\n");
     assert!(replay("column.csv", &[]).contains("Key"));
-    for (name, row) in [("size", "0 Read -1 Tier-2 a Decode"), ("tier", "0 Read 1 Tier-9 a Decode"), ("nan", "NaN Read 1 Tier-2 a Decode")]
-    {
+    for (name, row) in [
+        ("size", "0 Read -1 Tier-2 a Decode"),
+        ("tier", "0 Read 1 Tier-9 a Decode"),
+        ("nan", "NaN Read 1 Tier-2 a Decode"),
+    ] {
         trace(&bench, name, &[row]);
         assert!(replay(name, &[]).contains("row"), "{name}");
     }
@@ -336,7 +354,9 @@ fn root_a_filesystem_without_direct_io_is_refused_with_the_way_out() {
         return skip("needs root to mount a tmpfs");
     }
     let bench = Bench::on_disk();
-    let Some(mounted) = Mounted::new(bench.path("m"), &["-t", "tmpfs", "-o", "size=64m", "kvtrace-test"]) else { return };
+    let Some(mounted) = Mounted::new(bench.path("m"), &["-t", "tmpfs", "-o", "size=64m", "kvtrace-test"]) else {
+        return;
+    };
     trace(&bench, "t.csv", &["0 Write 100000 Tier-2 a Prefill", "1 Read 100000 Tier-2 a Decode"]);
     let last = bench.refused(2, &["replay", "t.csv", "--tier-2", "dir:m/D"]);
     assert!(last.contains("--io buffered"), "{last}");
@@ -397,4 +417,102 @@ fn shut_down(place: &Path) {
     let file = fs::File::open(place).unwrap();
     // SAFETY: the opcode takes a pointer to a 32-bit flag, as here.
     unsafe { rustix::ioctl::ioctl(&file, rustix::ioctl::Setter::<EXT4_IOC_SHUTDOWN, u32>::new(2)) }.unwrap();
+}
+
+#[test]
+fn requests_are_taken_from_the_file_beside_the_trace() {
+    let bench = Bench::on_disk();
+    let path = bench.path("t.csv");
+    let mut meta = Meta::foreign(Source { kind: "test".to_owned(), file: None, sha256: None });
+    meta.model = Some(ModelFacts { name: "m".to_owned(), bytes_per_token: 1000, kv_dtype: "float16".to_owned() });
+    let options = WriteOptions::default();
+    let mut writer = TraceWriter::create(&path, options, 0).unwrap();
+    let mut requests = RequestsWriter::create(&requests_path(&path), options.overwrite).unwrap();
+    for i in 0..20u64 {
+        for (op, phase) in [(Op::Write, Phase::Prefill), (Op::Read, Phase::Decode), (Op::Read, Phase::Decode)] {
+            writer.write(&record(i as i64, op, 50_000, phase, Some(i))).unwrap();
+        }
+        requests
+            .write(RequestRow {
+                request: i,
+                conversation: None,
+                turn: 1,
+                user: "u".to_owned(),
+                qos: ["interactive", "batch"][i as usize % 2].to_owned(),
+                kind: RequestKind::User,
+                arrival_ns: 0,
+                start_ns: 60_000_000,
+                context_tokens: 50,
+                generate_tokens: 10,
+                generation_ns: 1_000_000,
+                prefix_tokens: 0,
+                hit_tokens: 0,
+                lookups: 1,
+                hits: 0,
+                misses: 1,
+            })
+            .unwrap();
+    }
+    writer.finish(&meta).unwrap();
+    requests.finish(&meta).unwrap();
+    bench.ok(&["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"]);
+    let result = bench.json("r.json");
+    let requests = &result["requests"];
+    assert_eq!((&requests["count"], &requests["queue"]["min"]), (&20.into(), &60_000_000.into()));
+    assert_eq!(requests["qos"]["interactive"]["compliance"], 0.0, "60 ms of queue are beyond 50 ms");
+    assert_eq!(
+        (&requests["qos"]["batch"]["count"], &requests["qos"]["batch"]["target_p95_ms"]),
+        (&10.into(), &1000.0.into())
+    );
+    let service: i64 =
+        result["latency"].as_array().unwrap().iter().map(|k| k["service"]["sum"].as_i64().unwrap()).sum();
+    assert_eq!(requests["storage"]["sum"], service, "every row belongs to a request");
+    let tokens = &result["tokens"];
+    assert_eq!(tokens["read_amplification"], 2.0);
+    let wall = result["totals"]["wall_s"].as_f64().unwrap();
+    assert!((tokens["tier2_moved_per_s"].as_f64().unwrap() * wall - 3000.0).abs() < 1.0);
+    assert!((tokens["generated_per_s"].as_f64().unwrap() * wall - 200.0).abs() < 1.0);
+}
+
+/// A launcher that forbids io_uring to what it starts, as container runtimes do.
+const FORBID: &str = r"
+#include <errno.h>
+#include <stddef.h>
+#include <unistd.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+int main(int n, char **args) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {4, filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 99;
+    execv(args[1], args + 1);
+    return 98;
+}
+";
+
+#[test]
+fn without_io_uring_the_way_out_is_named() {
+    let bench = Bench::on_disk();
+    let source = bench.write("forbid.c", FORBID);
+    let built = Command::new("cc").args(["-o", "forbid"]).arg(&source).current_dir(bench.path("")).output();
+    if !built.is_ok_and(|o| o.status.success()) {
+        return skip("no C compiler to build the launcher that forbids io_uring");
+    }
+    trace(&bench, "t.csv", &["0 Write 100 Tier-2 a Prefill"]);
+    let ended = Command::new(bench.path("forbid"))
+        .args([env!("CARGO_BIN_EXE_kvtrace"), "replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"])
+        .current_dir(bench.path(""))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(6), "{stderr}");
+    assert!(stderr.contains("kernel.io_uring_disabled") && stderr.contains("seccomp"), "{stderr}");
+    assert!(!bench.path("r.json").exists());
 }
