@@ -159,7 +159,7 @@ impl TableRows {
                     let found: Vec<_> = schema.iter_names().take(20).map(PlSmallStr::as_str).collect();
                     let needed: Vec<_> = fields.iter().filter(|f| !f.optional).map(|f| f.name).collect();
                     return Err(Error::usage(format!(
-                        "{name} has no column {}; it has {}, {} are needed",
+                        "{name} is another table: it has no column {}; its columns are {}; {} are needed",
                         field.name,
                         found.join(", "),
                         needed.join(", ")

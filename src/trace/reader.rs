@@ -306,6 +306,33 @@ mod tests {
     }
 
     #[test]
+    fn an_interrupted_trace_is_kept_and_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["t.csv", "t.csv.zst", "t.parquet"] {
+            let mut writer = TraceWriter::create(&dir.path().join(name), WriteOptions::default(), 5).unwrap();
+            let row = Record {
+                at_ns: 3,
+                op: Op::Delete,
+                size_bytes: 1,
+                tier: Tier::Dram,
+                key: "k".into(),
+                phase: Phase::Evict,
+                request: None,
+                conversation: None,
+                turn: None,
+                tokens: None,
+            };
+            writer.write(&row).unwrap();
+            let kept = writer.keep_partial(&Meta::foreign(Source::default())).unwrap();
+            assert_eq!(kept, dir.path().join(name.replace("t.", "t.partial.")));
+            assert!(!dir.path().join(name).exists());
+            let reader = TraceReader::open(&kept).unwrap();
+            assert!(!reader.meta().complete, "{name}");
+            assert_eq!(reader.collect::<Result<Vec<_>>>().unwrap(), [row], "{name}");
+        }
+    }
+
+    #[test]
     fn a_trace_of_ours_that_lost_rows_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.csv");
