@@ -160,12 +160,12 @@ impl Key {
         self.reading = None;
         let number = rows.len();
         match self.copies[row.tier.index()].as_mut() {
-            Some(copy) => {
+            Some(copy) if !copy.gone => {
                 row.flags |= LAST_USE;
                 (row.size, row.version) = (copy.size, copy.version);
                 (copy.last_row, copy.gone) = (number, true);
             }
-            None => facts.idle_deletes += 1,
+            _ => facts.idle_deletes += 1,
         }
         rows.push(*row)?;
         if self.home == Some(row.tier) {
