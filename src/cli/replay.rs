@@ -146,7 +146,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     } else {
         replay_to(&config, output, &mut Unwatched, stop, &terminal)?
     };
-    if global.json {
+    if global.json && !output.is_some_and(output::is_standard) {
         output::to_stdout(&output::to_json(&replayed.result))?;
     }
     replayed.failure.map_or(Ok(()), Err)

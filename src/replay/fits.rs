@@ -29,6 +29,9 @@ pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
     let mut memory = 2 * config.bytes_in_flight;
     for (tier, target) in config.targets.iter().enumerate() {
         target.check(tier)?;
+        if facts.peak_granules[tier] == 0 {
+            continue;
+        }
         if target.is_storage() {
             slabs.push(SlabPlan::survey(target, tier, facts, config)?);
         }
@@ -55,7 +58,7 @@ pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
 /// which overlap rarely wait for space.
 pub fn memory_needed(tier: usize, facts: &PlanFacts) -> u64 {
     let peak = facts.peak_granules[tier];
-    let slack = (peak / 16 + facts.largest_bytes[tier].div_ceil(GRANULE)).min(4096).max(16);
+    let slack = (peak / 16 + facts.largest_bytes[tier].div_ceil(GRANULE)).clamp(16, 4096);
     peak.saturating_add(slack).saturating_mul(GRANULE)
 }
 
@@ -72,7 +75,7 @@ fn too_small(tier: usize, target: &Target, need: u64, have: u64) -> Error {
 fn check_settings(config: &ReplayConfig) -> Result<()> {
     let refuse = |text: String| Err(Error::usage(text));
     let io = config.io_size_bytes;
-    if io < 4096 || io % 4096 != 0 || io > 64 << 20 {
+    if io < 4096 || !io.is_multiple_of(4096) || io > 64 << 20 {
         return refuse(format!("--io-size {io}: an I/O is a multiple of 4096 bytes, from 4KiB to 64MiB"));
     }
     if config.bytes_in_flight < io || config.bytes_in_flight > 512 << 20 {

@@ -29,9 +29,8 @@ impl Run<'_> {
             self.take_landed(slot)?;
             return Ok(true);
         }
-        if let Some(&index) = self.io_queue.front()
-            && self.ops[index as usize].pass().source != Source::Storage
-            && !self.free_slots.is_empty()
+        if !self.free_slots.is_empty()
+            && let Some(index) = self.next_in_queue(|source| source != Source::Storage)
         {
             self.produce(index);
             return Ok(true);

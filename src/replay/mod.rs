@@ -8,11 +8,13 @@ mod admit;
 mod blocked;
 mod config;
 mod extents;
+mod filesystem;
 mod fill;
 mod finish;
 mod fits;
 mod guard;
 mod host;
+mod judgement;
 mod labour;
 mod memory;
 mod names;
@@ -91,6 +93,10 @@ pub struct Replayed {
 /// An unreadable trace, settings that make no sense, targets that are too small or may not be
 /// used.
 pub fn survey(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<(Plan, Result<()>)> {
+    survey_needs(config, stop, progress).map(|(plan, needs)| (plan, needs.map(drop)))
+}
+
+fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<(Plan, Result<fits::Needs>)> {
     let trace = TraceReader::open(&config.trace)?;
     if config.pace == Pace::Trace && trace.meta().time_model.is_none() {
         return Err(Error::usage(format!(
@@ -99,9 +105,9 @@ pub fn survey(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Re
             config.trace.display()
         )));
     }
-    let plan = plan::plan(trace, config.size_scale, stop, progress)?;
-    let fits = fits::check(config, &plan.facts).map(drop);
-    Ok((plan, fits))
+    let plan = plan(trace, config.size_scale, stop, progress)?;
+    let needs = fits::check(config, &plan.facts);
+    Ok((plan, needs))
 }
 
 /// Replays a trace.
@@ -114,20 +120,23 @@ pub fn replay(
     stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<Replayed> {
-    let (plan, fits) = survey(config, stop, progress)?;
-    fits?;
-    let needs = fits::check(config, &plan.facts)?;
+    let (plan, needs) = survey_needs(config, stop, progress)?;
+    let needs = needs?;
     let requests = requests::count(&config.trace)?;
     let mut stage = prepare::prepare(&plan, needs, config, stop, progress)?;
     let mut tally = tally::Tally::new(requests.unwrap_or(0));
     let mut devices: Vec<_> = stage.slabs.iter().filter_map(|slab| Device::below(&slab.path)).collect();
     devices.dedup();
-    watch.begin(&devices, std::process::id())?;
+    if let Err(error) = watch.begin(&devices, std::process::id()) {
+        stage.leave();
+        return Err(error);
+    }
     let (host, before) = (host::host(), host::cpu_times());
     let early = run::run(&plan, &mut stage, config, &mut tally, stop, progress);
     let after = host::cpu_times();
     let syncing = Instant::now();
-    let synced = stage.slabs.iter().try_for_each(slab::Slab::sync);
+    // A device that does not answer would not answer this either.
+    let synced = if tally.hung == 0 { stage.slabs.iter().try_for_each(slab::Slab::sync) } else { Ok(()) };
     let sync_s = syncing.elapsed().as_secs_f64();
     let block = watch.end()?;
     let early = early?;
@@ -136,9 +145,8 @@ pub fn replay(
     {
         return Err(error);
     }
-    for slab in &mut stage.slabs {
-        // A slab that cannot be marked stays marked as in use, which the next run reports.
-        let _ = slab.mark_clean();
+    if tally.hung == 0 {
+        stage.leave();
     }
     let cpu_s = (after.0 - before.0, after.1 - before.1);
     let ended = report::Ended { config, plan: &plan, stage: &stage, tally: &tally, early, host, cpu_s, sync_s, block };

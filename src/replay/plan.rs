@@ -177,7 +177,8 @@ impl Planner {
         self.facts.keys = u64::from(names.len());
         self.facts.cold_keys = cold.len() as u64;
         for object in &cold {
-            self.facts.cold_bytes[object.tier.index()] += object.size;
+            let bytes = &mut self.facts.cold_bytes[object.tier.index()];
+            *bytes = bytes.saturating_add(object.size);
         }
         let mut plan = Plan { rows: self.rows.finish()?, names, cold, facts: self.facts, meta, sha256 };
         let occupancy = Occupancy::follow(&plan)?;
@@ -218,8 +219,8 @@ impl Occupancy {
     fn leave(&mut self, key: u32, tier: Tier) {
         let t = tier.index();
         if let Some(size) = self.live.remove(&(key, t)) {
-            self.bytes[t] -= size;
-            self.granules[t] -= granules(size);
+            self.bytes[t] = self.bytes[t].saturating_sub(size);
+            self.granules[t] = self.granules[t].saturating_sub(granules(size));
         }
     }
 

@@ -71,7 +71,13 @@ pub struct Stage {
 ///
 /// # Errors
 /// Whatever the tiers do not give, or an interruption.
-pub fn prepare(plan: &Plan, needs: Needs, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<Stage> {
+pub fn prepare(
+    plan: &Plan,
+    needs: Needs,
+    config: &ReplayConfig,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<Stage> {
     let began = Instant::now();
     let epoch = 1 + needs.slabs.iter().map(super::slab::SlabPlan::epoch).max().unwrap_or(0);
     let run = run_id();
@@ -108,9 +114,21 @@ fn run_id() -> String {
 }
 
 impl Stage {
+    /// The slabs are not in use any more.
+    pub fn leave(&mut self) {
+        for slab in &mut self.slabs {
+            // A slab that cannot be marked stays marked as in use, which the next run reports.
+            let _ = slab.mark_clean();
+        }
+    }
+
     fn make_tiers(&mut self, plan: &Plan, config: &ReplayConfig) -> Result<()> {
         let mut spaces = [Space::default(), Space::default(), Space::default()];
         for (tier, target) in config.targets.iter().enumerate() {
+            if plan.facts.peak_granules[tier] == 0 {
+                // No row asks for the tier, so it is not made.
+                continue;
+            }
             self.backends[tier] = match *target {
                 Target::Dir(_) | Target::File { .. } => {
                     let number = self.slabs.iter().position(|slab| slab.tier == tier).expect("a slab was opened");
@@ -202,9 +220,19 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn write(&mut self, stage: &mut Stage, file: u32, at: u64, content: &Stream, offset: u64, len: usize) -> Result<()> {
+    fn write(
+        &mut self,
+        stage: &mut Stage,
+        file: u32,
+        at: u64,
+        content: &Stream,
+        offset: u64,
+        len: usize,
+    ) -> Result<()> {
         if self.stop.requested() {
-            return Err(Error::interrupted("interrupted while preparing; nothing was measured, and the next run prepares again"));
+            return Err(Error::interrupted(
+                "interrupted while preparing; nothing was measured, and the next run prepares again",
+            ));
         }
         let slots = stage.arena.len() / self.slot_bytes;
         if self.free.is_empty() && self.done.capacity() == 0 {
@@ -217,7 +245,14 @@ impl Writer<'_> {
         let slot = self.free.pop().expect("one was freed");
         let padded = len.next_multiple_of(4096);
         content.fill(offset, stage.arena.slice_mut(slot * self.slot_bytes, padded));
-        let io = Io { write: true, file, offset: at, at: slot * self.slot_bytes, len: padded as u32, id: (padded as u64) << 32 | slot as u64 };
+        let io = Io {
+            write: true,
+            file,
+            offset: at,
+            at: slot * self.slot_bytes,
+            len: padded as u32,
+            id: (padded as u64) << 32 | slot as u64,
+        };
         stage.ring.push(io)?;
         stage.ring.submit()
     }
@@ -249,7 +284,9 @@ impl Writer<'_> {
 
 fn write_failed(result: i32, expected: i32) -> Error {
     if result >= 0 {
-        return Error::io(format!("preparing: the device took {result} of {expected} bytes; the filesystem may be full"));
+        return Error::io(format!(
+            "preparing: the device took {result} of {expected} bytes; the filesystem may be full"
+        ));
     }
     let why = std::io::Error::from_raw_os_error(-result);
     Error::io(format!(

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::measure::histogram::LogLinear;
 use crate::measure::replay::{
-    Cpu, Host, Latency, REPLAY_SCHEMA, ReplayResult, TierReport, Timing, Tokens, Totals, TraceFacts, Verify, VerifyFailure,
+    Cpu, Host, Latency, REPLAY_SCHEMA, ReplayResult, TierReport, Timing, Tokens, Totals, TraceFacts, Verdict, Verify,
+    VerifyFailure,
 };
 use crate::measure::{BlockResult, Histogram};
 use crate::trace::{Op, Phase};
-use crate::units;
 
 use super::config::{IoMode, Pace, Prepare, ReplayConfig};
 use super::host;
@@ -21,7 +21,7 @@ use super::prepare::{Backend, Stage};
 use super::requests::{self, Served};
 use super::run::Early;
 use super::tally::Tally;
-use super::verdict::verdict;
+use super::verdict::{Backlog, verdict};
 use super::verify::Classifier;
 
 /// The least bound of lateness: beyond it, and beyond a share of the service time, a schedule
@@ -58,7 +58,10 @@ impl Ended<'_> {
     /// # Errors
     /// A requests file that cannot be read.
     pub fn report(self) -> Result<(ReplayResult, Option<Error>)> {
-        let served = requests::serve(&self.config.trace, &self.tally.request_ns)?;
+        let served = match self.early {
+            None => requests::serve(&self.config.trace, &self.tally.request_ns)?,
+            Some(_) => None,
+        };
         let latency = self.latency();
         let (timing, late_bound_ns) = self.timing();
         let verify = self.verify();
@@ -78,12 +81,9 @@ impl Ended<'_> {
             tiers: (0..3).map(|tier| self.tier(tier)).collect(),
             latency,
             tokens: self.tokens(&totals, served.as_ref()),
-            requests_absent: served.is_none().then(|| {
-                let name = crate::trace::requests_path(&self.config.trace);
-                format!("no requests file beside the trace ({} is what would be read)", file_name(&name))
-            }),
+            requests_absent: served.is_none().then(|| self.why_no_requests()),
             requests: served.map(|s| s.report),
-            verdict: verdict(&self.tally.spent, self.wall_ns()),
+            verdict: self.verdict(),
             totals,
             timing,
             verify,
@@ -96,8 +96,25 @@ impl Ended<'_> {
         Ok((result, failure))
     }
 
+    fn why_no_requests(&self) -> String {
+        if self.early.is_some() {
+            return "the run ended early, so that requests are not whole".to_owned();
+        }
+        let name = crate::trace::requests_path(&self.config.trace);
+        format!("no requests file beside the trace ({} is what would be read)", file_name(&name))
+    }
+
     fn wall_ns(&self) -> u64 {
         self.tally.last_done.saturating_sub(self.tally.first_start.min(self.tally.last_done))
+    }
+
+    fn verdict(&self) -> Verdict {
+        let behind = self.tally.last_start.saturating_sub(self.tally.last_sched);
+        if self.config.pace == Pace::Asap {
+            return verdict(&self.tally.spent, self.wall_ns(), None);
+        }
+        let wait = self.tally.wait.save("wait", None, "ns").quantile(0.99).unwrap_or(0.0);
+        verdict(&self.tally.spent, self.wall_ns(), Some(Backlog { behind_ns: behind, wait_p99_ns: wait as u64 }))
     }
 
     fn latency(&self) -> Vec<Latency> {
@@ -206,14 +223,16 @@ impl Ended<'_> {
 
     fn tokens(&self, totals: &Totals, served: Option<&Served>) -> Option<Tokens> {
         let model = self.plan.meta.model.as_ref()?;
-        let per_token = model.bytes_per_token as f64 / f64::from(self.plan.meta.tensor_parallel.max(1)) * self.config.size_scale;
+        let per_token =
+            model.bytes_per_token as f64 / f64::from(self.plan.meta.tensor_parallel.max(1)) * self.config.size_scale;
         if per_token <= 0.0 || totals.wall_s <= 0.0 {
             return None;
         }
         let bytes = |wanted: fn(Op, Phase) -> bool| {
             self.tally.kinds().filter(|k| wanted(k.1, k.2)).map(|k| k.3.bytes).sum::<u64>() as f64
         };
-        let (read, written) = (bytes(|op, p| op == Op::Read && p != Phase::Evict), bytes(|op, p| op == Op::Write && p == Phase::Prefill));
+        let (read, written) =
+            (bytes(|op, p| op == Op::Read && p != Phase::Evict), bytes(|op, p| op == Op::Write && p == Phase::Prefill));
         let storage = &self.tally.moved[2];
         Some(Tokens {
             generated_per_s: served.map(|s| s.generated_tokens as f64 / totals.wall_s),
@@ -263,63 +282,6 @@ impl Ended<'_> {
         }
     }
 
-    fn invalid_reasons(&self, timing: &Timing, late_bound_ns: f64, verify: &Verify) -> Vec<String> {
-        let mut reasons = Vec::new();
-        match self.early {
-            Some(Early::Stopped) => reasons.push("interrupted before the end of the trace".to_owned()),
-            Some(Early::Lag(lag)) => reasons.push(format!("the load was not sustained: {} behind the schedule", units::ns(lag as f64))),
-            Some(Early::Errors) | None => {}
-        }
-        if self.tally.error_count > 0 {
-            reasons.push(format!("{} I/O errors", self.tally.error_count));
-        }
-        if self.tally.broken > 0 {
-            reasons.push(format!("{} rows were left out because what they read had not been written", self.tally.broken));
-        }
-        if verify.failure_count > 0 {
-            reasons.push(format!("{} blocks of wrong data were read", verify.failure_count));
-        }
-        let late = timing.lateness.quantile(0.99).unwrap_or(0.0);
-        if self.config.pace != Pace::Asap && late > late_bound_ns {
-            reasons.push(format!(
-                "the replay did not keep its own schedule: lateness P99 is {}, the bound {}",
-                units::ns(late),
-                units::ns(late_bound_ns)
-            ));
-        }
-        reasons
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let (facts, tally) = (&self.plan.facts, self.tally);
-        let mut notes = Vec::new();
-        if self.config.io == IoMode::Buffered && !self.stage.slabs.is_empty() {
-            notes.push("storage tiers ran buffered: the page cache was measured too, not only the device".to_owned());
-        }
-        notes.extend(self.stage.notes.iter().cloned());
-        let huge = self.stage.arena.huge_bytes();
-        if !self.stage.slabs.is_empty() && huge.is_some_and(|huge| huge < self.stage.arena.len() as u64) {
-            notes.push("the I/O buffers are not all on huge pages: more CPU per I/O, and large I/Os may be split".to_owned());
-        }
-        if self.config.pace == Pace::Asap {
-            notes.push("pace asap: response counts from the moment an operation's dependencies and the limit of objects let it start".to_owned());
-        }
-        let mut count = |n: u64, what: &str| {
-            if n > 0 {
-                notes.push(format!("{} {what}", units::count(n)));
-            }
-        };
-        count(facts.cold_keys, "objects are read before they are written; they were put there before the clock started");
-        count(facts.misplaced_reads, "rows read an object from another tier than it was last put on; it was kept there for them");
-        count(facts.clamped_rows, "rows name another size than the object has; they moved the object's");
-        count(facts.idle_deletes, "Delete rows name an object that is not there");
-        count(tally.skipped, "rows of skipped tiers were left out");
-        if !self.plan.meta.complete {
-            notes.push("the trace is partial: its recording was interrupted".to_owned());
-        }
-        notes
-    }
-
     fn settings(&self) -> BTreeMap<String, Value> {
         let c = self.config;
         let settings = [
@@ -332,12 +294,16 @@ impl Ended<'_> {
             ("io-size", json!(c.io_size_bytes)),
             ("bytes-in-flight", json!(c.bytes_in_flight)),
             ("max-objects", json!(c.window())),
+            ("chunks-per-object", json!(super::transfer::OBJECT_CHUNKS)),
             ("io", json!(if c.io == IoMode::Direct { "direct" } else { "buffered" })),
-            ("prepare", json!(match c.prepare {
-                Prepare::Auto => "auto",
-                Prepare::Always => "always",
-                Prepare::Never => "never",
-            })),
+            (
+                "prepare",
+                json!(match c.prepare {
+                    Prepare::Auto => "auto",
+                    Prepare::Always => "always",
+                    Prepare::Never => "never",
+                }),
+            ),
             ("verify", json!(c.verify.to_string())),
             ("max-errors", json!(c.max_errors)),
             ("max-lag-ns", json!(c.max_lag_ns)),
@@ -345,34 +311,6 @@ impl Ended<'_> {
             ("data-epoch", json!(self.stage.epoch)),
         ];
         settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-    }
-
-    /// What the command ends with: the worst of what happened.
-    fn failure(&self, verify: &Verify) -> Option<Error> {
-        if let Some(first) = verify.failures.first() {
-            return Some(Error::new(
-                Kind::WrongData,
-                format!(
-                    "wrong data was read back {} times; first in row {}: `{}` at byte {}: {}; do not trust this device or \
-                     filesystem with data",
-                    units::count(verify.failure_count), first.row, first.key, first.offset_bytes, first.class
-                ),
-            ));
-        }
-        if let Some(first) = self.tally.errors.first() {
-            let rest = if self.early == Some(Early::Errors) { "; --max-errors N goes on after errors" } else { "" };
-            return Some(Error::io(format!(
-                "{} I/O errors; first in row {}: {} of `{}`: {}{rest}",
-                self.tally.error_count, first.row, first.op, first.key, first.message
-            )));
-        }
-        match self.early? {
-            Early::Lag(lag) => Some(Error::new(
-                Kind::NotSustained,
-                format!("the load was not sustained: {} behind the schedule; use a lower --speed or a larger --max-lag", units::ns(lag as f64)),
-            )),
-            Early::Stopped | Early::Errors => Some(Error::interrupted("interrupted; what was measured so far is kept as a partial result")),
-        }
     }
 }
 

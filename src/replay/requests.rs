@@ -19,6 +19,9 @@ fn target_p95_ms(qos: &str) -> Option<f64> {
     }
 }
 
+/// Room that is made for ordinals beyond the number of requests: a file may be a part of one.
+const SPARSE: u64 = 1 << 20;
+
 /// How many requests the file beside a trace has: the highest ordinal and one; none without a
 /// file.
 ///
@@ -26,11 +29,11 @@ fn target_p95_ms(qos: &str) -> Option<f64> {
 /// A file that is there and cannot be read.
 pub fn count(trace: &Path) -> Result<Option<usize>> {
     let Some(reader) = RequestsReader::beside(trace)? else { return Ok(None) };
-    let mut count = 0;
+    let (mut highest, mut rows) = (0u64, 0u64);
     for row in reader {
-        count = count.max(row?.request + 1);
+        (highest, rows) = (highest.max(row?.request), rows + 1);
     }
-    Ok(Some(usize::try_from(count).unwrap_or(usize::MAX)))
+    Ok(Some((highest + 1).min(rows * 4 + SPARSE) as usize))
 }
 
 /// What the requests were, all in all.

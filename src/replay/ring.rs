@@ -62,7 +62,9 @@ impl Ring {
             taskrun,
         };
         if taskrun != "defer_taskrun" {
-            made.notes.push(format!("io_uring without DEFER_TASKRUN on this kernel, {taskrun} instead: completion times are less exact"));
+            made.notes.push(format!(
+                "io_uring without DEFER_TASKRUN on this kernel, {taskrun} instead: completion times are less exact"
+            ));
         }
         made.register(arena);
         Ok(made)
@@ -73,14 +75,18 @@ impl Ring {
         if !self.files.is_empty() {
             match submitter.register_files(&self.files) {
                 Ok(()) => self.fixed_files = true,
-                Err(e) => self.notes.push(format!("files could not be registered ({}): a little more CPU per I/O", plain(&e))),
+                Err(e) => {
+                    self.notes
+                        .push(format!("files could not be registered ({}): a little more CPU per I/O", plain(&e)));
+                }
             }
         }
         // SAFETY: the arena is initialised memory of that length; nothing reads or writes it here.
         let memory = unsafe { std::slice::from_raw_parts_mut(arena.as_ptr(), arena.len()) };
         let vector = IoSliceMut::new(memory);
         // SAFETY: IoSliceMut has the layout of iovec; the arena outlives the ring.
-        let registered = unsafe { submitter.register_buffers(std::slice::from_raw_parts((&raw const vector).cast(), 1)) };
+        let registered =
+            unsafe { submitter.register_buffers(std::slice::from_raw_parts((&raw const vector).cast(), 1)) };
         match registered {
             Ok(()) => self.fixed_buffers = true,
             Err(e) => self.notes.push(format!(
@@ -166,14 +172,28 @@ impl Ring {
     }
 }
 
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // The kernel tears a ring down after the process has gone on; what is let go here is
+        // free at once, so that a filesystem can be unmounted after a replay.
+        let submitter = self.ring.submitter();
+        if self.fixed_files {
+            let _ = submitter.unregister_files();
+        }
+        if self.fixed_buffers {
+            let _ = submitter.unregister_buffers();
+        }
+    }
+}
+
 /// An enter that was interrupted, timed out, or must be repeated later did no harm.
 fn settled(entered: io::Result<usize>) -> Result<()> {
     match entered {
         Ok(_) => Ok(()),
         Err(e) => match rustix::io::Errno::from_io_error(&e) {
-            Some(rustix::io::Errno::INTR | rustix::io::Errno::TIME | rustix::io::Errno::BUSY | rustix::io::Errno::AGAIN) => {
-                Ok(())
-            }
+            Some(
+                rustix::io::Errno::INTR | rustix::io::Errno::TIME | rustix::io::Errno::BUSY | rustix::io::Errno::AGAIN,
+            ) => Ok(()),
             _ => Err(Error::io(format!("io_uring does not take I/O: {}", plain(&e)))),
         },
     }
@@ -208,7 +228,10 @@ fn set_up(entries: u32) -> Result<(IoUring, &'static str)> {
                 return Ok((ring, "coop_taskrun"));
             }
             let ring = with(false, false).map_err(|e| {
-                Error::unavailable(format!("cannot set up io_uring: {}; check the limit of locked memory (ulimit -l)", plain(&e)))
+                Error::unavailable(format!(
+                    "cannot set up io_uring: {}; check the limit of locked memory (ulimit -l)",
+                    plain(&e)
+                ))
             })?;
             Ok((ring, "interrupt"))
         }

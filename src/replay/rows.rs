@@ -102,7 +102,11 @@ pub fn scratch_file() -> Result<File> {
     use rustix::fs::{Mode, OFlags};
     let dir = std::env::temp_dir();
     let named = |e: io::Error| {
-        Error::io(format!("cannot make a temporary file in {}: {}; set TMPDIR to another folder", dir.display(), plain(&e)))
+        Error::io(format!(
+            "cannot make a temporary file in {}: {}; set TMPDIR to another folder",
+            dir.display(),
+            plain(&e)
+        ))
     };
     match rustix::fs::open(&dir, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o600)) {
         Ok(fd) => return Ok(File::from(fd)),
@@ -117,7 +121,11 @@ pub fn scratch_file() -> Result<File> {
 
 /// What a full temporary folder means to the user.
 pub fn scratch_error(error: &io::Error) -> Error {
-    Error::io(format!("cannot write the plan to {}: {}; set TMPDIR to another folder", std::env::temp_dir().display(), plain(error)))
+    Error::io(format!(
+        "cannot write the plan to {}: {}; set TMPDIR to another folder",
+        std::env::temp_dir().display(),
+        plain(error)
+    ))
 }
 
 /// Rows being written. The latest ones are in memory and can be changed cheaply.
@@ -234,14 +242,14 @@ mod tests {
             at_ns: i as i64 * 10,
             size: i + 1,
             content: i ^ 77,
-            request: (i % 2 == 0).then_some(i),
+            request: i.is_multiple_of(2).then_some(i),
             key: i as u32,
             version: 3,
             op: Op::Read,
             tier: Tier::Dram,
             phase: Phase::Evict,
             flags: 0,
-            leg: (i % 3 == 0).then_some(Leg { tier: Tier::Storage, distance: 1, at_ns: -4 }),
+            leg: i.is_multiple_of(3).then_some(Leg { tier: Tier::Storage, distance: 1, at_ns: -4 }),
         };
         let count = WINDOW as u64 * 2 + 5;
         let mut writer = RowWriter::new().unwrap();

@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::num::NonZeroU64;
 use std::time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
 
@@ -277,9 +277,7 @@ impl<'a> Run<'a> {
                 self.take_landed(slot)?;
             }
         }
-        if self.in_flight > 0 {
-            return Err(Error::io(format!("{} I/Os did not end within 5 s; the device may hang", self.in_flight)));
-        }
+        self.tally.hung = self.in_flight;
         Ok(())
     }
 }

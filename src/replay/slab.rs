@@ -3,11 +3,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, StatxFlags};
+use rustix::fs::{FlockOperation, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, plain};
@@ -16,6 +15,7 @@ use crate::units;
 
 use super::config::{IoMode, Prepare, ReplayConfig};
 use super::extents::GRANULE;
+use super::filesystem::{allocate, direct_alignment, existing_folder, free_space, unwritten};
 use super::guard;
 use super::plan::PlanFacts;
 use super::target::Target;
@@ -23,11 +23,9 @@ use super::target::Target;
 /// The schema of a slab's header.
 pub const SLAB_SCHEMA: &str = "kvtrace.slab/1";
 
-/// Bytes at the start of the file that hold the header, padded with spaces.
+/// Bytes at the start of the file in which the header is, followed by spaces up to the first
+/// granule's end.
 const HEADER: usize = 4096;
-
-/// The largest alignment of O_DIRECT that chunks keep to.
-const ALIGNMENT: u32 = 4096;
 
 /// What a slab says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,6 +74,16 @@ pub struct Slab {
     pub alignment_bytes: Option<u32>,
     plain: File,
     header: Header,
+}
+
+impl Header {
+    fn write(&self, file: &File) -> io::Result<()> {
+        let mut data = serde_json::to_vec(self).expect("a header has string keys");
+        data.resize(GRANULE as usize, b' ');
+        data[HEADER - 1] = b'\n';
+        file.write_all_at(&data, 0)?;
+        file.sync_data()
+    }
 }
 
 impl SlabPlan {
@@ -164,7 +172,8 @@ impl SlabPlan {
             output::create_dir(folder)?;
         }
         let failed = |e: io::Error| Error::writing(&self.path, &e);
-        let plain = File::options().read(true).write(true).create(true).truncate(false).open(&self.path).map_err(failed)?;
+        let plain =
+            File::options().read(true).write(true).create(true).truncate(false).open(&self.path).map_err(failed)?;
         output::give_to_invoker(&self.path);
         if rustix::fs::flock(&plain, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(Error::usage(format!(
@@ -174,10 +183,14 @@ impl SlabPlan {
         }
         let mut notes = Vec::new();
         if let Some(dirty) = self.found.as_ref().and_then(|h| h.dirty_run.as_ref()) {
-            notes.push(format!("tier {}: the slab was left by a run that did not end ({dirty}); nothing in it is relied on", self.tier));
+            notes.push(format!(
+                "tier {}: the slab was left by a run that did not end ({dirty}); nothing in it is relied on",
+                self.tier
+            ));
         }
         let reuse = self.is_prepared() && self.prepare != Prepare::Always;
-        let size_bytes = if reuse { self.found.as_ref().map_or(self.size_bytes, |h| h.size_bytes) } else { self.size_bytes };
+        let size_bytes =
+            if reuse { self.found.as_ref().map_or(self.size_bytes, |h| h.size_bytes) } else { self.size_bytes };
         let header = Header {
             schema: SLAB_SCHEMA.to_owned(),
             tool: crate::TOOL.to_owned(),
@@ -186,6 +199,8 @@ impl SlabPlan {
             epoch,
             dirty_run: Some(run.to_owned()),
         };
+        // The header comes first: whatever ends this early, the file can be told to be ours.
+        header.write(&plain).map_err(failed)?;
         if !reuse {
             plain.set_len(size_bytes).map_err(failed)?;
             allocate(&plain, size_bytes).map_err(failed)?;
@@ -202,7 +217,6 @@ impl SlabPlan {
             plain,
             header,
         };
-        slab.write_header()?;
         if reuse && slab.has_unwritten() == Some(true) {
             slab.fill = true;
             slab.header.prepared = false;
@@ -265,11 +279,7 @@ impl Slab {
     }
 
     fn write_header(&self) -> Result<()> {
-        let mut data = serde_json::to_vec(&self.header).expect("a header has string keys");
-        data.resize(HEADER, b' ');
-        data[HEADER - 1] = b'\n';
-        let written = self.plain.write_all_at(&data, 0).and_then(|()| self.plain.sync_data());
-        written.map_err(|e| Error::writing(&self.path, &e))
+        self.header.write(&self.plain).map_err(|e| Error::writing(&self.path, &e))
     }
 
     /// Whether the filesystem has blocks of the slab that were never written; none when it does
@@ -281,12 +291,13 @@ impl Slab {
 
 /// The smallest slab that holds the plan.
 fn least_size(tier: usize, facts: &PlanFacts) -> u64 {
-    (1 + facts.peak_granules[tier]) * GRANULE
+    facts.peak_granules[tier].saturating_add(1).saturating_mul(GRANULE)
 }
 
 /// Space beyond the peak, so that operations which overlap rarely wait for space.
 fn slack(tier: usize, facts: &PlanFacts) -> u64 {
-    (facts.peak_granules[tier] / 8 + facts.largest_bytes[tier].div_ceil(GRANULE) + 64) * GRANULE
+    let granules = facts.peak_granules[tier] / 8 + facts.largest_bytes[tier].div_ceil(GRANULE) + 64;
+    granules.saturating_mul(GRANULE)
 }
 
 fn given_size(size: u64, tier: usize, target: &Target, facts: &PlanFacts) -> Result<u64> {
@@ -322,31 +333,10 @@ fn fitting_size(path: &Path, found: Option<&Header>, tier: usize, target: &Targe
     Ok(if wanted <= free { wanted } else { least })
 }
 
-/// Free bytes on the filesystem that a path is, or would be, on.
-pub fn free_space(path: &Path) -> Result<u64> {
-    let folder = existing_folder(path);
-    let facts = rustix::fs::statvfs(&folder).map_err(|e| Error::reading(&folder, &e.into()))?;
-    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
-}
-
-/// The nearest folder above a path that exists.
-pub fn existing_folder(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    absolute.ancestors().skip(1).find(|p| p.is_dir()).unwrap_or(Path::new("/")).to_owned()
-}
-
 fn read_header(path: &Path) -> Option<Header> {
     let mut data = Vec::new();
     File::open(path).ok()?.take(HEADER as u64).read_to_end(&mut data).ok()?;
     serde_json::from_slice::<Header>(&data).ok().filter(|h| h.schema == SLAB_SCHEMA)
-}
-
-/// Reserves the blocks; a filesystem that cannot gets them with the first write.
-fn allocate(file: &File, size_bytes: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
-        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
 }
 
 fn no_direct(tier: usize, target: &Target, why: &str) -> Error {
@@ -354,75 +344,4 @@ fn no_direct(tier: usize, target: &Target, why: &str) -> Error {
         "--tier-{tier} {target}: this filesystem does not do O_DIRECT ({why}), so that the page cache would be measured; \
          use a target on a disk, or --io buffered to accept that"
     ))
-}
-
-/// The alignment that O_DIRECT needs on an open file; none when the kernel does not say.
-fn direct_alignment(file: impl AsFd) -> Result<Option<u32>, String> {
-    let Ok(facts) = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) else { return Ok(None) };
-    if facts.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
-        return Ok(None);
-    }
-    match facts.stx_dio_mem_align.max(facts.stx_dio_offset_align) {
-        0 => Err("statx says so".to_owned()),
-        align if align > ALIGNMENT => Err(format!("it needs {align}-byte alignment, more than {ALIGNMENT}")),
-        align => Ok(Some(align)),
-    }
-}
-
-/// Extents asked for at a time.
-const MAPPED: usize = 256;
-
-/// `struct fiemap` of linux/fiemap.h with room for its extents.
-#[repr(C)]
-struct Fiemap {
-    start: u64,
-    length: u64,
-    flags: u32,
-    mapped_extents: u32,
-    extent_count: u32,
-    reserved: u32,
-    extents: [FiemapExtent; MAPPED],
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct FiemapExtent {
-    logical: u64,
-    physical: u64,
-    length: u64,
-    reserved64: [u64; 2],
-    flags: u32,
-    reserved: [u32; 3],
-}
-
-/// FS_IOC_FIEMAP: `_IOWR('f', 11, struct fiemap)`, whose size is without the extents.
-const FS_IOC_FIEMAP: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write::<[u64; 4]>(b'f', 11);
-const FIEMAP_FLAG_SYNC: u32 = 1;
-const FIEMAP_EXTENT_LAST: u32 = 1;
-const FIEMAP_EXTENT_UNWRITTEN: u32 = 0x800;
-
-fn unwritten(file: &File, size_bytes: u64) -> io::Result<bool> {
-    let mut start = 0;
-    while start < size_bytes {
-        let mut map = Fiemap {
-            start,
-            length: size_bytes - start,
-            flags: FIEMAP_FLAG_SYNC,
-            mapped_extents: 0,
-            extent_count: MAPPED as u32,
-            reserved: 0,
-            extents: [FiemapExtent::default(); MAPPED],
-        };
-        // SAFETY: the opcode takes a struct fiemap followed by `extent_count` extents, as here.
-        unsafe { rustix::ioctl::ioctl(file, rustix::ioctl::Updater::<FS_IOC_FIEMAP, Fiemap>::new(&mut map)) }?;
-        let found = &map.extents[..(map.mapped_extents as usize).min(MAPPED)];
-        if found.iter().any(|e| e.flags & FIEMAP_EXTENT_UNWRITTEN != 0) {
-            return Ok(true);
-        }
-        match found.last() {
-            Some(last) if last.flags & FIEMAP_EXTENT_LAST == 0 => start = last.logical + last.length,
-            _ => break,
-        }
-    }
-    Ok(false)
 }

@@ -73,6 +73,8 @@ pub struct Tally {
     pub moved: [Moved; 3],
     /// Where the time went.
     pub spent: Spent,
+    /// I/Os that had not ended five seconds after the run had to.
+    pub hung: u32,
     /// I/Os.
     pub chunks: u64,
     /// I/Os that the kernel did in part.
@@ -121,6 +123,7 @@ impl Tally {
             broken: 0,
             moved: [Moved::default(); 3],
             spent: Spent::default(),
+            hung: 0,
             chunks: 0,
             short: 0,
             first_start: NEVER,

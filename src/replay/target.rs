@@ -148,7 +148,8 @@ mod tests {
         assert_eq!(parse("dram:32GiB"), Ok(Target::Dram(Some(32 << 30))));
         assert_eq!(parse("model:64GB/s+10us"), Ok(Target::defaults()[0].clone()));
         assert_eq!(parse("model:64GB/s+10us").map(|t| t.to_string()), Ok("model:64GB/s+10us".to_owned()));
-        for text in ["", "dir:", "file:/x", "file:,size=1GiB", "model:64GB", "model:0GB/s", "dram:x", "tape", "skip:1"] {
+        for text in ["", "dir:", "file:/x", "file:,size=1GiB", "model:64GB", "model:0GB/s", "dram:x", "tape", "skip:1"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

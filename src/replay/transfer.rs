@@ -11,6 +11,12 @@ use super::prepare::Backend;
 use super::ring::Io;
 use super::run::{Early, Run};
 
+/// Chunks of one object that are on their way at most, as a worker of a serving system would.
+pub const OBJECT_CHUNKS: u32 = 8;
+
+/// Operations that are looked at for the next chunk.
+const LOOK_AHEAD: usize = 64;
+
 /// What O_DIRECT transfers are multiples of.
 const SECTOR: u32 = 512;
 
@@ -28,13 +34,9 @@ impl Run<'_> {
             any = true;
         }
         let mut blocked = false;
-        while let Some(&index) = self.io_queue.front() {
-            let op = &self.ops[index as usize];
+        while let Some(index) = self.next_in_queue(|source| source == Source::Storage) {
             if self.free_slots.is_empty() {
                 blocked = true;
-                break;
-            }
-            if op.pass().source != Source::Storage {
                 break;
             }
             let chunk = self.next_chunk(index);
@@ -48,6 +50,15 @@ impl Run<'_> {
         }
         self.set_blocked(blocked);
         Ok(any)
+    }
+
+    /// The oldest operation of a kind of source that may have one more chunk. Older ones come
+    /// first, and no object takes all of the device.
+    pub fn next_in_queue(&self, wanted: impl Fn(Source) -> bool) -> Option<u32> {
+        self.io_queue.iter().take(LOOK_AHEAD).copied().find(|&index| {
+            let op = &self.ops[index as usize];
+            op.chunks < OBJECT_CHUNKS && wanted(op.pass().source)
+        })
     }
 
     fn set_blocked(&mut self, blocked: bool) {
@@ -100,8 +111,8 @@ impl Run<'_> {
         op.issued += u64::from(chunk.len);
         op.chunks += 1;
         if op.issued == op.size {
-            // Only the operation at the head of its queue makes chunks.
-            self.io_queue.pop_front();
+            let place = self.io_queue.iter().position(|queued| *queued == chunk.op);
+            place.and_then(|place| self.io_queue.remove(place));
         }
         slot
     }
@@ -153,7 +164,7 @@ impl Run<'_> {
         if chunk.moved < chunk.padded {
             self.tally.short += 1;
             let chunk = *chunk;
-            let aligned = chunk.moved % SECTOR == 0 || !self.stage.slabs[chunk.file as usize].direct;
+            let aligned = chunk.moved.is_multiple_of(SECTOR) || !self.stage.slabs[chunk.file as usize].direct;
             return if aligned && self.early.is_none() {
                 self.push(slot)
             } else {

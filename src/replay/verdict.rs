@@ -5,8 +5,28 @@ use crate::units;
 
 use super::tally::Spent;
 
-/// The verdict on a run of `wall_ns` nanoseconds.
-pub fn verdict(spent: &Spent, wall_ns: u64) -> Verdict {
+/// How far a paced run was behind its schedule.
+#[derive(Clone, Copy, Debug)]
+pub struct Backlog {
+    /// At its last operation.
+    pub behind_ns: u64,
+    /// The P99 of waiting for dependencies and free places.
+    pub wait_p99_ns: u64,
+}
+
+/// The schedule was kept when its last operation started within this share of the run.
+const KEPT_SHARE: u64 = 100;
+
+/// The verdict on a run of `wall_ns` nanoseconds; `backlog` of a run with a schedule.
+pub fn verdict(spent: &Spent, wall_ns: u64, backlog: Option<Backlog>) -> Verdict {
+    if let Some(kept) = backlog.filter(|b| b.behind_ns <= wall_ns / KEPT_SHARE) {
+        let because = format!(
+            "the schedule was kept: its last operation started {} late, and waiting for objects and free places has a P99 of {}",
+            units::ns(kept.behind_ns as f64),
+            units::ns(kept.wait_p99_ns as f64)
+        );
+        return Verdict { bound: "pace".to_owned(), because };
+    }
     let known = spent.device_ns + spent.model_ns + spent.pace_ns + spent.copy_ns + spent.data_ns;
     let rest = wall_ns.saturating_sub(known);
     let shares = [
@@ -24,11 +44,8 @@ pub fn verdict(spent: &Spent, wall_ns: u64) -> Verdict {
         .map(|(ns, word, _)| format!("{word} {:.0} %", share(*ns)))
         .collect();
     let others = if others.is_empty() { String::new() } else { format!("; the rest: {}", others.join(", ")) };
-    let because = format!(
-        "the run thread spent {:.0} % of {} {doing}{others}",
-        share(largest),
-        units::ns(wall_ns as f64)
-    );
+    let because =
+        format!("the run thread spent {:.0} % of {} {doing}{others}", share(largest), units::ns(wall_ns as f64));
     Verdict { bound: bound.to_owned(), because }
 }
 
@@ -39,13 +56,20 @@ mod tests {
     #[test]
     fn the_largest_share_is_named_with_its_figure() {
         let spent = Spent { device_ns: 700, copy_ns: 200, ..Spent::default() };
-        let verdict = verdict(&spent, 1000);
+        let verdict = verdict(&spent, 1000, None);
         assert_eq!(verdict.bound, "device");
         assert!(verdict.because.contains("70 % of 1.00 us") && verdict.because.contains("dram 20 %"), "{verdict:?}");
     }
 
     #[test]
     fn unexplained_time_is_the_generators() {
-        assert_eq!(verdict(&Spent::default(), 10).bound, "generator");
+        assert_eq!(verdict(&Spent::default(), 10, None).bound, "generator");
+    }
+
+    #[test]
+    fn a_kept_schedule_bounds_the_run_and_a_backlog_does_not() {
+        let spent = Spent { device_ns: 900_000, ..Spent::default() };
+        let of = |behind_ns| verdict(&spent, 1_000_000, Some(Backlog { behind_ns, wait_p99_ns: 0 })).bound;
+        assert_eq!([of(5_000), of(200_000)], ["pace", "device"]);
     }
 }

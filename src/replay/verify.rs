@@ -75,7 +75,8 @@ impl<'a> Classifier<'a> {
         if suspect.found == [0; BLOCK] {
             return "zeros";
         }
-        let is = |content, version: u32| Stream::new(self.seed, content, version.into()).index_of(suspect.found).is_some();
+        let is =
+            |content, version: u32| Stream::new(self.seed, content, version.into()).index_of(suspect.found).is_some();
         if is(suspect.content, suspect.version) {
             return "other_offset";
         }
@@ -128,7 +129,8 @@ mod tests {
         let (content, names) = (hash_bytes(b"mine"), names());
         let stream = Stream::new(SEED, content, 2);
         let at = if full { check_all(&stream, 8192, data, &mut [0; 512]) } else { check_stamps(&stream, 8192, data) }?;
-        let found = data[at..at + BLOCK].try_into().unwrap();
+        let mut found = [0; BLOCK];
+        found[..BLOCK.min(data.len() - at)].copy_from_slice(&data[at..data.len().min(at + BLOCK)]);
         let suspect = Suspect { row: 1, key: 0, content, version: 2, offset: 8192 + at as u64, found };
         Some((at, Classifier::new(SEED, &names).class(&suspect)))
     }

@@ -56,12 +56,19 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
 pub fn plan_lines(plan: &Plan, config: &ReplayConfig, fits: bool) -> Vec<String> {
     let facts = &plan.facts;
     let mut lines = vec![
-        format!("rows: {} over {}, {} objects", units::count(facts.rows), units::ns(facts.span_s * 1e9), units::count(facts.keys)),
+        format!(
+            "rows: {} over {}, {} objects",
+            units::count(facts.rows),
+            units::ns(facts.span_s * 1e9),
+            units::count(facts.keys)
+        ),
         format!("read {}, written {}", units::bytes(facts.read_bytes), units::bytes(facts.write_bytes)),
     ];
     if let Some(offered) = facts.offered_gb_per_s() {
+        let whose =
+            if plan.meta.time_model.is_some() { "the trace's own time" } else { "the stamps of a foreign tool" };
         lines.push(format!(
-            "offered by the trace's own time: {} GB/s on average, {} in its busiest second",
+            "offered by {whose}: {} GB/s on average, {} in its busiest second",
             units::three_digits(offered),
             units::bytes(facts.busiest_second_bytes)
         ));

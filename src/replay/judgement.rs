@@ -1,0 +1,125 @@
+//! What is to be said about a run: why it is not valid, what a reader should know, and what the
+//! command ends with.
+
+use crate::error::{Error, Kind};
+use crate::measure::replay::{Timing, Verify};
+use crate::units;
+
+use super::config::{IoMode, Pace};
+use super::report::Ended;
+use super::run::Early;
+
+impl Ended<'_> {
+    /// Why the numbers may not be believed; empty when they may.
+    pub fn invalid_reasons(&self, timing: &Timing, late_bound_ns: f64, verify: &Verify) -> Vec<String> {
+        let mut reasons = Vec::new();
+        match self.early {
+            Some(Early::Stopped) => reasons.push("interrupted before the end of the trace".to_owned()),
+            Some(Early::Lag(lag)) => {
+                reasons.push(format!("the load was not sustained: {} behind the schedule", units::ns(lag as f64)));
+            }
+            Some(Early::Errors) | None => {}
+        }
+        if self.tally.error_count > 0 {
+            reasons.push(format!("{} I/O errors", self.tally.error_count));
+        }
+        if self.tally.hung > 0 {
+            reasons.push(format!(
+                "{} I/Os did not end within 5 s of the end of the run; the device may hang",
+                self.tally.hung
+            ));
+        }
+        if self.tally.broken > 0 {
+            reasons
+                .push(format!("{} rows were left out because what they read had not been written", self.tally.broken));
+        }
+        if verify.failure_count > 0 {
+            reasons.push(format!("{} blocks of wrong data were read", verify.failure_count));
+        }
+        let late = timing.lateness.quantile(0.99).unwrap_or(0.0);
+        if self.config.pace != Pace::Asap && late > late_bound_ns {
+            reasons.push(format!(
+                "the replay did not keep its own schedule: lateness P99 is {}, the bound {}",
+                units::ns(late),
+                units::ns(late_bound_ns)
+            ));
+        }
+        reasons
+    }
+
+    /// What a reader should know although it does not make the run invalid.
+    pub fn notes(&self) -> Vec<String> {
+        let (facts, tally) = (&self.plan.facts, self.tally);
+        let mut notes = Vec::new();
+        if self.config.io == IoMode::Buffered && !self.stage.slabs.is_empty() {
+            notes.push("storage tiers ran buffered: the page cache was measured too, not only the device".to_owned());
+        }
+        notes.extend(self.stage.notes.iter().cloned());
+        let huge = self.stage.arena.huge_bytes();
+        if !self.stage.slabs.is_empty() && huge.is_some_and(|huge| huge < self.stage.arena.len() as u64) {
+            notes.push(
+                "the I/O buffers are not all on huge pages: more CPU per I/O, and large I/Os may be split".to_owned(),
+            );
+        }
+        if self.config.pace == Pace::Asap {
+            notes.push("pace asap: response counts from the moment an operation's dependencies and the limit of objects let it start".to_owned());
+        }
+        let mut count = |n: u64, what: &str| {
+            if n > 0 {
+                notes.push(format!("{} {what}", units::count(n)));
+            }
+        };
+        count(
+            facts.cold_keys,
+            "objects are read before they are written; they were put there before the clock started",
+        );
+        count(
+            facts.misplaced_reads,
+            "rows read an object from another tier than it was last put on; it was kept there for them",
+        );
+        count(facts.clamped_rows, "rows name another size than the object has; they moved the object's");
+        count(facts.idle_deletes, "Delete rows name an object that is not there");
+        count(tally.skipped, "rows of skipped tiers were left out");
+        if !self.plan.meta.complete {
+            notes.push("the trace is partial: its recording was interrupted".to_owned());
+        }
+        notes
+    }
+
+    /// What the command ends with: the worst of what happened.
+    pub fn failure(&self, verify: &Verify) -> Option<Error> {
+        if let Some(first) = verify.failures.first() {
+            return Some(Error::new(
+                Kind::WrongData,
+                format!(
+                    "wrong data was read back {} times; first in row {}: `{}` at byte {}: {}; do not trust this device or \
+                     filesystem with data",
+                    units::count(verify.failure_count),
+                    first.row,
+                    first.key,
+                    first.offset_bytes,
+                    first.class
+                ),
+            ));
+        }
+        if let Some(first) = self.tally.errors.first() {
+            let rest = if self.early == Some(Early::Errors) { "; --max-errors N goes on after errors" } else { "" };
+            return Some(Error::io(format!(
+                "{} I/O errors; first in row {}: {} of `{}`: {}{rest}",
+                self.tally.error_count, first.row, first.op, first.key, first.message
+            )));
+        }
+        match self.early? {
+            Early::Lag(lag) => Some(Error::new(
+                Kind::NotSustained,
+                format!(
+                    "the load was not sustained: {} behind the schedule; use a lower --speed or a larger --max-lag",
+                    units::ns(lag as f64)
+                ),
+            )),
+            Early::Stopped | Early::Errors => {
+                Some(Error::interrupted("interrupted; what was measured so far is kept as a partial result"))
+            }
+        }
+    }
+}
