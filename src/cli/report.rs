@@ -35,7 +35,8 @@ struct Parts {
 impl Parts {
     fn add(&mut self, input: Input) -> Result<()> {
         let name = input.name.clone();
-        let taken = if input.text.starts_with("# ") && input.text.lines().next().is_some_and(|l| l.contains(JOB_SCHEMA)) {
+        let taken = if input.text.starts_with("# ") && input.text.lines().next().is_some_and(|l| l.contains(JOB_SCHEMA))
+        {
             self.job.replace((input.text, input.name)).is_some()
         } else if input.schema().as_deref() == Some(TRACE_SCHEMA) {
             let meta = serde_json::from_str(&input.text).map_err(|e| Error::usage(format!("{name}: {e}")))?;

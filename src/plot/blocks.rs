@@ -93,9 +93,8 @@ struct Places {
 
 impl Places {
     fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Self {
-        let mut occurring: Vec<u64> = histograms
-            .flat_map(|h| h.buckets.iter().map(|bucket| (bucket.0 as f64 * scale(h)) as u64))
-            .collect();
+        let mut occurring: Vec<u64> =
+            histograms.flat_map(|h| h.buckets.iter().map(|bucket| (bucket.0 as f64 * scale(h)) as u64)).collect();
         occurring.sort_unstable();
         occurring.dedup();
         if occurring.len() <= MAX_PLACES {
@@ -104,9 +103,8 @@ impl Places {
         }
         let power = |size: u64| size.max(1).next_power_of_two();
         let (first, last) = (power(occurring[0]), power(occurring[occurring.len() - 1]));
-        let upto: Vec<u64> = std::iter::successors(Some(first), |size| size.checked_mul(2))
-            .take_while(|size| *size <= last)
-            .collect();
+        let upto: Vec<u64> =
+            std::iter::successors(Some(first), |size| size.checked_mul(2)).take_while(|size| *size <= last).collect();
         let names = upto.iter().map(|&size| axis::size_name(size)).collect();
         Self { upto, names, label: "request size, up to and including (log scale)" }
     }
@@ -195,7 +193,10 @@ pub fn lba(block: &BlockResult, file: &str) -> Result<Picture> {
                 series: vec![Series { colour, mark: Mark::Bars(widest), points }],
                 legend: vec![
                     Key { text: format!("{} {op}s", units::count(histogram.count)), swatch: None },
-                    Key { text: format!("bars of {}", units::bytes((widest * units::GIB as f64) as u64)), swatch: None },
+                    Key {
+                        text: format!("bars of {}", units::bytes((widest * units::GIB as f64) as u64)),
+                        swatch: None,
+                    },
                     Key { text: format!("device of {}", units::bytes(size)), swatch: None },
                 ],
             }

@@ -117,9 +117,9 @@ fn verdict_words(verdict: &Verdict) -> String {
 /// Every picture that the inputs allow; one that they do not is left out.
 fn pictures(input: &ReportInput) -> String {
     let replay = [latency::picture(input.replay, input.file), throughput::picture(input.replay, input.file)];
-    let block = input.capture().map(|(block, file)| {
-        [blocks::sizes(block, file), blocks::in_flight(block, file), blocks::lba(block, file)]
-    });
+    let block = input
+        .capture()
+        .map(|(block, file)| [blocks::sizes(block, file), blocks::in_flight(block, file), blocks::lba(block, file)]);
     let all = replay.into_iter().chain(block.into_iter().flatten());
     all.flatten().map(|picture| figure(&picture)).collect()
 }

@@ -61,7 +61,10 @@ fn rates(title: &str, height: u32, interval_s: f64, lines: &[Line]) -> Panel {
         height,
         x: axis::from_zero_to("time since the start of the run (s)", length as f64 * interval_s),
         y: axis::from_zero("GB/s (1e9 bytes)", rate(highest), height),
-        series: lines.iter().map(|&(_, colour, mark, values)| Series { colour, mark, points: points(values) }).collect(),
+        series: lines
+            .iter()
+            .map(|&(_, colour, mark, values)| Series { colour, mark, points: points(values) })
+            .collect(),
         legend: lines
             .iter()
             .map(|&(name, colour, mark, values)| Key {
@@ -91,10 +94,7 @@ fn lateness(interval_s: f64, values: &[u64]) -> Panel {
             mark: Mark::Line,
             points: steps(values.iter().map(|&ns| ns as f64 / scale), interval_s),
         }],
-        legend: vec![Key {
-            text: "largest of each interval".to_owned(),
-            swatch: Some((Colour::Purple, Mark::Line)),
-        }],
+        legend: vec![Key { text: "largest of each interval".to_owned(), swatch: Some((Colour::Purple, Mark::Line)) }],
     }
 }
 
