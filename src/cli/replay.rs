@@ -1,14 +1,204 @@
 //! `kvtrace replay`
 
-use crate::error::Result;
+mod summary;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::error::{Error, Result};
+use crate::output::{self, Output};
+use crate::progress::Progress;
+use crate::replay::{self, IoMode, Pace, Prepare, ReplayConfig, Replayed, RunWatch, Target, Unwatched, Verify};
 use crate::stop::Stop;
+use crate::units::{Size, Time};
 
 use super::Global;
+use super::terminal::Terminal;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The trace: CSV, CSV.zst or Parquet
+    trace: PathBuf,
+    /// Where the result goes (kvtrace.replay/1, JSON)
+    #[arg(short, long, value_name = "RESULT.json")]
+    output: Option<PathBuf>,
+    /// Say what would be done and whether it fits, touch nothing
+    #[arg(long)]
+    plan_only: bool,
+    #[command(flatten)]
+    flags: ReplayFlags,
+}
 
-pub fn run(_args: Args, _global: Global, _stop: &Stop) -> Result<()> {
-    todo!()
+/// The flags of a replay, also taken by `kvtrace run`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReplayFlags {
+    /// What stands for tier 0: model:64GB/s+10us (time only), dram[:SIZE], dir:PATH,
+    /// file:PATH,size=SIZE, skip
+    #[arg(long = "tier-0", value_name = "SPEC", default_value = "model:64GB/s+10us")]
+    tier_0: Target,
+    /// What stands for tier 1
+    #[arg(long = "tier-1", value_name = "SPEC", default_value = "dram")]
+    tier_1: Target,
+    /// What stands for tier 2
+    #[arg(long = "tier-2", value_name = "SPEC", default_value = "dir:./kvtrace-data")]
+    tier_2: Target,
+    /// When operations start: asap, trace (the trace's own times), rate:50/s
+    #[arg(long, value_name = "PACE", default_value = "asap")]
+    pace: Pace,
+    /// With --pace trace: seconds of the trace per second
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    speed: f64,
+    /// Multiply every object's size
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    size_scale: f64,
+    /// The largest single I/O
+    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    io_size: Size,
+    /// Most bytes of I/O in flight
+    #[arg(long, value_name = "SIZE", default_value = "16MiB")]
+    bytes_in_flight: Size,
+    /// Most objects being worked on at once [default: 64 with --pace asap, 4096 otherwise]
+    #[arg(long, value_name = "N")]
+    max_objects: Option<u32>,
+    /// Past the page cache, or through it
+    #[arg(long, value_enum, default_value_t = IoArg::Direct)]
+    io: IoArg,
+    /// When a slab is written before the run: if there is none yet, always, never
+    #[arg(long, value_enum, default_value_t = PrepareArg::Auto)]
+    prepare: PrepareArg,
+    /// How much of what is read is checked: off, stamp (16 bytes of 4 KiB), sample:0.1, full
+    #[arg(long, value_name = "LEVEL", default_value = "stamp")]
+    verify: Verify,
+    /// Go on after this many I/O errors
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_errors: u64,
+    /// End the run when it is further behind the schedule than this
+    #[arg(long, value_name = "TIME")]
+    max_lag: Option<Time>,
+    /// The seed of the data that is written
+    #[arg(long = "data-seed", value_name = "N", default_value_t = 42)]
+    data_seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IoArg {
+    Direct,
+    Buffered,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PrepareArg {
+    Auto,
+    Always,
+    Never,
+}
+
+impl ReplayFlags {
+    /// What is meant, for one trace.
+    pub fn config(&self, trace: &Path, global: Global) -> ReplayConfig {
+        ReplayConfig {
+            trace: trace.to_owned(),
+            targets: [self.tier_0.clone(), self.tier_1.clone(), self.tier_2.clone()],
+            pace: self.pace,
+            speed: self.speed,
+            size_scale: self.size_scale,
+            io_size_bytes: self.io_size.0,
+            bytes_in_flight: self.bytes_in_flight.0,
+            max_objects: self.max_objects,
+            io: match self.io {
+                IoArg::Direct => IoMode::Direct,
+                IoArg::Buffered => IoMode::Buffered,
+            },
+            prepare: match self.prepare {
+                PrepareArg::Auto => Prepare::Auto,
+                PrepareArg::Always => Prepare::Always,
+                PrepareArg::Never => Prepare::Never,
+            },
+            verify: self.verify,
+            max_errors: self.max_errors,
+            max_lag_ns: self.max_lag.map(|lag| lag.0),
+            seed: self.data_seed,
+            overwrite: global.overwrite(),
+        }
+    }
+}
+
+pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
+    let terminal = Terminal::new(global);
+    let config = args.flags.config(&args.trace, global);
+    if args.plan_only {
+        return plan_only(&config, global, stop, &terminal);
+    }
+    let replayed = replay_to(&config, args.output.as_deref(), &mut Unwatched, stop, &terminal)?;
+    if global.json && !args.output.as_deref().is_some_and(output::is_standard) {
+        output::to_stdout(&output::to_json(&replayed.result))?;
+    }
+    replayed.failure.map_or(Ok(()), Err)
+}
+
+/// Replays a trace, writes the result to `path` (as `<stem>.partial.json` when it ended early)
+/// and prints a summary. What went wrong during the run is in the value, not an error.
+///
+/// # Errors
+/// Whatever keeps the run from starting or the result from being written.
+pub fn replay_to(
+    config: &ReplayConfig,
+    path: Option<&Path>,
+    watch: &mut dyn RunWatch,
+    stop: &Stop,
+    terminal: &Terminal,
+) -> Result<Replayed> {
+    let file = match path.filter(|path| !output::is_standard(path)) {
+        Some(path) => Some(Output::create(path, config.overwrite)?),
+        None => None,
+    };
+    let replayed = replay::replay(config, watch, stop, terminal)?;
+    let json = output::to_json(&replayed.result);
+    if path.is_some_and(output::is_standard) {
+        output::to_stdout(&json)?;
+    }
+    let written = match file {
+        Some(file) => Some(keep(file, &json, replayed.result.complete)?),
+        None => None,
+    };
+    for line in summary::lines(&replayed.result) {
+        terminal.say(line);
+    }
+    if let Some(written) = written {
+        terminal.say(format!("result: {}", written.display()));
+    }
+    Ok(replayed)
+}
+
+fn keep(mut file: Output, json: &[u8], complete: bool) -> Result<PathBuf> {
+    let path = file.path().to_owned();
+    file.write_all(json).map_err(|e| Error::writing(&path, &e))?;
+    if complete {
+        file.finish()?;
+        return Ok(path);
+    }
+    file.keep_partial()
+}
+
+fn plan_only(config: &ReplayConfig, global: Global, stop: &Stop, progress: &dyn Progress) -> Result<()> {
+    let (plan, fits) = replay::survey(config, stop, progress)?;
+    if global.json {
+        let plan = serde_json::json!({
+            "schema": "kvtrace.plan/1",
+            "tool": crate::TOOL,
+            "sha256": plan.sha256,
+            "fits": fits.is_ok(),
+            "why_not": fits.as_ref().err().map(ToString::to_string),
+            "plan": plan.facts,
+            "offered_gb_per_s": plan.facts.offered_gb_per_s(),
+        });
+        output::to_stdout(&output::to_json(&plan))?;
+    } else {
+        let text = summary::plan_lines(&plan, config, fits.is_ok()).join("\n") + "\n";
+        output::to_stdout(text.as_bytes())?;
+    }
+    fits
 }

@@ -109,7 +109,7 @@ pub struct Totals {
     pub read_bytes: u64,
     /// Bytes of Write rows.
     pub write_bytes: u64,
-    /// Bytes really moved, reads and writes.
+    /// Bytes of objects really moved, reads and writes, without padding.
     pub moved_bytes: u64,
     /// Seconds from the first start to the last completion.
     pub wall_s: f64,
@@ -148,7 +148,7 @@ pub struct TierReport {
     pub direct: Option<bool>,
     /// `slab`, `file`; none where that means nothing.
     pub layout: Option<String>,
-    /// Bytes really read.
+    /// Bytes really read, padding included.
     pub read_bytes: u64,
     /// Bytes really written, padding included.
     pub write_bytes: u64,
@@ -209,8 +209,8 @@ pub struct QosReport {
 /// What bounded the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// `device`, `dram`, `generator`, `pace` (nothing: the schedule was kept), `queue`,
-    /// `generation`.
+    /// `device`, `dram`, `generator` (the replay itself), `model` (modelled tiers), `pace`
+    /// (nothing: the schedule was waited for).
     pub bound: String,
     /// The figure that shows it, in a sentence.
     pub because: String,
@@ -248,7 +248,7 @@ pub struct Timing {
 /// The check of the data that was read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verify {
-    /// `off`, `stamp`, `full`.
+    /// `off`, `stamp`, `sample:P`, `full`.
     pub level: String,
     /// Bytes of objects that were checked.
     pub checked_bytes: u64,

@@ -1,1 +1,147 @@
-//! replay
+//! Executing a trace against real tiers: plan, prepare, run, report.
+//!
+//! The plan ([`plan`]) needs no device; whether it fits is decided before anything is touched.
+//! Preparing writes slabs and puts cold objects in their places. The run is one thread that owns
+//! an io_uring. The report is a [`ReplayResult`].
+
+mod admit;
+mod blocked;
+mod config;
+mod extents;
+mod fill;
+mod finish;
+mod fits;
+mod guard;
+mod host;
+mod labour;
+mod memory;
+mod names;
+mod objects;
+mod op;
+mod plan;
+mod prepare;
+mod report;
+mod requests;
+mod resolve;
+mod ring;
+mod rows;
+mod run;
+mod slab;
+mod tally;
+mod target;
+mod transfer;
+mod verdict;
+mod verify;
+
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::measure::{BlockResult, ReplayResult};
+use crate::progress::Progress;
+use crate::stop::Stop;
+use crate::trace::TraceReader;
+
+pub use config::{IoMode, Pace, Prepare, ReplayConfig, Verify};
+pub use host::Device;
+pub use plan::{Plan, PlanFacts, plan};
+pub use target::Target;
+
+/// Something that looks on while the clock runs.
+pub trait RunWatch {
+    /// The clock is about to start: the block devices below the targets, and our process.
+    ///
+    /// # Errors
+    /// When it cannot look on; the replay then ends before it starts.
+    fn begin(&mut self, devices: &[Device], pid: u32) -> Result<()>;
+
+    /// The run has ended and all its I/O with it. What the block layer did, if that was seen.
+    ///
+    /// # Errors
+    /// When what was seen cannot be had.
+    fn end(&mut self) -> Result<Option<BlockResult>>;
+}
+
+/// Nobody looks on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl RunWatch for Unwatched {
+    fn begin(&mut self, _devices: &[Device], _pid: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<Option<BlockResult>> {
+        Ok(None)
+    }
+}
+
+/// A replay that has run.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The result; `complete` is false when it ended early.
+    pub result: ReplayResult,
+    /// What went wrong, if anything: wrong data, I/O errors, a load that was not sustained, an
+    /// interruption.
+    pub failure: Option<Error>,
+}
+
+/// Opens and plans a trace, and checks that the plan fits the targets. Touches nothing.
+///
+/// # Errors
+/// An unreadable trace, settings that make no sense, targets that are too small or may not be
+/// used.
+pub fn survey(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<(Plan, Result<()>)> {
+    let trace = TraceReader::open(&config.trace)?;
+    if config.pace == Pace::Trace && trace.meta().time_model.is_none() {
+        return Err(Error::usage(format!(
+            "--pace trace: {} does not say by which time model it was recorded, so its stamps are the pace of the tool \
+             that wrote it; use --pace asap or --pace rate:50/s, or record it with kvtrace",
+            config.trace.display()
+        )));
+    }
+    let plan = plan(trace, config.size_scale, stop, progress)?;
+    let fits = fits::check(config, &plan.facts).map(drop);
+    Ok((plan, fits))
+}
+
+/// Replays a trace.
+///
+/// # Errors
+/// Whatever ends it before the clock starts. What happens after that is in the result.
+pub fn replay(
+    config: &ReplayConfig,
+    watch: &mut dyn RunWatch,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<Replayed> {
+    let (plan, fits) = survey(config, stop, progress)?;
+    fits?;
+    let needs = fits::check(config, &plan.facts)?;
+    let requests = requests::count(&config.trace)?;
+    let mut stage = prepare::prepare(&plan, needs, config, stop, progress)?;
+    let mut tally = tally::Tally::new(requests.unwrap_or(0));
+    let mut devices: Vec<_> = stage.slabs.iter().filter_map(|slab| Device::below(&slab.path)).collect();
+    devices.dedup();
+    watch.begin(&devices, std::process::id())?;
+    let (host, before) = (host::host(), host::cpu_times());
+    let early = run::run(&plan, &mut stage, config, &mut tally, stop, progress);
+    let after = host::cpu_times();
+    let syncing = Instant::now();
+    let synced = stage.slabs.iter().try_for_each(slab::Slab::sync);
+    let sync_s = syncing.elapsed().as_secs_f64();
+    let block = watch.end()?;
+    let early = early?;
+    if let Err(error) = synced
+        && tally.errors.is_empty()
+    {
+        return Err(error);
+    }
+    for slab in &mut stage.slabs {
+        // A slab that cannot be marked stays marked as in use, which the next run reports.
+        let _ = slab.mark_clean();
+    }
+    let cpu_s = (after.0 - before.0, after.1 - before.1);
+    let ended = report::Ended { config, plan: &plan, stage: &stage, tally: &tally, early, host, cpu_s, sync_s, block };
+    let (result, failure) = ended.report()?;
+    Ok(Replayed { result, failure })
+}

@@ -1,0 +1,179 @@
+//! What a replay is asked to do, checked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::output::Overwrite;
+use crate::units::{MIB, Rate};
+
+use super::target::Target;
+
+/// Everything that a replay is asked to do.
+#[derive(Clone, Debug)]
+pub struct ReplayConfig {
+    /// The trace.
+    pub trace: PathBuf,
+    /// What stands for tier 0, 1 and 2.
+    pub targets: [Target; 3],
+    /// When operations start.
+    pub pace: Pace,
+    /// Trace seconds per second, for [`Pace::Trace`].
+    pub speed: f64,
+    /// Factor on every object's size.
+    pub size_scale: f64,
+    /// The largest single I/O; a multiple of 4096.
+    pub io_size_bytes: u64,
+    /// Most bytes of I/O in flight on all storage tiers together.
+    pub bytes_in_flight: u64,
+    /// Most objects being worked on at once; none leaves it to the pacing.
+    pub max_objects: Option<u32>,
+    /// Whether the page cache is bypassed.
+    pub io: IoMode,
+    /// When a slab is written before the run.
+    pub prepare: Prepare,
+    /// How much of what is read is checked.
+    pub verify: Verify,
+    /// I/O errors to go on after.
+    pub max_errors: u64,
+    /// The lag behind the schedule that ends the run.
+    pub max_lag_ns: Option<u64>,
+    /// The seed of the data.
+    pub seed: u64,
+    /// Whether strangers' files may be replaced.
+    pub overwrite: Overwrite,
+}
+
+impl ReplayConfig {
+    /// The defaults for one trace.
+    pub fn new(trace: PathBuf) -> Self {
+        Self {
+            trace,
+            targets: Target::defaults(),
+            pace: Pace::Asap,
+            speed: 1.0,
+            size_scale: 1.0,
+            io_size_bytes: MIB,
+            bytes_in_flight: 16 * MIB,
+            max_objects: None,
+            io: IoMode::Direct,
+            prepare: Prepare::Auto,
+            verify: Verify::Stamp,
+            max_errors: 0,
+            max_lag_ns: None,
+            seed: 42,
+            overwrite: Overwrite::Ours,
+        }
+    }
+
+    /// Most objects being worked on at once: as told; otherwise a few with `asap`, where more
+    /// would only queue, and many with a schedule, where they are the backlog.
+    pub fn window(&self) -> u32 {
+        self.max_objects.unwrap_or(if self.pace == Pace::Asap { 64 } else { 4096 })
+    }
+}
+
+/// When operations start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// As soon as their dependencies and the limits allow.
+    Asap,
+    /// At the trace's own times.
+    Trace,
+    /// So many operations per second.
+    Rate(f64),
+}
+
+impl Pace {
+    /// The word for reports: `asap`, `trace`, `rate`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Pace::Asap => "asap",
+            Pace::Trace => "trace",
+            Pace::Rate(_) => "rate",
+        }
+    }
+}
+
+impl FromStr for Pace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "asap" => Ok(Pace::Asap),
+            None if text == "trace" => Ok(Pace::Trace),
+            Some(("rate", rate)) => rate.parse::<Rate>().map(|r| Pace::Rate(r.0)),
+            _ => Err(format!("`{text}` is not a pace; use asap, trace or rate:50/s")),
+        }
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pace::Rate(rate) => write!(f, "rate:{rate}/s"),
+            other => f.write_str(other.word()),
+        }
+    }
+}
+
+/// Whether the page cache is bypassed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoMode {
+    /// O_DIRECT; a target that cannot is refused.
+    Direct,
+    /// Through the page cache.
+    Buffered,
+}
+
+/// When a slab is written before the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prepare {
+    /// Unless a prepared one of sufficient size is there.
+    Auto,
+    /// Always.
+    Always,
+    /// Never: a prepared one must be there.
+    Never,
+}
+
+/// How much of what is read is checked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verify {
+    /// Nothing.
+    Off,
+    /// 16 bytes of every 4 KiB.
+    Stamp,
+    /// Every byte of a share of the operations, stamps of the others.
+    Sample(f64),
+    /// Every byte.
+    Full,
+}
+
+impl FromStr for Verify {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "off" => Ok(Verify::Off),
+            None if text == "stamp" => Ok(Verify::Stamp),
+            None if text == "full" => Ok(Verify::Full),
+            Some(("sample", share)) => match share.parse::<f64>() {
+                Ok(share) if share > 0.0 && share <= 1.0 => Ok(Verify::Sample(share)),
+                _ => Err(format!("`{share}` is not a share; sample:0.1 checks a tenth of the operations")),
+            },
+            _ => Err(format!("`{text}` is not a level of verification; use off, stamp, sample:0.1 or full")),
+        }
+    }
+}
+
+impl fmt::Display for Verify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verify::Off => f.write_str("off"),
+            Verify::Stamp => f.write_str("stamp"),
+            Verify::Sample(share) => write!(f, "sample:{share}"),
+            Verify::Full => f.write_str("full"),
+        }
+    }
+}

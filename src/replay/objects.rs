@@ -1,0 +1,178 @@
+//! Which object is where: the table of live keys, and the space of each tier.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::seed::mix;
+
+use super::extents::{Extent, Space, granules};
+
+/// No operation, no place.
+pub const NONE: u32 = u32::MAX;
+
+/// Hashes the numbers of keys; they come from us, not from an adversary.
+#[derive(Default)]
+pub struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = mix(self.0 ^ u64::from(byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = mix(u64::from(number));
+    }
+}
+
+/// A key that has a copy somewhere or an operation on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// The place of its copy on each tier.
+    pub places: [u32; 3],
+    /// The latest operation on it that has not ended.
+    pub last_op: u32,
+}
+
+/// Where a copy lies.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// Its granules, in order.
+    pub extents: Vec<Extent>,
+    /// Its tier.
+    tier: usize,
+    /// Operations that are using it.
+    users: u32,
+    /// No later operation will.
+    dead: bool,
+    /// Writing it failed: what is there must not be read as data.
+    pub broken: bool,
+}
+
+/// Which object is where.
+pub struct Objects {
+    keys: HashMap<u32, Live, BuildHasherDefault<NumberHasher>>,
+    places: Vec<Place>,
+    spare: Vec<u32>,
+    spaces: [Space; 3],
+}
+
+impl Objects {
+    /// Nothing is anywhere yet.
+    pub fn new(spaces: [Space; 3]) -> Self {
+        Self { keys: HashMap::default(), places: Vec::new(), spare: Vec::new(), spaces }
+    }
+
+    /// A key's entry, made if needed.
+    pub fn live(&mut self, key: u32) -> &mut Live {
+        self.keys.entry(key).or_insert(Live { places: [NONE; 3], last_op: NONE })
+    }
+
+    /// Whether `size` bytes fit on a tier now.
+    pub fn has_room(&self, tier: usize, size: u64) -> bool {
+        self.spaces[tier].free_granules() >= granules(size)
+    }
+
+    /// Puts a key on a tier, instead of what it had there. None when there is no room.
+    pub fn put(&mut self, key: u32, tier: usize, size: u64) -> Option<u32> {
+        self.drop_copy(key, tier);
+        if !self.has_room(tier, size) {
+            return None;
+        }
+        let number = self.spare.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            self.places.len() as u32 - 1
+        });
+        let place = &mut self.places[number as usize];
+        place.extents.clear();
+        (place.tier, place.users, place.dead, place.broken) = (tier, 0, false, false);
+        assert!(self.spaces[tier].allocate(granules(size), &mut place.extents), "there was room");
+        self.live(key).places[tier] = number;
+        Some(number)
+    }
+
+    /// Where a key lies on a tier; [`NONE`] when it does not.
+    pub fn find(&self, key: u32, tier: usize) -> u32 {
+        self.keys.get(&key).map_or(NONE, |live| live.places[tier])
+    }
+
+    /// A place.
+    pub fn place(&self, number: u32) -> &Place {
+        &self.places[number as usize]
+    }
+
+    /// Writing this place failed.
+    pub fn mark_broken(&mut self, number: u32) {
+        self.places[number as usize].broken = true;
+    }
+
+    /// An operation begins to use a place.
+    pub fn hold(&mut self, number: u32) {
+        self.places[number as usize].users += 1;
+    }
+
+    /// An operation has ended; the last user of a dead place frees its space.
+    pub fn let_go(&mut self, number: u32) {
+        self.places[number as usize].users -= 1;
+        self.free_if_done(number);
+    }
+
+    /// No later operation uses the key's copy on a tier.
+    pub fn drop_copy(&mut self, key: u32, tier: usize) {
+        let Some(live) = self.keys.get_mut(&key) else { return };
+        let number = std::mem::replace(&mut live.places[tier], NONE);
+        self.forget_if_idle(key);
+        if number != NONE {
+            self.places[number as usize].dead = true;
+            self.free_if_done(number);
+        }
+    }
+
+    /// Forgets a key that has neither a copy nor an operation.
+    pub fn forget_if_idle(&mut self, key: u32) {
+        if self.keys.get(&key).is_some_and(|live| live.last_op == NONE && live.places == [NONE; 3]) {
+            self.keys.remove(&key);
+        }
+    }
+
+    fn free_if_done(&mut self, number: u32) {
+        let place = &mut self.places[number as usize];
+        if place.dead && place.users == 0 {
+            let extents = std::mem::take(&mut place.extents);
+            self.spaces[place.tier].release(&extents);
+            self.places[number as usize].extents = extents;
+            self.spare.push(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn space_comes_back_when_the_last_user_of_a_dead_copy_ends() {
+        let mut objects = Objects::new([Space::default(), Space::default(), Space::new(0, 3)]);
+        let place = objects.put(7, 2, 300 << 10).unwrap();
+        assert_eq!(objects.put(8, 2, 1), None);
+        objects.hold(place);
+        objects.drop_copy(7, 2);
+        assert!(!objects.has_room(2, 1) && objects.find(7, 2) == NONE);
+        objects.let_go(place);
+        assert!(objects.has_room(2, 300 << 10) && objects.keys.is_empty());
+    }
+
+    #[test]
+    fn a_new_version_replaces_the_old_copy() {
+        let mut objects = Objects::new([Space::default(), Space::default(), Space::new(0, 3)]);
+        objects.put(7, 2, 300 << 10).unwrap();
+        assert!(objects.put(7, 2, 200 << 10).is_some());
+        objects.drop_copy(7, 2);
+        assert!(objects.has_room(2, 384 << 10));
+    }
+}

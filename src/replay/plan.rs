@@ -1,0 +1,244 @@
+//! The plan: one pass over the trace, no device. It finds out how much space each tier needs,
+//! when an object is used for the last time, which objects must be there before the clock
+//! starts, and which rows are the two legs of one move.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::stop::Stop;
+use crate::trace::{Meta, Op, Record, Tier, TraceReader};
+
+use super::extents::granules;
+use super::names::{NameWriter, Names};
+use super::resolve::Resolver;
+use super::rows::{JOINED, LAST_USE, Row, RowWriter, Rows};
+
+/// What will be executed, and what it needs.
+pub struct Plan {
+    /// The rows.
+    pub rows: Rows,
+    /// The names of the keys.
+    pub names: Names,
+    /// Objects that must be there before the clock starts.
+    pub cold: Vec<Cold>,
+    /// The trace in figures.
+    pub facts: PlanFacts,
+    /// The trace's metadata.
+    pub meta: Meta,
+    /// The trace's sha256, in hex.
+    pub sha256: String,
+}
+
+/// An object that must be there before the clock starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cold {
+    /// The key's number.
+    pub key: u32,
+    /// Where.
+    pub tier: Tier,
+    /// Its size, scaled.
+    pub size: u64,
+    /// Its content.
+    pub content: u64,
+    /// Its version.
+    pub version: u32,
+}
+
+/// A trace in figures, sizes scaled.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct PlanFacts {
+    /// Rows.
+    pub rows: u64,
+    /// From the first to the last stamp.
+    pub span_s: f64,
+    /// Different objects.
+    pub keys: u64,
+    /// Most bytes of objects live at once, by tier.
+    pub peak_bytes: [u64; 3],
+    /// The same in whole granules of 128 KiB, which is what a tier has to hold.
+    pub peak_granules: [u64; 3],
+    /// The largest object, by tier.
+    pub largest_bytes: [u64; 3],
+    /// Bytes of objects that must be there before the clock starts, by tier.
+    pub cold_bytes: [u64; 3],
+    /// How many there are.
+    pub cold_keys: u64,
+    /// Reads whose object moves to another tier with the write that follows.
+    pub moves: u64,
+    /// Rows that read an object from a tier other than the one it was last put on.
+    pub misplaced_reads: u64,
+    /// Rows that read more of an object than was written; they read what there is.
+    pub clamped_rows: u64,
+    /// Delete rows of objects that are not there.
+    pub idle_deletes: u64,
+    /// Bytes of Read rows.
+    pub read_bytes: u64,
+    /// Bytes of Write rows.
+    pub write_bytes: u64,
+    /// Bytes that the busiest second of the trace asks for.
+    pub busiest_second_bytes: u64,
+}
+
+impl PlanFacts {
+    /// Bytes per second of the trace's own time, in units of 1e9 bytes; none without a span.
+    pub fn offered_gb_per_s(&self) -> Option<f64> {
+        (self.span_s > 0.0).then(|| (self.read_bytes + self.write_bytes) as f64 / self.span_s / 1e9)
+    }
+}
+
+/// Plans the replay of a trace with every size multiplied by `size_scale`.
+///
+/// # Errors
+/// An unreadable trace, a temporary folder without space, an interruption.
+pub fn plan(mut trace: TraceReader, size_scale: f64, stop: &Stop, progress: &dyn Progress) -> Result<Plan> {
+    let mut planner = Planner::new(size_scale)?;
+    progress.stage("plan", trace.meta().rows, "rows");
+    for (number, record) in trace.by_ref().enumerate() {
+        planner.add(&record?)?;
+        if number % 4096 == 4095 {
+            progress.advance(4096);
+            if stop.requested() {
+                return Err(Error::interrupted("interrupted while planning; nothing was touched"));
+            }
+        }
+    }
+    progress.done();
+    let (meta, sha256) = (trace.meta().clone(), trace.sha256().to_owned());
+    planner.finish(meta, sha256)
+}
+
+struct Planner {
+    rows: RowWriter,
+    names: NameWriter,
+    resolver: Resolver,
+    facts: PlanFacts,
+    size_scale: f64,
+    first_ns: Option<i64>,
+    second: (i64, u64),
+}
+
+impl Planner {
+    fn new(size_scale: f64) -> Result<Self> {
+        Ok(Self {
+            rows: RowWriter::new()?,
+            names: NameWriter::new()?,
+            resolver: Resolver::default(),
+            facts: PlanFacts::default(),
+            size_scale,
+            first_ns: None,
+            second: (0, 0),
+        })
+    }
+
+    fn add(&mut self, record: &Record) -> Result<()> {
+        let first_ns = *self.first_ns.get_or_insert(record.at_ns);
+        let row = Row {
+            at_ns: record.at_ns - first_ns,
+            size: scaled(record.size_bytes, self.size_scale),
+            content: 0,
+            request: record.request,
+            key: 0,
+            version: 0,
+            op: record.op,
+            tier: record.tier,
+            phase: record.phase,
+            flags: 0,
+            leg: None,
+        };
+        let row = self.resolver.resolve(row, &record.key, &mut self.rows, &mut self.names, &mut self.facts)?;
+        self.count(&row);
+        Ok(())
+    }
+
+    fn count(&mut self, row: &Row) {
+        let facts = &mut self.facts;
+        facts.span_s = row.at_ns as f64 / 1e9;
+        let moved = match row.op {
+            Op::Read => &mut facts.read_bytes,
+            Op::Write => &mut facts.write_bytes,
+            Op::Delete => return,
+        };
+        *moved = moved.saturating_add(row.size);
+        let largest = &mut facts.largest_bytes[row.tier.index()];
+        *largest = row.size.max(*largest);
+        let second = row.at_ns.div_euclid(1_000_000_000);
+        if second != self.second.0 {
+            self.second = (second, 0);
+        }
+        self.second.1 = self.second.1.saturating_add(row.size);
+        facts.busiest_second_bytes = facts.busiest_second_bytes.max(self.second.1);
+    }
+
+    fn finish(mut self, meta: Meta, sha256: String) -> Result<Plan> {
+        let cold = self.resolver.finish(&mut self.rows)?;
+        self.facts.rows = self.rows.len();
+        let names = self.names.finish()?;
+        self.facts.keys = u64::from(names.len());
+        self.facts.cold_keys = cold.len() as u64;
+        for object in &cold {
+            self.facts.cold_bytes[object.tier.index()] += object.size;
+        }
+        let mut plan = Plan { rows: self.rows.finish()?, names, cold, facts: self.facts, meta, sha256 };
+        let occupancy = Occupancy::follow(&plan)?;
+        (plan.facts.peak_bytes, plan.facts.peak_granules) = (occupancy.peak_bytes, occupancy.peak_granules);
+        if plan.facts.rows == 0 {
+            return Err(Error::usage("the trace has no rows; there is nothing to replay"));
+        }
+        Ok(plan)
+    }
+}
+
+/// A size times the scale, at least one byte.
+fn scaled(size_bytes: u64, scale: f64) -> u64 {
+    if scale == 1.0 { size_bytes } else { ((size_bytes as f64 * scale).round() as u64).max(1) }
+}
+
+/// Follows the rows, executed one after the other, and notes how full each tier becomes.
+#[derive(Default)]
+struct Occupancy {
+    live: HashMap<(u32, usize), u64>,
+    bytes: [u64; 3],
+    granules: [u64; 3],
+    peak_bytes: [u64; 3],
+    peak_granules: [u64; 3],
+}
+
+impl Occupancy {
+    fn enter(&mut self, key: u32, tier: Tier, size: u64) {
+        self.leave(key, tier);
+        let t = tier.index();
+        self.live.insert((key, t), size);
+        self.bytes[t] = self.bytes[t].saturating_add(size);
+        self.granules[t] = self.granules[t].saturating_add(granules(size));
+        self.peak_bytes[t] = self.peak_bytes[t].max(self.bytes[t]);
+        self.peak_granules[t] = self.peak_granules[t].max(self.granules[t]);
+    }
+
+    fn leave(&mut self, key: u32, tier: Tier) {
+        let t = tier.index();
+        if let Some(size) = self.live.remove(&(key, t)) {
+            self.bytes[t] -= size;
+            self.granules[t] -= granules(size);
+        }
+    }
+
+    fn follow(plan: &Plan) -> Result<Self> {
+        let mut occupancy = Self::default();
+        for object in &plan.cold {
+            occupancy.enter(object.key, object.tier, object.size);
+        }
+        let mut rows = plan.rows.iter();
+        while let Some(row) = rows.next_row()? {
+            if let Some(leg) = row.leg {
+                occupancy.enter(row.key, leg.tier, row.size);
+            } else if row.op == Op::Write && !row.has(JOINED) {
+                occupancy.enter(row.key, row.tier, row.size);
+            }
+            if row.has(LAST_USE) {
+                occupancy.leave(row.key, row.tier);
+            }
+        }
+        Ok(occupancy)
+    }
+}

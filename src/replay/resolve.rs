@@ -1,0 +1,281 @@
+//! What a row means: which version of which object it reads or writes, whether it is the second
+//! leg of a move, and whether the object has to be there from the start.
+//!
+//! An object lives on a tier from the write that put it there to the last row that uses it
+//! there. That one rule frees space in traces without Delete rows and survives rows that
+//! contradict each other: whatever a later row still asks for is still there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::seed::hash_bytes;
+use crate::trace::{Op, Phase, Tier};
+
+use super::names::NameWriter;
+use super::plan::{Cold, PlanFacts};
+use super::rows::{JOINED, LAST_USE, Leg, Row, RowWriter};
+
+/// What is known of every key that may still be asked for.
+#[derive(Default)]
+pub struct Resolver {
+    keys: HashMap<Arc<str>, Key>,
+    cold: Vec<Cold>,
+}
+
+struct Key {
+    number: u32,
+    content: u64,
+    /// Versions written so far.
+    version: u32,
+    /// Where it was put last.
+    home: Option<Tier>,
+    copies: [Option<Copy>; 3],
+    /// The last row of the key, if it read the object in a phase that moves objects.
+    reading: Option<Reading>,
+}
+
+/// An object on a tier.
+struct Copy {
+    version: u32,
+    size: u64,
+    last_row: u64,
+    /// A move or a Delete row took it away; it is remembered only in case a row still asks for
+    /// it.
+    gone: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Reading {
+    row: u64,
+    tier: Tier,
+    phase: Phase,
+}
+
+impl Resolver {
+    /// Completes a row and appends it to `rows`.
+    pub fn resolve(
+        &mut self,
+        mut row: Row,
+        name: &Arc<str>,
+        rows: &mut RowWriter,
+        names: &mut NameWriter,
+        facts: &mut PlanFacts,
+    ) -> Result<Row> {
+        if !self.keys.contains_key(name) {
+            let key = Key {
+                number: names.push(name)?,
+                content: hash_bytes(name.as_bytes()),
+                version: 0,
+                home: None,
+                copies: [None, None, None],
+                reading: None,
+            };
+            self.keys.insert(Arc::clone(name), key);
+        }
+        let key = self.keys.get_mut(name).expect("it was just put there");
+        (row.key, row.content) = (key.number, key.content);
+        match row.op {
+            Op::Read => key.read(&mut row, rows, &mut self.cold, facts)?,
+            Op::Write => key.write(&mut row, rows, facts)?,
+            Op::Delete => {
+                let gone = key.delete(&mut row, rows, facts)?;
+                if gone {
+                    self.keys.remove(name);
+                }
+            }
+        }
+        Ok(row)
+    }
+
+    /// The trace has ended: whatever is still there was used for the last time.
+    pub fn finish(&mut self, rows: &mut RowWriter) -> Result<Vec<Cold>> {
+        for key in self.keys.values_mut() {
+            for copy in key.copies.iter_mut().filter_map(Option::take) {
+                rows.change(copy.last_row, |row| row.flags |= LAST_USE)?;
+            }
+        }
+        Ok(std::mem::take(&mut self.cold))
+    }
+}
+
+impl Key {
+    fn read(
+        &mut self,
+        row: &mut Row,
+        rows: &mut RowWriter,
+        cold: &mut Vec<Cold>,
+        facts: &mut PlanFacts,
+    ) -> Result<()> {
+        facts.misplaced_reads += u64::from(self.home.is_some_and(|home| home != row.tier));
+        let (number, content, version) = (self.number, self.content, self.version);
+        let copy = self.copies[row.tier.index()].get_or_insert_with(|| {
+            cold.push(Cold { key: number, tier: row.tier, size: row.size, content, version });
+            Copy { version, size: row.size, last_row: 0, gone: false }
+        });
+        if copy.gone {
+            copy.gone = false;
+            facts.misplaced_reads += u64::from(self.home == Some(row.tier));
+            rows.change(copy.last_row, |row| row.flags &= !LAST_USE)?;
+        }
+        self.home.get_or_insert(row.tier);
+        if row.size > copy.size {
+            facts.clamped_rows += 1;
+            row.size = copy.size;
+        }
+        row.version = copy.version;
+        copy.last_row = rows.push(*row)?;
+        self.reading = (row.phase != Phase::Prefill).then_some(Reading {
+            row: copy.last_row,
+            tier: row.tier,
+            phase: row.phase,
+        });
+        Ok(())
+    }
+
+    fn write(&mut self, row: &mut Row, rows: &mut RowWriter, facts: &mut PlanFacts) -> Result<()> {
+        let from = self.reading.take().filter(|r| r.phase == row.phase && r.tier != row.tier);
+        if let Some(old) = self.copies[row.tier.index()].take() {
+            rows.change(old.last_row, |row| row.flags |= LAST_USE)?;
+        }
+        self.home = Some(row.tier);
+        if let Some(from) = from
+            && rows.len() - from.row <= u64::from(u32::MAX)
+        {
+            let source = self.copies[from.tier.index()].as_mut().expect("what was just read is there");
+            source.gone |= row.phase == Phase::Evict;
+            facts.clamped_rows += u64::from(row.size != source.size);
+            row.size = source.size;
+            row.version = source.version;
+            row.flags |= JOINED;
+            let leg = Leg { tier: row.tier, distance: (rows.len() - from.row) as u32, at_ns: row.at_ns };
+            rows.change(from.row, |read| {
+                read.leg = Some(leg);
+                read.size = row.size;
+            })?;
+            facts.moves += 1;
+        } else {
+            let new = row.phase == Phase::Prefill || self.version == 0;
+            self.version += u32::from(new);
+            row.version = self.version;
+        }
+        let last_row = rows.push(*row)?;
+        self.copies[row.tier.index()] = Some(Copy { version: row.version, size: row.size, last_row, gone: false });
+        Ok(())
+    }
+
+    /// True when nothing of the key is left, so that it can be forgotten.
+    fn delete(&mut self, row: &mut Row, rows: &mut RowWriter, facts: &mut PlanFacts) -> Result<bool> {
+        self.reading = None;
+        let number = rows.len();
+        match self.copies[row.tier.index()].as_mut() {
+            Some(copy) => {
+                row.flags |= LAST_USE;
+                (row.size, row.version) = (copy.size, copy.version);
+                (copy.last_row, copy.gone) = (number, true);
+            }
+            None => facts.idle_deletes += 1,
+        }
+        rows.push(*row)?;
+        if self.home == Some(row.tier) {
+            self.home = None;
+        }
+        if self.copies.iter().flatten().any(|copy| !copy.gone) {
+            return Ok(false);
+        }
+        for copy in self.copies.iter_mut().filter_map(Option::take) {
+            rows.change(copy.last_row, |row| row.flags |= LAST_USE)?;
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::rows::RowWriter;
+
+    /// Resolves `(op, size, tier, key, phase)` rows.
+    fn resolve(text: &str) -> (Vec<Row>, Vec<Cold>, PlanFacts) {
+        let (mut rows, mut names) = (RowWriter::new().unwrap(), NameWriter::new().unwrap());
+        let (mut resolver, mut facts) = (Resolver::default(), PlanFacts::default());
+        for (at, line) in text.lines().map(str::trim).filter(|l| !l.is_empty()).enumerate() {
+            let fields: Vec<_> = line.split(' ').collect();
+            let row = Row {
+                at_ns: at as i64,
+                size: fields[1].parse().unwrap(),
+                content: 0,
+                request: None,
+                key: 0,
+                version: 0,
+                op: fields[0].parse().unwrap(),
+                tier: format!("Tier-{}", fields[2]).parse().unwrap(),
+                phase: fields[4].parse().unwrap(),
+                flags: 0,
+                leg: None,
+            };
+            resolver.resolve(row, &fields[3].into(), &mut rows, &mut names, &mut facts).unwrap();
+        }
+        let cold = resolver.finish(&mut rows).unwrap();
+        let rows = rows.finish().unwrap();
+        let mut iter = rows.iter();
+        let all = std::iter::from_fn(|| iter.next_row().unwrap()).collect();
+        (all, cold, facts)
+    }
+
+    fn last_uses(rows: &[Row]) -> Vec<usize> {
+        (0..rows.len()).filter(|&i| rows[i].has(LAST_USE)).collect()
+    }
+
+    #[test]
+    fn space_is_freed_at_the_last_use_where_no_row_deletes() {
+        let (rows, cold, _) = resolve("Write 10 2 a Prefill\nRead 10 2 a Decode\nWrite 10 2 b Prefill\nRead 10 2 a Decode");
+        assert_eq!((last_uses(&rows), cold.len()), (vec![2, 3], 0));
+    }
+
+    #[test]
+    fn an_evict_pair_is_one_move_and_keeps_the_version() {
+        let (rows, _, facts) = resolve(
+            "Write 10 0 a Prefill\nWrite 10 0 a Prefill\nRead 10 0 a Evict\nRead 5 0 b Decode\nWrite 10 1 a Evict\nRead 10 1 a Decode",
+        );
+        assert_eq!(rows[2].leg, Some(Leg { tier: Tier::Dram, distance: 2, at_ns: 4 }));
+        assert!(rows[4].has(JOINED) && facts.moves == 1);
+        assert_eq!([rows[0].version, rows[1].version, rows[4].version, rows[5].version], [1, 2, 2, 2]);
+        assert_eq!(last_uses(&rows), [0, 2, 3, 5]);
+    }
+
+    #[test]
+    fn an_evict_write_after_another_row_of_its_key_is_no_move() {
+        let (rows, _, facts) = resolve("Write 10 0 a Prefill\nRead 10 0 a Evict\nRead 10 0 a Decode\nWrite 10 1 a Evict");
+        assert!(rows.iter().all(|row| row.leg.is_none()) && facts.moves == 0);
+        assert_eq!(rows[3].version, 1);
+    }
+
+    #[test]
+    fn what_is_read_before_it_is_written_is_there_from_the_start() {
+        let (_, cold, facts) = resolve("Read 10 2 a Decode\nWrite 7 0 b Prefill\nRead 7 1 b Decode");
+        let places: Vec<_> = cold.iter().map(|c| (c.key, c.tier, c.size, c.version)).collect();
+        assert_eq!(places, [(0, Tier::Storage, 10, 0), (1, Tier::Dram, 7, 1)]);
+        assert_eq!(facts.misplaced_reads, 1);
+    }
+
+    #[test]
+    fn rows_that_contradict_each_other_are_survived_and_counted() {
+        let (rows, cold, facts) = resolve(
+            "Write 10 2 a Prefill\nRead 20 2 a Decode\nDelete 10 2 a Evict\nDelete 10 2 c Evict\nWrite 10 0 a Prefill",
+        );
+        assert_eq!((rows[1].size, facts.clamped_rows, facts.idle_deletes, cold.len()), (10, 1, 1, 0));
+        let (rows, cold, facts) = resolve(
+            "Write 9 1 a Prefill\nRead 9 1 a Decode\nWrite 9 2 a Decode\nDelete 9 2 a Evict\nRead 9 2 a Decode\nRead 9 1 a Decode",
+        );
+        assert_eq!((cold.len(), last_uses(&rows)), (0, vec![4, 5]));
+        assert!(facts.misplaced_reads > 0);
+    }
+
+    #[test]
+    fn a_deleted_key_is_forgotten_and_may_come_again() {
+        let (rows, cold, _) = resolve("Write 9 2 a Prefill\nDelete 9 2 a Evict\nWrite 9 2 a Prefill\nRead 9 2 a Decode");
+        assert_eq!((last_uses(&rows), cold.len()), (vec![1, 3], 0));
+        assert_ne!(rows[0].key, rows[2].key);
+    }
+}

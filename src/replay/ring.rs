@@ -1,0 +1,230 @@
+//! The io_uring that all storage I/O goes through. One thread owns it.
+
+use std::io::{self, IoSliceMut};
+use std::os::fd::RawFd;
+
+use io_uring::{IoUring, opcode, squeue, types};
+
+use crate::error::{Error, Result, plain};
+
+use super::memory::Region;
+
+/// One I/O, from or to the arena.
+#[derive(Clone, Copy, Debug)]
+pub struct Io {
+    /// Write, not read.
+    pub write: bool,
+    /// The number of the file, in the order given to [`Ring::new`].
+    pub file: u32,
+    /// Where in the file.
+    pub offset: u64,
+    /// Where in the arena.
+    pub at: usize,
+    /// How much.
+    pub len: u32,
+    /// Handed back with its completion.
+    pub id: u64,
+}
+
+/// An I/O that ended: its id, and bytes or a negative errno.
+pub type Completion = (u64, i32);
+
+/// A ring with registered files and, where the system lets it, registered buffers.
+pub struct Ring {
+    ring: IoUring,
+    arena: *mut u8,
+    arena_len: usize,
+    fixed_buffers: bool,
+    files: Vec<RawFd>,
+    fixed_files: bool,
+    /// What was refused and what was done instead.
+    pub notes: Vec<String>,
+    /// How completions are delivered: `defer_taskrun`, `coop_taskrun`, `interrupt`.
+    pub taskrun: &'static str,
+}
+
+impl Ring {
+    /// A ring for `entries` I/Os between `arena` and `files`. The arena and the files must
+    /// outlive it.
+    ///
+    /// # Errors
+    /// When this machine has no io_uring or forbids it.
+    pub fn new(entries: u32, arena: &Region, files: &[RawFd]) -> Result<Self> {
+        let (ring, taskrun) = set_up(entries)?;
+        let mut made = Self {
+            ring,
+            arena: arena.as_ptr(),
+            arena_len: arena.len(),
+            fixed_buffers: false,
+            files: files.to_vec(),
+            fixed_files: false,
+            notes: Vec::new(),
+            taskrun,
+        };
+        if taskrun != "defer_taskrun" {
+            made.notes.push(format!("io_uring without DEFER_TASKRUN on this kernel, {taskrun} instead: completion times are less exact"));
+        }
+        made.register(arena);
+        Ok(made)
+    }
+
+    fn register(&mut self, arena: &Region) {
+        let submitter = self.ring.submitter();
+        if !self.files.is_empty() {
+            match submitter.register_files(&self.files) {
+                Ok(()) => self.fixed_files = true,
+                Err(e) => self.notes.push(format!("files could not be registered ({}): a little more CPU per I/O", plain(&e))),
+            }
+        }
+        // SAFETY: the arena is initialised memory of that length; nothing reads or writes it here.
+        let memory = unsafe { std::slice::from_raw_parts_mut(arena.as_ptr(), arena.len()) };
+        let vector = IoSliceMut::new(memory);
+        // SAFETY: IoSliceMut has the layout of iovec; the arena outlives the ring.
+        let registered = unsafe { submitter.register_buffers(std::slice::from_raw_parts((&raw const vector).cast(), 1)) };
+        match registered {
+            Ok(()) => self.fixed_buffers = true,
+            Err(e) => self.notes.push(format!(
+                "buffers could not be registered ({}): more CPU per I/O; raise the limit of locked memory (ulimit -l)",
+                plain(&e)
+            )),
+        }
+    }
+
+    /// Whether buffers are registered.
+    pub fn fixed_buffers(&self) -> bool {
+        self.fixed_buffers
+    }
+
+    /// Whether files are registered.
+    pub fn fixed_files(&self) -> bool {
+        self.fixed_files
+    }
+
+    /// Queues an I/O; it starts with the next [`Ring::submit`] or [`Ring::wait`].
+    ///
+    /// # Errors
+    /// When the ring does not take I/O any more.
+    pub fn push(&mut self, io: Io) -> Result<()> {
+        assert!(io.at + io.len as usize <= self.arena_len, "I/O goes to the arena");
+        let entry = self.entry(io);
+        loop {
+            // SAFETY: the buffer is in the arena, which outlives the ring, and its slot is not
+            // touched until the completion is seen.
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                return Ok(());
+            }
+            self.submit()?;
+        }
+    }
+
+    fn entry(&self, io: Io) -> squeue::Entry {
+        // SAFETY: inside the arena, as asserted by the caller.
+        let place = unsafe { self.arena.add(io.at) };
+        let (offset, len) = (io.offset, io.len);
+        let number = types::Fixed(io.file);
+        let fd = types::Fd(self.files[io.file as usize]);
+        let entry = match (io.write, self.fixed_buffers, self.fixed_files) {
+            (false, true, true) => opcode::ReadFixed::new(number, place, len, 0).offset(offset).build(),
+            (true, true, true) => opcode::WriteFixed::new(number, place, len, 0).offset(offset).build(),
+            (false, true, false) => opcode::ReadFixed::new(fd, place, len, 0).offset(offset).build(),
+            (true, true, false) => opcode::WriteFixed::new(fd, place, len, 0).offset(offset).build(),
+            (false, false, true) => opcode::Read::new(number, place, len).offset(offset).build(),
+            (true, false, true) => opcode::Write::new(number, place, len).offset(offset).build(),
+            (false, false, false) => opcode::Read::new(fd, place, len).offset(offset).build(),
+            (true, false, false) => opcode::Write::new(fd, place, len).offset(offset).build(),
+        };
+        entry.user_data(io.id)
+    }
+
+    /// Starts what is queued and lets finished I/O be seen, without waiting.
+    ///
+    /// # Errors
+    /// When the ring does not take I/O any more.
+    pub fn submit(&mut self) -> Result<()> {
+        let (queued, pending) = {
+            let queue = self.ring.submission();
+            (!queue.is_empty(), queue.taskrun())
+        };
+        // The ring was set up with TASKRUN_FLAG, so that this asks the kernel to run deferred
+        // completions whenever there are any (and only then).
+        if queued || pending { settled(self.ring.submit()) } else { Ok(()) }
+    }
+
+    /// Starts what is queued and waits for a completion, at most `timeout_ns`.
+    ///
+    /// # Errors
+    /// When the ring does not take I/O any more.
+    pub fn wait(&mut self, timeout_ns: u64) -> Result<()> {
+        let time = types::Timespec::new().sec(timeout_ns / 1_000_000_000).nsec((timeout_ns % 1_000_000_000) as u32);
+        let args = types::SubmitArgs::new().timespec(&time);
+        settled(self.ring.submitter().submit_with_args(1, &args))
+    }
+
+    /// Appends what has ended to `into`.
+    pub fn completions(&mut self, into: &mut Vec<Completion>) {
+        into.extend(self.ring.completion().map(|entry| (entry.user_data(), entry.result())));
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // The kernel tears a ring down after the process has gone on; what is let go here is
+        // free at once, so that a filesystem can be unmounted after a replay.
+        let submitter = self.ring.submitter();
+        if self.fixed_files {
+            let _ = submitter.unregister_files();
+        }
+        if self.fixed_buffers {
+            let _ = submitter.unregister_buffers();
+        }
+    }
+}
+
+/// An enter that was interrupted, timed out, or must be repeated later did no harm.
+fn settled(entered: io::Result<usize>) -> Result<()> {
+    match entered {
+        Ok(_) => Ok(()),
+        Err(e) => match rustix::io::Errno::from_io_error(&e) {
+            Some(rustix::io::Errno::INTR | rustix::io::Errno::TIME | rustix::io::Errno::BUSY | rustix::io::Errno::AGAIN) => {
+                Ok(())
+            }
+            _ => Err(Error::io(format!("io_uring does not take I/O: {}", plain(&e)))),
+        },
+    }
+}
+
+fn set_up(entries: u32) -> Result<(IoUring, &'static str)> {
+    let with = |defer: bool, coop: bool| {
+        let mut builder = IoUring::builder();
+        builder.setup_clamp().setup_cqsize(entries * 4);
+        if defer {
+            builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
+        } else if coop {
+            builder.setup_coop_taskrun().setup_taskrun_flag();
+        }
+        builder.build(entries)
+    };
+    let refused = match with(true, false) {
+        Ok(ring) => return Ok((ring, "defer_taskrun")),
+        Err(e) => e,
+    };
+    use rustix::io::Errno;
+    match Errno::from_io_error(&refused) {
+        Some(Errno::NOSYS) => Err(Error::unavailable(
+            "this kernel has no io_uring (ENOSYS); use Linux 5.11 or later, built with CONFIG_IO_URING",
+        )),
+        Some(Errno::PERM | Errno::ACCESS) => Err(Error::unavailable(
+            "io_uring is not permitted here (EPERM); set the sysctl kernel.io_uring_disabled to 0, or let the \
+             container's seccomp profile allow io_uring_setup, io_uring_enter and io_uring_register",
+        )),
+        _ => {
+            if let Ok(ring) = with(false, true) {
+                return Ok((ring, "coop_taskrun"));
+            }
+            let ring = with(false, false).map_err(|e| {
+                Error::unavailable(format!("cannot set up io_uring: {}; check the limit of locked memory (ulimit -l)", plain(&e)))
+            })?;
+            Ok((ring, "interrupt"))
+        }
+    }
+}

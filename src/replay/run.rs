@@ -1,0 +1,300 @@
+//! The run: one thread that starts operations when they are due, moves their bytes and notes the
+//! times. It never drops an operation and never moves the schedule.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::num::NonZeroU64;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::stop::Stop;
+
+use super::blocked::Blocked;
+use super::config::{Pace, ReplayConfig};
+use super::op::{Chunk, NEVER, Op, Sink, Source};
+use super::plan::Plan;
+use super::prepare::{Backend, Stage};
+use super::ring::Completion;
+use super::rows::{Row, RowIter};
+use super::tally::Tally;
+
+/// How long the thread sleeps at most, so that it notices a request to stop.
+const NAP_NS: u64 = 50_000_000;
+/// How long it waits for I/O in flight when it has to end early.
+const DRAIN_NS: u64 = 5_000_000_000;
+/// Rows between two reports of progress.
+const REPORT_ROWS: u64 = 256;
+
+/// Why a run ended before the trace did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// Somebody asked.
+    Stopped,
+    /// More I/O errors than allowed.
+    Errors,
+    /// Further behind the schedule than allowed, by so many nanoseconds.
+    Lag(u64),
+}
+
+/// Executes the plan. Returns why it ended early, if it did.
+///
+/// # Errors
+/// When the ring itself fails, or the plan cannot be read back.
+pub fn run(
+    plan: &Plan,
+    stage: &mut Stage,
+    config: &ReplayConfig,
+    tally: &mut Tally,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<Option<Early>> {
+    // The default slack of 50 us would be added to every wait for the schedule. Without the
+    // right to change it, lateness shows it.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    progress.stage("run", Some(plan.rows.len()), "rows");
+    let mut run = Run::new(plan, stage, config, tally);
+    let ended = run.work(stop, progress);
+    progress.done();
+    ended?;
+    Ok(run.early)
+}
+
+/// The state of a run. Its steps are in `admit` (rows become operations), `transfer` (chunks go
+/// through the ring), `labour` (what the processor does itself) and `finish`.
+pub(super) struct Run<'a> {
+    pub plan: &'a Plan,
+    pub stage: &'a mut Stage,
+    pub config: &'a ReplayConfig,
+    pub tally: &'a mut Tally,
+    pub rows: RowIter<'a>,
+    /// The next row, and its number from 1.
+    pub ahead: Option<Row>,
+    pub row_number: u64,
+    /// Operations that have a schedule of their own so far, for `rate`.
+    pub scheduled: u64,
+    pub ops: Vec<Op>,
+    pub free_ops: Vec<u32>,
+    pub live_ops: u32,
+    pub chunks: Vec<Chunk>,
+    pub free_slots: Vec<u32>,
+    /// Operations with storage at an end, in the order in which they became ready.
+    pub io_queue: VecDeque<u32>,
+    /// Operations between memory and memory.
+    pub memory_queue: VecDeque<u32>,
+    /// Slots whose bytes wait to be written.
+    pub to_write: VecDeque<u32>,
+    /// Slots whose bytes were read and have to be checked or passed on.
+    pub landed: VecDeque<u32>,
+    pub in_flight: u32,
+    pub in_flight_bytes: u64,
+    pub timers: BinaryHeap<Reverse<(u64, u32)>>,
+    /// When the modelled channel of each tier is free.
+    pub channel_free: [u64; 3],
+    /// Operations whose first I/O is in the batch that is being queued, with the leg.
+    pub starting: Vec<(u32, usize)>,
+    pub blocked: Blocked,
+    /// Since when the next row has been waiting for room.
+    pub window_since: Option<u64>,
+    pub scratch: Vec<u8>,
+    pub scratch_at: usize,
+    /// What read data is compared with when every byte is checked.
+    pub expected: Vec<u8>,
+    pub early: Option<Early>,
+    completions: Vec<Completion>,
+    clock: Instant,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, stage: &'a mut Stage, config: &'a ReplayConfig, tally: &'a mut Tally) -> Self {
+        let slots = stage.arena.len() / config.io_size_bytes as usize;
+        Self {
+            rows: plan.rows.iter(),
+            plan,
+            config,
+            tally,
+            ahead: None,
+            row_number: 0,
+            scheduled: 0,
+            ops: Vec::with_capacity(config.window() as usize),
+            free_ops: Vec::new(),
+            live_ops: 0,
+            chunks: vec![Chunk::default(); slots],
+            free_slots: (0..slots as u32).rev().collect(),
+            io_queue: VecDeque::with_capacity(config.window() as usize),
+            memory_queue: VecDeque::with_capacity(config.window() as usize),
+            to_write: VecDeque::with_capacity(slots),
+            landed: VecDeque::with_capacity(slots),
+            in_flight: 0,
+            in_flight_bytes: 0,
+            timers: BinaryHeap::with_capacity(config.window() as usize),
+            channel_free: [0; 3],
+            starting: Vec::with_capacity(slots),
+            blocked: Blocked::default(),
+            window_since: None,
+            scratch: vec![0; super::labour::SCRATCH],
+            scratch_at: 0,
+            expected: vec![0; super::labour::EXPECTED],
+            early: None,
+            completions: Vec::with_capacity(slots),
+            clock: Instant::now(),
+            stage,
+        }
+    }
+
+    /// Nanoseconds since the clock started.
+    pub fn now(&self) -> u64 {
+        self.clock.elapsed().as_nanos() as u64
+    }
+
+    fn work(&mut self, stop: &Stop, progress: &dyn Progress) -> Result<()> {
+        self.ahead = self.rows.next_row()?;
+        self.clock = Instant::now();
+        let mut reported = 0;
+        loop {
+            if stop.requested() {
+                self.early.get_or_insert(Early::Stopped);
+            }
+            if self.early.is_some() {
+                return self.drain();
+            }
+            self.fire_timers()?;
+            let admitted = self.admit()?;
+            let issued = self.issue()?;
+            self.flush()?;
+            let reaped = self.reap()?;
+            let laboured = self.labour()?;
+            if self.row_number >= reported + REPORT_ROWS {
+                progress.advance(self.row_number - reported);
+                reported = self.row_number;
+            }
+            if admitted || issued || reaped || laboured {
+                continue;
+            }
+            if self.ahead.is_none() && self.live_ops == 0 {
+                progress.advance(self.row_number - reported);
+                return Ok(());
+            }
+            self.sleep()?;
+        }
+    }
+
+    /// Waits for whatever comes next: a completion, a timer, the schedule.
+    fn sleep(&mut self) -> Result<()> {
+        let before = self.now();
+        let timer = self.timers.peek().map_or(NEVER, |Reverse((at, _))| *at);
+        let schedule = self.next_admission().unwrap_or(NEVER);
+        let until = timer.min(schedule).min(before + NAP_NS);
+        if until > before {
+            self.stage.ring.wait(until - before)?;
+        }
+        let spent = self.now() - before;
+        let account = &mut self.tally.spent;
+        if self.in_flight > 0 {
+            account.device_ns += spent;
+        } else if timer != NEVER {
+            account.model_ns += spent;
+        } else {
+            account.pace_ns += spent;
+        }
+        Ok(())
+    }
+
+    /// Lets operations of modelled tiers end whose time has come.
+    fn fire_timers(&mut self) -> Result<()> {
+        while let Some(&Reverse((at, op))) = self.timers.peek() {
+            if at > self.now() {
+                break;
+            }
+            self.timers.pop();
+            self.end_pass(op, at)?;
+        }
+        Ok(())
+    }
+
+    /// Starts what is queued in the ring, and stamps it.
+    pub fn flush(&mut self) -> Result<()> {
+        if !self.starting.is_empty() {
+            let now = self.now();
+            let mut starting = std::mem::take(&mut self.starting);
+            for (op, leg) in starting.drain(..) {
+                self.mark_start(op, leg, now);
+            }
+            self.starting = starting;
+        }
+        self.stage.ring.submit()
+    }
+
+    fn reap(&mut self) -> Result<bool> {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.stage.ring.completions(&mut completions);
+        let any = !completions.is_empty();
+        if any {
+            let now = self.now();
+            for (id, result) in completions.drain(..) {
+                self.completed(id as u32, result, now)?;
+            }
+        }
+        self.completions = completions;
+        Ok(any)
+    }
+
+    /// A leg's first I/O starts now; for an operation's first leg, how late that is.
+    pub fn mark_start(&mut self, op: u32, leg: usize, now: u64) {
+        let op = &mut self.ops[op as usize];
+        if op.legs[leg].start != NEVER {
+            return;
+        }
+        op.legs[leg].start = now;
+        op.legs[leg].due = op.legs[leg].due.min(now);
+        if leg > 0 {
+            return;
+        }
+        let first = op.legs[0];
+        let blocked = self.blocked.total(blocked_by(op), now).saturating_sub(op.blocked_at_due);
+        let since_due = now.saturating_sub(first.due);
+        let lateness = since_due.saturating_sub(blocked + op.window_wait);
+        let lag = now.saturating_sub(first.sched);
+        self.tally.started(now, lateness, lag.saturating_sub(lateness));
+        self.tally.first_sched = self.tally.first_sched.min(first.sched);
+        if first.sched >= self.tally.last_sched {
+            (self.tally.last_sched, self.tally.last_start) = (first.sched, now);
+        }
+        if self.config.pace != Pace::Asap && self.config.max_lag_ns.is_some_and(|most| lag > most) {
+            self.early.get_or_insert(Early::Lag(lag));
+        }
+    }
+
+    /// Waits for the I/O in flight, at most five seconds; nothing new is started.
+    fn drain(&mut self) -> Result<()> {
+        let deadline = self.now() + DRAIN_NS;
+        self.flush()?;
+        while self.in_flight > 0 && self.now() < deadline {
+            self.stage.ring.wait(NAP_NS)?;
+            self.reap()?;
+            // What was read and only has to be checked still counts.
+            while let Some(slot) = self.landed.pop_front() {
+                self.take_landed(slot)?;
+            }
+        }
+        if self.in_flight > 0 {
+            return Err(Error::io(format!("{} I/Os did not end within 5 s; the device may hang", self.in_flight)));
+        }
+        Ok(())
+    }
+}
+
+/// The clock of blocked time that an operation waits by.
+pub(super) fn blocked_by(op: &Op) -> usize {
+    let pass = op.pass();
+    match (pass.source, pass.sink) {
+        (Source::Timer, _) => Blocked::NOTHING,
+        (Source::Storage, _) | (_, Sink::Storage) => Blocked::STORAGE,
+        _ => Blocked::MEMORY,
+    }
+}
+
+/// Whether a tier holds bytes.
+pub(super) fn holds_bytes(backend: Backend) -> bool {
+    matches!(backend, Backend::Storage(_) | Backend::Memory(_))
+}

@@ -1,0 +1,436 @@
+//! The slab: one preallocated file that holds all objects of a storage tier. Its first granule
+//! is a header by which the next replay recognises it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, StatxFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, plain};
+use crate::output;
+use crate::units;
+
+use super::config::{IoMode, Prepare, ReplayConfig};
+use super::extents::GRANULE;
+use super::guard;
+use super::plan::PlanFacts;
+use super::target::Target;
+
+/// The schema of a slab's header.
+pub const SLAB_SCHEMA: &str = "kvtrace.slab/1";
+
+/// Bytes at the start of the file in which the header is, followed by spaces up to the first
+/// granule's end.
+const HEADER: usize = 4096;
+
+/// The largest alignment of O_DIRECT that chunks keep to.
+const ALIGNMENT: u32 = 4096;
+
+/// What a slab says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Header {
+    schema: String,
+    tool: String,
+    size_bytes: u64,
+    /// Every block was written.
+    prepared: bool,
+    /// Runs that have used it; data of different runs differs.
+    epoch: u64,
+    /// The run that is using it, or that ended without saying so.
+    dirty_run: Option<String>,
+}
+
+/// What will be done about a storage tier's slab. Nothing has been touched yet.
+#[derive(Debug)]
+pub struct SlabPlan {
+    /// The tier's number.
+    pub tier: usize,
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub size_bytes: u64,
+    found: Option<Header>,
+    io: IoMode,
+    prepare: Prepare,
+}
+
+/// A slab in use.
+#[derive(Debug)]
+pub struct Slab {
+    /// The tier's number.
+    pub tier: usize,
+    /// The file.
+    pub path: PathBuf,
+    /// The file, opened for I/O (with O_DIRECT if that was asked for).
+    pub file: File,
+    /// Whether it was, and the filesystem does it.
+    pub direct: bool,
+    /// Whether every block must be written before the run.
+    pub fill: bool,
+    /// What is worth saying about it.
+    pub notes: Vec<String>,
+    /// The alignment that O_DIRECT needs here, if the filesystem says.
+    pub alignment_bytes: Option<u32>,
+    plain: File,
+    header: Header,
+}
+
+impl SlabPlan {
+    /// Looks at a storage target without touching it.
+    ///
+    /// # Errors
+    /// When it may not be used, cannot do O_DIRECT, or is too small.
+    pub fn survey(target: &Target, tier: usize, facts: &PlanFacts, config: &ReplayConfig) -> Result<Self> {
+        let (path, given) = match target {
+            Target::Dir(dir) => (dir.join(format!("kvtrace-tier{tier}.slab")), None),
+            Target::File { path, size_bytes } => (path.clone(), Some(*size_bytes)),
+            _ => unreachable!("only storage targets have slabs"),
+        };
+        guard::check_place(&path)?;
+        if let Target::Dir(dir) = target
+            && dir.exists()
+            && !dir.is_dir()
+        {
+            return Err(Error::usage(format!("--tier-{tier} {target}: {} is not a folder; use file:", dir.display())));
+        }
+        guard::check_slab_name(&path, config.overwrite)?;
+        let found = read_header(&path);
+        let size_bytes = match given {
+            Some(size) => given_size(size, tier, target, facts)?,
+            None => fitting_size(&path, found.as_ref(), tier, target, facts)?,
+        };
+        let plan = Self { tier, path, size_bytes, found, io: config.io, prepare: config.prepare };
+        plan.check_space(target)?;
+        plan.check_direct(target)?;
+        if plan.prepare == Prepare::Never && !plan.is_prepared() {
+            return Err(Error::usage(format!(
+                "--prepare never: {} is not a prepared slab of {} or more; use --prepare auto",
+                plan.path.display(),
+                units::bytes(plan.size_bytes)
+            )));
+        }
+        Ok(plan)
+    }
+
+    /// Whether a prepared slab of sufficient size is there.
+    pub fn is_prepared(&self) -> bool {
+        self.found.as_ref().is_some_and(|h| h.prepared && h.size_bytes >= self.size_bytes)
+    }
+
+    /// Runs that have used it.
+    pub fn epoch(&self) -> u64 {
+        self.found.as_ref().map_or(0, |header| header.epoch)
+    }
+
+    fn check_space(&self, target: &Target) -> Result<()> {
+        let there = fs::metadata(&self.path).map_or(0, |m| m.blocks() * 512);
+        let need = self.size_bytes.saturating_sub(there);
+        let have = free_space(&self.path)?;
+        if need <= have {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "--tier-{} {target}: a slab of {} is needed and {} is free there; use a larger target, --size-scale 0.01 \
+             to shrink every object, or a trace recorded with a smaller --storage-capacity-gb",
+            self.tier,
+            units::bytes(need),
+            units::bytes(have)
+        )))
+    }
+
+    fn check_direct(&self, target: &Target) -> Result<()> {
+        if self.io == IoMode::Buffered {
+            return Ok(());
+        }
+        let folder = existing_folder(&self.path);
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::DIRECT;
+        match rustix::fs::open(&folder, flags, rustix::fs::Mode::from_raw_mode(0o600)) {
+            Ok(probe) => direct_alignment(&probe).map(drop).map_err(|why| no_direct(self.tier, target, &why)),
+            Err(rustix::io::Errno::INVAL) => Err(no_direct(self.tier, target, "open says EINVAL")),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => Ok(()),
+            Err(e) => Err(Error::writing(&folder, &e.into())),
+        }
+    }
+
+    /// Opens the slab, making it if needed, and marks it as in use by `run`.
+    ///
+    /// # Errors
+    /// When the file cannot be made, or another replay uses it.
+    pub fn open(self, run: &str, epoch: u64) -> Result<Slab> {
+        if let Some(folder) = self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            output::create_dir(folder)?;
+        }
+        let failed = |e: io::Error| Error::writing(&self.path, &e);
+        let plain = File::options().read(true).write(true).create(true).truncate(false).open(&self.path).map_err(failed)?;
+        output::give_to_invoker(&self.path);
+        if rustix::fs::flock(&plain, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(Error::usage(format!(
+                "{} is in use by another replay; wait for it or choose another target",
+                self.path.display()
+            )));
+        }
+        let mut notes = Vec::new();
+        if let Some(dirty) = self.found.as_ref().and_then(|h| h.dirty_run.as_ref()) {
+            notes.push(format!("tier {}: the slab was left by a run that did not end ({dirty}); nothing in it is relied on", self.tier));
+        }
+        let reuse = self.is_prepared() && self.prepare != Prepare::Always;
+        let size_bytes = if reuse { self.found.as_ref().map_or(self.size_bytes, |h| h.size_bytes) } else { self.size_bytes };
+        let header = Header {
+            schema: SLAB_SCHEMA.to_owned(),
+            tool: crate::TOOL.to_owned(),
+            size_bytes,
+            prepared: reuse,
+            epoch,
+            dirty_run: Some(run.to_owned()),
+        };
+        if !reuse {
+            plain.set_len(size_bytes).map_err(failed)?;
+            allocate(&plain, size_bytes).map_err(failed)?;
+        }
+        let (file, direct, alignment_bytes) = self.open_for_io()?;
+        let mut slab = Slab {
+            tier: self.tier,
+            path: self.path,
+            file,
+            direct,
+            fill: !reuse,
+            notes,
+            alignment_bytes,
+            plain,
+            header,
+        };
+        slab.write_header()?;
+        if reuse && slab.has_unwritten() == Some(true) {
+            slab.fill = true;
+            slab.header.prepared = false;
+        }
+        Ok(slab)
+    }
+
+    fn open_for_io(&self) -> Result<(File, bool, Option<u32>)> {
+        let mut options = File::options();
+        options.read(true).write(true);
+        if self.io == IoMode::Buffered {
+            return options.open(&self.path).map(|f| (f, false, None)).map_err(|e| Error::writing(&self.path, &e));
+        }
+        let target = Target::Dir(self.path.clone());
+        let file = options.custom_flags(OFlags::DIRECT.bits() as i32).open(&self.path).map_err(|e| {
+            match rustix::io::Errno::from_io_error(&e) {
+                Some(rustix::io::Errno::INVAL) => no_direct(self.tier, &target, "open says EINVAL"),
+                _ => Error::writing(&self.path, &e),
+            }
+        })?;
+        let alignment = direct_alignment(&file).map_err(|why| no_direct(self.tier, &target, &why))?;
+        Ok((file, true, alignment))
+    }
+}
+
+impl Slab {
+    /// Its size.
+    pub fn size_bytes(&self) -> u64 {
+        self.header.size_bytes
+    }
+
+    /// Every block was written.
+    ///
+    /// # Errors
+    /// When the filesystem still has blocks that were not, or the header cannot be written.
+    pub fn mark_prepared(&mut self) -> Result<()> {
+        self.plain.sync_data().map_err(|e| Error::writing(&self.path, &e))?;
+        if self.has_unwritten() == Some(true) {
+            self.notes.push(format!("tier {}: the filesystem still calls parts of the slab unwritten", self.tier));
+        }
+        self.header.prepared = true;
+        self.write_header()
+    }
+
+    /// The run has ended and said so.
+    ///
+    /// # Errors
+    /// When the header cannot be written.
+    pub fn mark_clean(&mut self) -> Result<()> {
+        self.header.dirty_run = None;
+        self.write_header()
+    }
+
+    /// Waits until the device has what was written.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn sync(&self) -> Result<()> {
+        self.plain.sync_data().map_err(|e| Error::io(format!("cannot sync {}: {}", self.path.display(), plain(&e))))
+    }
+
+    fn write_header(&self) -> Result<()> {
+        let mut data = serde_json::to_vec(&self.header).expect("a header has string keys");
+        data.resize(GRANULE as usize, b' ');
+        data[HEADER - 1] = b'\n';
+        let written = self.plain.write_all_at(&data, 0).and_then(|()| self.plain.sync_data());
+        written.map_err(|e| Error::writing(&self.path, &e))
+    }
+
+    /// Whether the filesystem has blocks of the slab that were never written; none when it does
+    /// not say.
+    fn has_unwritten(&self) -> Option<bool> {
+        unwritten(&self.plain, self.header.size_bytes).ok()
+    }
+}
+
+/// The smallest slab that holds the plan.
+fn least_size(tier: usize, facts: &PlanFacts) -> u64 {
+    (1 + facts.peak_granules[tier]) * GRANULE
+}
+
+/// Space beyond the peak, so that operations which overlap rarely wait for space.
+fn slack(tier: usize, facts: &PlanFacts) -> u64 {
+    (facts.peak_granules[tier] / 8 + facts.largest_bytes[tier].div_ceil(GRANULE) + 64) * GRANULE
+}
+
+fn given_size(size: u64, tier: usize, target: &Target, facts: &PlanFacts) -> Result<u64> {
+    let (least, size) = (least_size(tier, facts), size / GRANULE * GRANULE);
+    if size >= least {
+        return Ok(size);
+    }
+    Err(Error::usage(format!(
+        "--tier-{tier} {target}: the trace needs {} there and the file has {}; use a larger size=, or --size-scale 0.01 \
+         to shrink every object",
+        units::bytes(least),
+        units::bytes(size)
+    )))
+}
+
+/// The size of a slab in a folder: the one that is there if it suffices, otherwise the peak
+/// and some slack, or without slack where that is all that fits.
+fn fitting_size(path: &Path, found: Option<&Header>, tier: usize, target: &Target, facts: &PlanFacts) -> Result<u64> {
+    let least = least_size(tier, facts);
+    let wanted = least.saturating_add(slack(tier, facts));
+    if wanted > i64::MAX as u64 {
+        return Err(Error::usage(format!(
+            "--tier-{tier} {target}: the trace needs {} there, more than a file can hold; use --size-scale 0.01 to shrink \
+             every object",
+            units::bytes(wanted)
+        )));
+    }
+    if let Some(found) = found.filter(|h| h.prepared && h.size_bytes >= least) {
+        return Ok(found.size_bytes);
+    }
+    let there = fs::metadata(path).map_or(0, |m| m.blocks() * 512);
+    let free = free_space(path)?.saturating_add(there);
+    Ok(if wanted <= free { wanted } else { least })
+}
+
+/// Free bytes on the filesystem that a path is, or would be, on.
+pub fn free_space(path: &Path) -> Result<u64> {
+    let folder = existing_folder(path);
+    let facts = rustix::fs::statvfs(&folder).map_err(|e| Error::reading(&folder, &e.into()))?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
+/// The nearest folder above a path that exists.
+pub fn existing_folder(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.ancestors().skip(1).find(|p| p.is_dir()).unwrap_or(Path::new("/")).to_owned()
+}
+
+fn read_header(path: &Path) -> Option<Header> {
+    let mut data = Vec::new();
+    File::open(path).ok()?.take(HEADER as u64).read_to_end(&mut data).ok()?;
+    serde_json::from_slice::<Header>(&data).ok().filter(|h| h.schema == SLAB_SCHEMA)
+}
+
+/// Reserves the blocks; a filesystem that cannot gets them with the first write.
+fn allocate(file: &File, size_bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn no_direct(tier: usize, target: &Target, why: &str) -> Error {
+    Error::usage(format!(
+        "--tier-{tier} {target}: this filesystem does not do O_DIRECT ({why}), so that the page cache would be measured; \
+         use a target on a disk, or --io buffered to accept that"
+    ))
+}
+
+/// The types of filesystems in memory (linux/magic.h). They accept O_DIRECT and have no device.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+const RAMFS_MAGIC: i64 = 0x8584_58f6;
+
+/// The alignment that O_DIRECT needs on an open file; none when the kernel does not say.
+fn direct_alignment(file: impl AsFd) -> Result<Option<u32>, String> {
+    if rustix::fs::fstatfs(&file).is_ok_and(|fs| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&(fs.f_type as i64))) {
+        return Err("its files are in memory".to_owned());
+    }
+    let Ok(facts) = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) else { return Ok(None) };
+    if facts.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
+        return Ok(None);
+    }
+    match facts.stx_dio_mem_align.max(facts.stx_dio_offset_align) {
+        0 => Err("statx says so".to_owned()),
+        align if align > ALIGNMENT => Err(format!("it needs {align}-byte alignment, more than {ALIGNMENT}")),
+        align => Ok(Some(align)),
+    }
+}
+
+/// Extents asked for at a time.
+const MAPPED: usize = 256;
+
+/// `struct fiemap` of linux/fiemap.h with room for its extents.
+#[repr(C)]
+struct Fiemap {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped_extents: u32,
+    extent_count: u32,
+    reserved: u32,
+    extents: [FiemapExtent; MAPPED],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct FiemapExtent {
+    logical: u64,
+    physical: u64,
+    length: u64,
+    reserved64: [u64; 2],
+    flags: u32,
+    reserved: [u32; 3],
+}
+
+/// FS_IOC_FIEMAP: `_IOWR('f', 11, struct fiemap)`, whose size is without the extents.
+const FS_IOC_FIEMAP: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write::<[u64; 4]>(b'f', 11);
+const FIEMAP_FLAG_SYNC: u32 = 1;
+const FIEMAP_EXTENT_LAST: u32 = 1;
+const FIEMAP_EXTENT_UNWRITTEN: u32 = 0x800;
+
+fn unwritten(file: &File, size_bytes: u64) -> io::Result<bool> {
+    let mut start = 0;
+    while start < size_bytes {
+        let mut map = Fiemap {
+            start,
+            length: size_bytes - start,
+            flags: FIEMAP_FLAG_SYNC,
+            mapped_extents: 0,
+            extent_count: MAPPED as u32,
+            reserved: 0,
+            extents: [FiemapExtent::default(); MAPPED],
+        };
+        // SAFETY: the opcode takes a struct fiemap followed by `extent_count` extents, as here.
+        unsafe { rustix::ioctl::ioctl(file, rustix::ioctl::Updater::<FS_IOC_FIEMAP, Fiemap>::new(&mut map)) }?;
+        let found = &map.extents[..(map.mapped_extents as usize).min(MAPPED)];
+        if found.iter().any(|e| e.flags & FIEMAP_EXTENT_UNWRITTEN != 0) {
+            return Ok(true);
+        }
+        match found.last() {
+            Some(last) if last.flags & FIEMAP_EXTENT_LAST == 0 => start = last.logical + last.length,
+            _ => break,
+        }
+    }
+    Ok(false)
+}
