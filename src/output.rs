@@ -117,11 +117,63 @@ pub fn to_stdout(data: &[u8]) -> Result<()> {
     }
 }
 
-/// Serialises a value as pretty JSON with a final newline.
+/// Serialises a value as JSON for people and programs, with a final newline: a line for each
+/// field of an object, arrays of numbers on one line.
 pub fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    let mut text = serde_json::to_vec_pretty(value).expect("our result types have string keys and serialise");
+    let mut text = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, FlatArrays::default());
+    value.serialize(&mut serializer).expect("our result types have string keys and serialise");
     text.push(b'\n');
     text
+}
+
+/// serde_json's pretty form but for arrays, which hold thousands of bucket edges here.
+#[derive(Default)]
+struct FlatArrays {
+    depth: usize,
+    filled: bool,
+}
+
+impl FlatArrays {
+    fn new_line<W: ?Sized + Write>(&self, out: &mut W) -> io::Result<()> {
+        write!(out, "\n{:indent$}", "", indent = 2 * self.depth)
+    }
+}
+
+impl serde_json::ser::Formatter for FlatArrays {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { out.write_all(b", ") }
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        self.filled = false;
+        out.write_all(b"{")
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if !first {
+            out.write_all(b",")?;
+        }
+        self.new_line(out)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(b": ")
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, _out: &mut W) -> io::Result<()> {
+        self.filled = true;
+        Ok(())
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        if self.filled {
+            self.new_line(out)?;
+        }
+        out.write_all(b"}")
+    }
 }
 
 /// Whether a path means standard input or output.
@@ -247,6 +299,14 @@ mod tests {
         output.write_all(b"half").unwrap();
         drop(output);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn json_is_readable_and_means_the_same() {
+        let value = serde_json::json!({"a": [[1, 2], [3]], "b": {"c": {}, "d": [{"e": null}]}, "f": "x"});
+        let text = String::from_utf8(to_json(&value)).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        assert!(text.starts_with("{\n  \"a\": [[1, 2], [3]],\n  \"b\": {\n    \"c\": {},\n"), "{text}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::output;
 use crate::trace::meta::{ModelFacts, Source, TierCapacity};
 use crate::trace::{Format, Input, REQUESTS_SCHEMA, RequestsReader, TraceReader, requests_path};
 
@@ -123,7 +124,8 @@ impl Identity {
     }
 
     fn trace(self, input: Input) -> Result<Self> {
-        let requests = Some(requests_path(input.path())).filter(|path| path.exists());
+        let beside =
+            Some(requests_path(input.path())).filter(|path| !output::is_standard(input.path()) && path.exists());
         let mut reader = TraceReader::of(input)?;
         let mut rows = 0u64;
         let mut span: Option<(i64, i64)> = None;
@@ -155,7 +157,7 @@ impl Identity {
             span_s: span.map(|(first, last)| (last - first) as f64 / 1e9),
             epoch_ns: (meta.epoch_ns != 0).then_some(meta.epoch_ns),
             inversions: meta.inversions,
-            requests_file: requests.map(|path| path.display().to_string()),
+            requests_file: beside.map(|path| path.display().to_string()),
             ..self
         })
     }

@@ -10,6 +10,7 @@ pub mod tree;
 
 #[cfg(not(feature = "ebpf"))]
 mod absent;
+#[cfg(any(feature = "ebpf", test))]
 mod layout;
 #[cfg(feature = "ebpf")]
 mod loss;

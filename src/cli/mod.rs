@@ -8,6 +8,7 @@ use crate::output::Overwrite;
 use crate::stop::Stop;
 
 mod analyze;
+mod block_watch;
 mod capture;
 mod convert;
 mod distill_fio;

@@ -15,7 +15,11 @@ use crate::stop::Stop;
 use crate::units::{Size, Time};
 
 use super::Global;
+use super::block_watch::{BlockWatch, Need};
 use super::terminal::Terminal;
+
+/// The folder that tier 2 is unless something else is said.
+const STORAGE: &str = "./kvtrace-data";
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -28,6 +32,9 @@ pub struct Args {
     /// Say what would be done and whether it fits, touch nothing
     #[arg(long)]
     plan_only: bool,
+    /// Watch what the block layer does meanwhile (needs the rights of `kvtrace capture`)
+    #[arg(long, conflicts_with = "plan_only")]
+    capture: bool,
     #[command(flatten)]
     flags: ReplayFlags,
 }
@@ -42,9 +49,9 @@ pub struct ReplayFlags {
     /// What stands for tier 1
     #[arg(long = "tier-1", value_name = "SPEC", default_value = "dram")]
     tier_1: Target,
-    /// What stands for tier 2
-    #[arg(long = "tier-2", value_name = "SPEC", default_value = "dir:./kvtrace-data")]
-    tier_2: Target,
+    /// What stands for tier 2 [default: dir:./kvtrace-data; with `kvtrace run`, dir:DIR/data]
+    #[arg(long = "tier-2", value_name = "SPEC")]
+    tier_2: Option<Target>,
     /// When operations start: asap, trace (the trace's own times), rate:50/s
     #[arg(long, value_name = "PACE", default_value = "asap")]
     pace: Pace,
@@ -97,11 +104,12 @@ enum PrepareArg {
 }
 
 impl ReplayFlags {
-    /// What is meant, for one trace.
-    pub fn config(&self, trace: &Path, global: Global) -> ReplayConfig {
+    /// What is meant, for one trace; `storage` is the folder that tier 2 is by default.
+    pub fn config(&self, trace: &Path, storage: &Path, global: Global) -> ReplayConfig {
+        let tier_2 = self.tier_2.clone().unwrap_or_else(|| Target::Dir(storage.to_owned()));
         ReplayConfig {
             trace: trace.to_owned(),
-            targets: [self.tier_0.clone(), self.tier_1.clone(), self.tier_2.clone()],
+            targets: [self.tier_0.clone(), self.tier_1.clone(), tier_2],
             pace: self.pace,
             speed: self.speed,
             size_scale: self.size_scale,
@@ -128,11 +136,16 @@ impl ReplayFlags {
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
-    let config = args.flags.config(&args.trace, global);
+    let config = args.flags.config(&args.trace, Path::new(STORAGE), global);
     if args.plan_only {
         return plan_only(&config, global, stop, &terminal);
     }
-    let replayed = replay_to(&config, args.output.as_deref(), &mut Unwatched, stop, &terminal)?;
+    let output = args.output.as_deref();
+    let replayed = if args.capture {
+        replay_to(&config, output, &mut BlockWatch::new(Need::Required), stop, &terminal)?
+    } else {
+        replay_to(&config, output, &mut Unwatched, stop, &terminal)?
+    };
     if global.json && !args.output.as_deref().is_some_and(output::is_standard) {
         output::to_stdout(&output::to_json(&replayed.result))?;
     }

@@ -1,14 +1,179 @@
-//! `kvtrace run`
+//! `kvtrace run`: record → replay with capture → distil → report, each file in one folder.
 
-use crate::error::Result;
+use std::path::{Path, PathBuf};
+
+use crate::distill::{Job, Options, Origin};
+use crate::error::{Error, Result};
+use crate::measure::block::BLOCK_SCHEMA;
+use crate::measure::{BlockResult, Input, ReplayResult, Saved};
+use crate::output::{self, Overwrite};
+use crate::plot::{self, Kind as Picture, ReportInput, image, report_html};
 use crate::stop::Stop;
+use crate::trace::Meta;
+use crate::units::{self, Time};
 
 use super::Global;
+use super::block_watch::{BlockWatch, Need};
+use super::record::{self, RecordFlags, Recording};
+use super::replay::{ReplayFlags, replay_to};
+use super::terminal::Terminal;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    record: RecordFlags,
+    #[command(flatten, next_help_heading = "Replay")]
+    replay: ReplayFlags,
+    /// The folder for everything
+    #[arg(short = 'o', value_name = "DIR")]
+    dir: PathBuf,
+    /// Do not watch the block layer (then there is no job either)
+    #[arg(long)]
+    no_capture: bool,
+    /// How long the distilled fio job runs
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    runtime: Time,
+}
 
-pub fn run(_args: Args, _global: Global, _stop: &Stop) -> Result<()> {
-    todo!()
+/// The files of a run.
+struct Folder {
+    trace: PathBuf,
+    replay: PathBuf,
+    block: PathBuf,
+    job: PathBuf,
+    report: PathBuf,
+    root: PathBuf,
+}
+
+impl Folder {
+    fn create(root: &Path, overwrite: Overwrite) -> Result<Self> {
+        output::create_dir(root)?;
+        let folder = Self {
+            trace: root.join("trace.csv.zst"),
+            replay: root.join("replay.json"),
+            block: root.join("block.json"),
+            job: root.join("job.fio"),
+            report: root.join("report.html"),
+            root: root.to_owned(),
+        };
+        for path in [&folder.trace, &folder.replay, &folder.block, &folder.job, &folder.report] {
+            output::check_replaceable(path, overwrite)?;
+        }
+        Ok(folder)
+    }
+}
+
+pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
+    let terminal = Terminal::new(global);
+    let folder = Folder::create(&args.dir, global.overwrite())?;
+    terminal.say(format!("everything goes to {}", folder.root.display()));
+
+    let recording = args.record.record(&folder.trace, global.overwrite(), stop, &terminal)?;
+    record::summary_lines(&recording).iter().for_each(|line| terminal.say(line));
+
+    let config = args.replay.config(&folder.trace, &folder.root.join("data"), global);
+    let need = if args.no_capture { None } else { Some(Need::Wanted) };
+    let mut watch = need.map(BlockWatch::new);
+    let replayed = match &mut watch {
+        Some(watch) => replay_to(&config, Some(&folder.replay), watch, stop, &terminal)?,
+        None => replay_to(&config, Some(&folder.replay), &mut crate::replay::Unwatched, stop, &terminal)?,
+    };
+    if let Some(why) = watch.as_ref().and_then(BlockWatch::absent) {
+        terminal.warn(format!("the block layer was not captured, so no fio job is distilled: {why}"));
+    }
+    if !replayed.result.complete {
+        return Err(replayed.failure.unwrap_or_else(|| Error::interrupted("the replay ended early")));
+    }
+
+    let job = match &replayed.result.block {
+        Some(block) => Some(distil(block, &folder, &args, global, &terminal)?),
+        None => None,
+    };
+    draw(&folder, global)?;
+    report(&folder, &recording, job.as_ref(), global)?;
+    if global.json {
+        output::to_stdout(&output::to_json(&replayed.result))?;
+    }
+    summary(&folder, &recording, &replayed.result, job.is_some()).iter().for_each(|line| terminal.say(line));
+    replayed.failure.map_or(Ok(()), Err)
+}
+
+/// Writes the block result and the job distilled from it.
+fn distil(block: &BlockResult, folder: &Folder, args: &Args, global: Global, terminal: &Terminal) -> Result<Job> {
+    output::write_all(&folder.block, global.overwrite(), &output::to_json(block))?;
+    let input = Input::read(&folder.block)?;
+    let origin = Origin {
+        file: input.name,
+        schema: BLOCK_SCHEMA.to_owned(),
+        sha256: input.sha256,
+        facts: Vec::new(),
+        job_file: "job.fio".to_owned(),
+    };
+    let options = Options { ioengine: "io_uring".to_owned(), runtime_ns: args.runtime.0, size_bytes: None };
+    let job = Job::distil(block, &origin, &options)?;
+    job.warnings.iter().for_each(|warning| terminal.warn(warning));
+    output::write_all(&folder.job, global.overwrite(), job.text().as_bytes())?;
+    Ok(job)
+}
+
+/// Draws the pictures that the result holds, each as SVG and PNG.
+fn draw(folder: &Folder, global: Global) -> Result<()> {
+    let input = Input::read(&folder.replay)?;
+    let result = input.result()?;
+    let Saved::Replay(replay) = &result else {
+        unreachable!("the file was just written as a replay result");
+    };
+    let of_block = [Picture::Size, Picture::InFlight, Picture::Lba];
+    let of_block = if replay.block.is_some() { &of_block[..] } else { &[] };
+    for kind in [Picture::Latency, Picture::Throughput].iter().chain(of_block) {
+        let picture = plot::picture(*kind, &result, &input.name)?;
+        let path = folder.root.join(kind.word());
+        let svg = image::svg(&picture)?;
+        output::write_all(&path.with_extension("svg"), global.overwrite(), svg.as_bytes())?;
+        output::write_all(&path.with_extension("png"), global.overwrite(), &image::png(&picture)?)?;
+    }
+    Ok(())
+}
+
+fn report(folder: &Folder, recording: &Recording, job: Option<&Job>, global: Global) -> Result<()> {
+    let input = Input::read(&folder.replay)?;
+    let Saved::Replay(replay) = input.result()? else {
+        unreachable!("the file was just written as a replay result");
+    };
+    let meta: &Meta = &recording.meta;
+    let page = report_html(&ReportInput {
+        replay: &replay,
+        file: &input.name,
+        sha256: &input.sha256,
+        block: None,
+        meta: Some(meta),
+        job: job.map(|job| (job.text(), "job.fio")),
+    });
+    output::write_all(&folder.report, global.overwrite(), page.as_bytes())
+}
+
+fn summary(folder: &Folder, recording: &Recording, replay: &ReplayResult, distilled: bool) -> Vec<String> {
+    let totals = &replay.totals;
+    let at = |name: &str| folder.root.join(name).display().to_string();
+    let mut lines = vec![
+        String::new(),
+        format!("trace    {} rows: {}", units::count(recording.meta.rows.unwrap_or(0)), folder.trace.display()),
+        format!(
+            "replay   read {:.2} GB/s, wrote {:.2} GB/s over {:.1} s, {}: {}",
+            totals.read_gb_per_s,
+            totals.write_gb_per_s,
+            totals.wall_s,
+            if replay.valid { "valid" } else { "NOT VALID" },
+            folder.replay.display()
+        ),
+        format!("verdict  {}: {}", replay.verdict.bound, replay.verdict.because),
+    ];
+    if distilled {
+        lines.push(format!("block    {}", folder.block.display()));
+        lines.push(format!("fio job  fio --filename=FILE {}", folder.job.display()));
+    }
+    lines.push(format!("pictures {}, {}, …", at("latency.svg"), at("throughput.svg")));
+    lines.push(format!("report   {}", folder.report.display()));
+    lines
 }

@@ -24,9 +24,20 @@ pub struct BlockResult {
     pub devices: Vec<BlockDevice>,
     /// Whose I/O is the target.
     pub filter: BlockFilter,
-    /// From the first probe attached to the last detached.
+    /// From the moment from which requests were followed to the moment from which no new ones were.
     pub duration_s: f64,
-    /// The target's I/O.
+    /// The target's I/O; every name is there for read and write, if empty:
+    ///
+    /// - `d2c`, `q2d`, `q2c` (ns): last issue to completion, birth to last issue, birth to
+    ///   completion of each request;
+    /// - `size` (bytes, exact): of each request as it was issued, after splits and merges;
+    /// - `inflight` (ios, exact): requests of the same set in flight on the same device when one
+    ///   was issued, both directions and itself included;
+    /// - `inflight_time` (ios): the depths again, `count` and `buckets` being the ns spent at each;
+    ///   time with nothing in flight is left out. With op none: both directions together;
+    /// - `lba` (bytes): where each request began, in 1024 buckets over the device (the largest with
+    ///   such I/O, when there are several);
+    /// - `flush`, `discard`, `write_zeroes` (ns, op none): birth to completion of what moves no data.
     pub histograms: Vec<Histogram>,
     /// Everything else on the same devices.
     pub other: BlockSet,
@@ -64,7 +75,8 @@ pub struct BlockDevice {
     pub write_cache: String,
     /// What /sys/block/NAME/stat counted during the capture, for all processes.
     pub kernel: KernelCounters,
-    /// What the probes counted on this device, target and other together.
+    /// What the probes counted on this device in the kernel's terms, target and other together:
+    /// flushes and written zeroes are writes.
     pub captured: KernelCounters,
 }
 

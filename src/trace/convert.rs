@@ -96,3 +96,25 @@ fn is_same(one: &Path, other: &Path) -> bool {
         _ => one == other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::progress::Silent;
+
+    #[test]
+    fn an_interrupted_conversion_keeps_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("t.csv"), dir.path().join("u.csv.zst"));
+        let rows: String = (0..2 * STRIDE).map(|i| format!("{i},Read,1,Tier-0,k,Decode\n")).collect();
+        std::fs::write(&from, format!("Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase\n{rows}")).unwrap();
+        let stop = Stop::new();
+        stop.request();
+        let ended = convert(&from, &to, WriteOptions::default(), None, &stop, &Silent).unwrap_err();
+        assert_eq!(ended.kind(), Kind::Interrupted);
+        let kept = TraceReader::open(&dir.path().join("u.partial.csv.zst")).unwrap();
+        assert_eq!((kept.meta().complete, kept.meta().rows, kept.count()), (false, Some(STRIDE), STRIDE as usize));
+        assert!(!to.exists());
+    }
+}

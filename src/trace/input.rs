@@ -54,7 +54,7 @@ impl Input {
             file = File::open(path).map_err(unreadable)?;
             let facts = file.metadata().map_err(unreadable)?;
             if facts.is_dir() {
-                return Err(Error::usage(format!("{name} is a directory; name a trace file in it")));
+                return Err(Error::usage(format!("{name} is a directory; name a file in it")));
             }
             if facts.is_file() {
                 digest = hash(&mut file, |_| Ok(())).map_err(unreadable)?;

@@ -1,1 +1,122 @@
-//! workload
+//! What users ask, before any cache: requests, and the sources that they come from. A source is
+//! an iterator, streams its input, and counts what it leaves out by reason.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use crate::error::Result;
+
+mod arrivals;
+mod conversation;
+mod json_items;
+mod paced;
+mod persona;
+mod pipeline;
+pub mod prompts;
+mod sharegpt;
+mod synthetic;
+mod tokens;
+
+pub use conversation::{Conversation, Turn};
+pub use paced::Paced;
+pub use sharegpt::{ShareGpt, ShareGptOptions};
+pub use synthetic::{Synthetic, SyntheticOptions};
+pub use tokens::Tokenizer;
+
+/// Requests in the order of their arrival.
+pub type Requests = Box<dyn Iterator<Item = Result<Request>>>;
+/// Conversations in the order in which they begin.
+pub type Conversations = Box<dyn Iterator<Item = Result<Conversation>>>;
+
+/// Where requests come from, and what makes them come.
+pub enum Workload {
+    /// They arrive by the clock, whether or not anybody is free.
+    Open(Requests),
+    /// Every worker holds one conversation and takes it turn by turn, each turn when the one
+    /// before is answered.
+    Closed(Conversations),
+}
+
+/// The service class of a user (the reference's QoS levels).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Qos {
+    /// Served last.
+    Batch,
+    /// Served before batch.
+    Responsive,
+    /// Served first.
+    Interactive,
+}
+
+impl Qos {
+    /// The word in files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Qos::Interactive => "interactive",
+            Qos::Responsive => "responsive",
+            Qos::Batch => "batch",
+        }
+    }
+
+    /// The class for a uniform draw in `[0, 1)`: 15 % interactive, 35 % responsive, the rest
+    /// batch (the reference's `qos_distribution`).
+    fn of(draw: f64) -> Self {
+        match draw {
+            u if u < 0.15 => Qos::Interactive,
+            u if u < 0.50 => Qos::Responsive,
+            _ => Qos::Batch,
+        }
+    }
+}
+
+/// One request: what a user asks in one turn.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The user's name.
+    pub user: Arc<str>,
+    /// The user's class.
+    pub qos: Qos,
+    /// The conversation's name, unique in the source.
+    pub conversation: Arc<str>,
+    /// The conversation's number, unique in the source.
+    pub conversation_ordinal: u64,
+    /// The turn in it, from 1.
+    pub turn: u32,
+    /// Whether the conversation ends with this turn.
+    pub last_turn: bool,
+    /// When it arrives, ns from the start; 0 in a closed workload.
+    pub arrival_ns: u64,
+    /// Tokens that this turn adds to the prompt, a shared prefix not counted.
+    pub context_tokens: u32,
+    /// Tokens of the answer.
+    pub generate_tokens: u32,
+    /// The shared system prompt in front of it, as an index of [`prompts::ALL`].
+    pub prefix: Option<usize>,
+}
+
+/// What a source left out, by reason. Cloning shares the counts.
+#[derive(Clone, Debug, Default)]
+pub struct Skipped(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Skipped {
+    /// Counts one item that is left out.
+    pub fn count(&self, reason: &str) {
+        self.add(reason, 1);
+    }
+
+    /// Counts `items` that are left out.
+    pub fn add(&self, reason: &str, items: u64) {
+        let mut counts = self.0.lock().expect("no holder of this lock panics");
+        match counts.get_mut(reason) {
+            Some(count) => *count += items,
+            None => {
+                counts.insert(reason.to_owned(), items);
+            }
+        }
+    }
+
+    /// The counts so far.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.0.lock().expect("no holder of this lock panics").clone()
+    }
+}

@@ -141,7 +141,7 @@ fn sequential_reads_are_counted_one_by_one() {
         }
         let lba = histogram(&result, "lba", "read");
         assert_eq!((lba.min, lba.max), (Some(0), Some(4999 * 4096)));
-        assert_eq!(lba.sum, (0..5000i128).map(|at| at * 4096).sum());
+        assert_eq!(lba.sum, (0..5000i128).map(|at| at * 4096).sum::<i128>());
         let bucket = 64 * MIB as i64 / 1024;
         assert!(
             lba.buckets.iter().all(|(low, high, _)| low % bucket == 0 && high - low == bucket),

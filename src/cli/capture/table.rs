@@ -6,7 +6,7 @@ use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
 /// Columns of a line's picture.
-const BAR: usize = 16;
+const BAR: usize = 12;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The target's histograms that hold anything, and what else there is to know.
@@ -45,7 +45,7 @@ fn line(histogram: &Histogram) -> String {
     let quantile = |q| show(histogram.quantile(q));
     let count = match histogram.name.as_str() {
         "inflight_time" => units::ns(histogram.count as f64),
-        _ => units::count(histogram.count),
+        _ => short_count(histogram.count),
     };
     format!(
         "{:<13} {:<5} {:>9} {:>8} {:>8} {:>8} {:>8}  {}",
@@ -65,6 +65,15 @@ fn shown(histogram: &Histogram, value: f64) -> String {
         "ns" => units::ns(value),
         "bytes" => short_bytes(value as u64),
         _ => format!("{value:.0}"),
+    }
+}
+
+/// `9,999,999`, then `10.0 M`: a column of nine holds it.
+fn short_count(value: u64) -> String {
+    match value {
+        0..10_000_000 => units::count(value),
+        10_000_000..10_000_000_000 => format!("{} M", units::three_digits(value as f64 / 1e6)),
+        _ => format!("{} G", units::three_digits(value as f64 / 1e9)),
     }
 }
 
@@ -99,13 +108,16 @@ mod tests {
 
     #[test]
     fn a_line_fits_eighty_columns() {
-        let mut counter = LogLinear::times();
-        for value in [1, 900, 5_000_000, 7_000_000_000, 100_000_000_000] {
-            counter.record_many(value, 99_999);
-        }
-        for (name, op, unit) in
-            [("inflight_time", Some("write"), "ios"), ("q2c", None, "ns"), ("size", Some("read"), "bytes")]
-        {
+        for (name, op, unit, largest) in [
+            ("inflight_time", Some("write"), "ios", 2_047),
+            ("q2c", None, "ns", 1 << 47),
+            ("size", Some("read"), "bytes", 1 << 30),
+            ("lba", Some("write"), "bytes", 1 << 47),
+        ] {
+            let mut counter = LogLinear::times();
+            for shift in 0..10 {
+                counter.record_many(largest >> shift, 99_999_999_999);
+            }
             let line = line(&counter.save(name, op, unit));
             assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
         }

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use io_uring::IoUring;
-use rustix::fs::OFlags;
+use rustix::fs::{FsWord, OFlags};
 use rustix::process::Resource;
 
 use crate::units;
@@ -91,9 +91,9 @@ fn direct() -> Ability {
 /// Whether a file lies on tmpfs or ramfs (include/uapi/linux/magic.h), which take O_DIRECT and
 /// ignore it.
 fn in_memory(file: &File) -> bool {
-    const TMPFS: i64 = 0x0102_1994;
-    const RAMFS: i64 = 0x8584_58f6;
-    rustix::fs::fstatfs(file.as_fd()).is_ok_and(|facts| matches!(facts.f_type as i64, TMPFS | RAMFS))
+    const TMPFS: FsWord = 0x0102_1994;
+    const RAMFS: FsWord = 0x8584_58f6;
+    rustix::fs::fstatfs(file.as_fd()).is_ok_and(|facts| matches!(facts.f_type, TMPFS | RAMFS))
 }
 
 fn huge_pages() -> Ability {

@@ -1,0 +1,185 @@
+//! The event loop: arrivals, workers, and the steps of the requests in service, in the order of
+//! (time, class, ordinal).
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::stop::Stop;
+use crate::workload::{Conversation, Conversations, Request, Requests, Workload};
+
+use super::queue::Queue;
+use super::service::{Service, System};
+use super::{Config, Recorded, Sink};
+
+/// Events between two looks at the stop flag.
+const EVENTS_BETWEEN_LOOKS: u64 = 1024;
+
+/// The system and what is going on in it.
+pub struct Engine<'a> {
+    system: System<'a>,
+    queue: Queue,
+    /// Requests in service, by worker.
+    workers: Vec<Option<Service>>,
+    idle: Vec<u32>,
+    /// The next step of every request in service: (time, ordinal, worker). At one moment, steps
+    /// come before arrivals.
+    steps: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    admitted: u64,
+}
+
+/// What makes requests come.
+enum Arrivals {
+    Open { requests: Requests, next: Option<Request> },
+    Closed { conversations: Conversations, held: Vec<Option<Conversation>> },
+}
+
+impl<'a> Engine<'a> {
+    /// An idle system.
+    pub fn new(config: &'a Config, sink: &'a mut dyn Sink) -> Self {
+        Self {
+            system: System::new(config, sink),
+            queue: Queue::new(config.queue),
+            workers: (0..config.workers).map(|_| None).collect(),
+            idle: (0..config.workers).rev().collect(),
+            steps: BinaryHeap::new(),
+            admitted: 0,
+        }
+    }
+
+    /// Serves a workload to its end.
+    pub fn run(mut self, workload: Workload, stop: &Stop, progress: &dyn Progress) -> Result<Recorded> {
+        progress.stage("recording", self.system.config.max_requests, "requests");
+        let mut arrivals = self.start(workload)?;
+        let mut reported = 0;
+        let mut complete = true;
+        for event in 1u64.. {
+            if event.is_multiple_of(EVENTS_BETWEEN_LOOKS) {
+                let served = self.system.tally.requests();
+                progress.advance(served - reported);
+                reported = served;
+                if stop.requested() {
+                    complete = false;
+                    break;
+                }
+            }
+            if !self.next_event(&mut arrivals)? {
+                break;
+            }
+        }
+        progress.done();
+        let System { tally, cache, .. } = self.system;
+        Ok(Recorded { stats: tally.stats(&cache), complete })
+    }
+
+    fn start(&mut self, workload: Workload) -> Result<Arrivals> {
+        match workload {
+            Workload::Open(mut requests) => {
+                let next = self.admissible(&mut requests)?;
+                Ok(Arrivals::Open { requests, next })
+            }
+            Workload::Closed(conversations) => {
+                let held = (0..self.workers.len()).map(|_| None).collect();
+                let mut arrivals = Arrivals::Closed { conversations, held };
+                while let Some(worker) = self.idle.pop() {
+                    self.take_next(worker, 0, &mut arrivals)?;
+                }
+                Ok(arrivals)
+            }
+        }
+    }
+
+    /// Lets the next thing happen; false when nothing is left.
+    fn next_event(&mut self, arrivals: &mut Arrivals) -> Result<bool> {
+        let step_at = self.steps.peek().map(|Reverse((at, ..))| *at);
+        if let Arrivals::Open { requests, next } = arrivals
+            && let Some(request) = next.take_if(|request| step_at.is_none_or(|at| request.arrival_ns < at))
+        {
+            self.arrive(request);
+            *next = self.admissible(requests)?;
+            return Ok(true);
+        }
+        let Some(Reverse((now, _, worker))) = self.steps.pop() else { return Ok(false) };
+        let service = self.workers[worker as usize].as_mut().expect("a step belongs to a request in service");
+        match service.advance(now, &mut self.system)? {
+            Some(due) => self.steps.push(Reverse((due, service.ordinal, worker))),
+            None => {
+                self.workers[worker as usize] = None;
+                self.take_next(worker, now, arrivals)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// A request arrives by the clock.
+    fn arrive(&mut self, request: Request) {
+        let now = request.arrival_ns;
+        let ordinal = self.admit();
+        self.queue.push(ordinal, request);
+        if let Some(worker) = self.idle.pop() {
+            let waiting = self.queue.pop().expect("a request was just put there");
+            self.serve(worker, waiting.ordinal, waiting.request, now);
+        }
+    }
+
+    /// A worker is free and looks for work.
+    fn take_next(&mut self, worker: u32, now: u64, arrivals: &mut Arrivals) -> Result<()> {
+        let next = match arrivals {
+            Arrivals::Open { .. } => self.queue.pop().map(|waiting| (waiting.ordinal, waiting.request)),
+            Arrivals::Closed { conversations, held } => self
+                .next_turn(conversations, &mut held[worker as usize], now)?
+                .map(|request| (self.admit(), request)),
+        };
+        match next {
+            Some((ordinal, request)) => self.serve(worker, ordinal, request, now),
+            None => self.idle.push(worker),
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, worker: u32, ordinal: u64, request: Request, now: u64) {
+        let arrival_ns = request.arrival_ns;
+        let service = Service::begin(ordinal, request, arrival_ns, now, &mut self.system);
+        self.workers[worker as usize] = Some(service);
+        self.steps.push(Reverse((now, ordinal, worker)));
+    }
+
+    fn admit(&mut self) -> u64 {
+        self.admitted += 1;
+        self.admitted - 1
+    }
+
+    fn admits(&self, at_ns: u64, admitted: u64) -> bool {
+        let Config { duration_ns, max_requests, .. } = *self.system.config;
+        duration_ns.is_none_or(|end| at_ns < end) && max_requests.is_none_or(|most| admitted < most)
+    }
+
+    /// The next request of an open workload; none once one comes too late or is one too many.
+    fn admissible(&self, requests: &mut Requests) -> Result<Option<Request>> {
+        let Some(request) = requests.next().transpose()? else { return Ok(None) };
+        Ok(Some(request).filter(|request| self.admits(request.arrival_ns, self.admitted)))
+    }
+
+    /// The next turn of the conversation that a worker of a closed workload holds, or the first
+    /// of another one.
+    fn next_turn(
+        &self,
+        conversations: &mut Conversations,
+        held: &mut Option<Conversation>,
+        now: u64,
+    ) -> Result<Option<Request>> {
+        if !self.admits(now, self.admitted) {
+            return Ok(None);
+        }
+        loop {
+            if let Some(request) = held.as_mut().and_then(Iterator::next) {
+                return Ok(Some(Request { arrival_ns: now, ..request }));
+            }
+            *held = conversations.next().transpose()?;
+            if held.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+}

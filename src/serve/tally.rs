@@ -1,0 +1,121 @@
+//! What is counted while recording.
+
+use std::collections::BTreeMap;
+
+use crate::cache::Cache;
+use crate::trace::meta::{Lookups, QueueWait, RECORD_SCHEMA, RecordStats, TierUse};
+use crate::trace::{RequestKind, Tier};
+use crate::units::SECOND_NS;
+
+/// What is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// A request's own object.
+    Object,
+    /// An earlier turn.
+    History,
+    /// A shared prefix.
+    Prefix,
+}
+
+impl Sought {
+    const ALL: [Sought; 3] = [Sought::Object, Sought::History, Sought::Prefix];
+
+    fn word(self) -> &'static str {
+        match self {
+            Sought::Object => "object",
+            Sought::History => "multi_turn",
+            Sought::Prefix => "system",
+        }
+    }
+}
+
+/// Why objects that are larger than every tier are in the list of what was skipped.
+pub const TOO_LARGE: &str = "object larger than every tier, not stored";
+
+/// The counts.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Rows handed out.
+    pub rows: u64,
+    /// Objects stored.
+    pub stored: u64,
+    /// Objects that no tier took.
+    pub refused: u64,
+    /// Tokens of shared prefixes that were found.
+    pub prefix_tokens_reused: u64,
+    requests: u64,
+    conversations: u64,
+    by_kind: [u64; 4],
+    lookups: [Lookups; 3],
+    waited_ns: u128,
+    longest_wait_ns: u64,
+    ended_ns: u64,
+}
+
+impl Tally {
+    /// A lookup that found its object in a tier, or did not.
+    pub fn looked_up(&mut self, sought: Sought, found: Option<Tier>) {
+        let lookups = &mut self.lookups[sought as usize];
+        match found {
+            Some(tier) => lookups.hits[tier.index()] += 1,
+            None => lookups.misses += 1,
+        }
+    }
+
+    /// A request that has ended.
+    pub fn ended(&mut self, kind: RequestKind, turn: u32, waited_ns: u64, at_ns: u64) {
+        self.requests += 1;
+        self.conversations += u64::from(turn == 1);
+        self.by_kind[kind as usize] += 1;
+        self.waited_ns += u128::from(waited_ns);
+        self.longest_wait_ns = self.longest_wait_ns.max(waited_ns);
+        self.ended_ns = self.ended_ns.max(at_ns);
+    }
+
+    /// Requests that have ended.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// The statistics of the recording.
+    pub fn stats(self, cache: &Cache) -> RecordStats {
+        let seconds = |ns: f64| ns / SECOND_NS as f64;
+        let kinds = RequestKind::ALL.iter().map(|kind| (kind.word().to_owned(), self.by_kind[*kind as usize]));
+        let lookups = Sought::ALL.iter().zip(&self.lookups);
+        let mut skipped = BTreeMap::new();
+        if self.refused > 0 {
+            skipped.insert(TOO_LARGE.to_owned(), self.refused);
+        }
+        RecordStats {
+            schema: RECORD_SCHEMA.to_owned(),
+            requests: self.requests,
+            requests_by_kind: kinds.filter(|(_, count)| *count > 0).collect(),
+            conversations: self.conversations,
+            rows: self.rows,
+            span_s: seconds(self.ended_ns as f64),
+            lookups: lookups.map(|(sought, lookups)| (sought.word().to_owned(), lookups.clone())).collect(),
+            prefix_tokens_reused: self.prefix_tokens_reused,
+            tiers: Tier::ALL.iter().map(|tier| usage(*tier, cache)).collect(),
+            demotions: cache.demotions(),
+            deletes: cache.deletes(),
+            orphans: cache.orphans(),
+            queue_wait_s: QueueWait {
+                mean: seconds(self.waited_ns as f64 / self.requests.max(1) as f64),
+                max: seconds(self.longest_wait_ns as f64),
+            },
+            skipped,
+        }
+    }
+}
+
+fn usage(tier: Tier, cache: &Cache) -> TierUse {
+    let state = cache.tier(tier);
+    TierUse {
+        tier,
+        entries: state.entries(),
+        bytes: state.used_bytes(),
+        peak_entries: state.peak_entries(),
+        peak_bytes: state.peak_bytes(),
+    }
+}

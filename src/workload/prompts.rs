@@ -1,0 +1,87 @@
+//! System prompts that many users share: real text, so that their lengths are real.
+
+use sha2::{Digest, Sha256};
+
+use crate::seed::Seed;
+
+/// The share of requests that begin with one (the reference's `system_prompt_hit_probability`).
+const SHARE: f64 = 0.2;
+
+/// A system prompt.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemPrompt {
+    /// What it says.
+    pub text: &'static str,
+    /// Its length in tokens of cl100k_base.
+    pub tokens: u32,
+}
+
+/// The prompts, one for each kind of user.
+pub const ALL: [SystemPrompt; 3] = [
+    SystemPrompt {
+        text: "You are a helpful assistant in a chat with a member of the public. Answer in the language of the \
+               question, in plain words, and keep to what was asked. If you are not sure of a fact, say so instead of \
+               guessing, and name what would settle it. Decline politely what could hurt somebody, and point to \
+               people who can help where that is wiser than an answer from you.",
+        tokens: 76,
+    },
+    SystemPrompt {
+        text: "You are a programming assistant inside an editor. You see the open file, the selection and the last \
+               error message. Prefer the smallest change that solves the problem, keep the style of the surrounding \
+               code, and do not touch what you were not asked to touch. Reply with a unified diff when code is to be \
+               changed and with a short explanation otherwise. When the request is ambiguous, ask one question before \
+               you write code. Never invent functions of a library; say which documentation you would look up.",
+        tokens: 99,
+    },
+    SystemPrompt {
+        text: "You analyse long documents for a professional reader. The document comes first, the question after it. \
+               Base every statement on the document and give the section it rests on; say plainly when the document \
+               does not answer the question. Keep numbers, dates and names exactly as they are written. Summaries \
+               begin with the conclusion, then the reasons, then what remains open.",
+        tokens: 74,
+    },
+];
+
+impl SystemPrompt {
+    /// The key of its object: `kv_system_` and the first 16 hex digits of the text's sha256.
+    pub fn key(&self) -> String {
+        let digest = Sha256::digest(self.text.as_bytes());
+        let hash: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("kv_system_{hash}")
+    }
+}
+
+/// The prompt in front of a request, if it has one.
+pub fn draw(seed: Seed, who: u64, ordinal: u64) -> Option<usize> {
+    let mut stream = seed.stream("system prompt", who, ordinal);
+    stream.chance(SHARE).then(|| stream.below(ALL.len() as u64) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Tokenizer;
+
+    #[test]
+    fn lengths_are_those_of_the_text() {
+        for prompt in ALL {
+            assert_eq!(Tokenizer::Cl100k.count(prompt.text), prompt.tokens, "{}", prompt.text);
+        }
+    }
+
+    #[test]
+    fn a_fifth_of_the_requests_have_one_and_all_are_used() {
+        let mut counts = [0u32; 4];
+        for ordinal in 0..10_000 {
+            counts[draw(Seed(42), 3, ordinal).unwrap_or(3)] += 1;
+        }
+        assert!((7_800..8_200).contains(&counts[3]), "{counts:?}");
+        assert!(counts[..3].iter().all(|n| (560..780).contains(n)), "{counts:?}");
+    }
+
+    #[test]
+    fn keys_differ() {
+        let keys: std::collections::BTreeSet<_> = ALL.iter().map(SystemPrompt::key).collect();
+        assert_eq!(keys.len(), ALL.len());
+    }
+}

@@ -1,0 +1,150 @@
+use super::*;
+
+fn read(text: &[u8], options: ShareGptOptions) -> (Vec<Vec<(String, u32, u32)>>, Skipped, Option<Error>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.json");
+    std::fs::write(&path, text).unwrap();
+    let skipped = Skipped::default();
+    let mut found = Vec::new();
+    for conversation in ShareGpt::open(&path, Seed(1), options, skipped.clone()).unwrap() {
+        match conversation {
+            Ok(conversation) => found.push(
+                conversation.map(|r| (r.conversation.to_string(), r.context_tokens, r.generate_tokens)).collect(),
+            ),
+            Err(error) => return (found, skipped, Some(error)),
+        }
+    }
+    (found, skipped, None)
+}
+
+const OPTIONS: ShareGptOptions = ShareGptOptions {
+    tokenizer: Tokenizer::Chars4,
+    max_conversations: None,
+    allow_truncated: false,
+    users: 3,
+    shared_prefixes: false,
+};
+
+fn turns(item: &str) -> Vec<(u32, u32)> {
+    let (found, _, error) = read(format!("[{item}]").as_bytes(), OPTIONS);
+    assert!(error.is_none(), "{item}: {error:?}");
+    found.into_iter().flatten().map(|(_, context, generate)| (context, generate)).collect()
+}
+
+#[test]
+fn one_conversation_in_every_spelling() {
+    for item in [
+        r#"{"id":"a","conversations":[{"from":"human","value":"12345678"},{"from":"gpt","value":"1234"}]}"#,
+        r#"{"conversation":[{"role":"user","content":"12345678"},{"role":"assistant","content":"1234"}]}"#,
+        r#"{"id":7,"messages":[{"role":"User","value":"12345678"},{"role":"bard","value":"1234"}],"lang":"en"}"#,
+        r#"{"items":[{"from":"user","value":"12345678","text":null},{"from":"chatgpt","markdown":{},"value":"1234"}]}"#,
+        r#"{"messages":[{"role":"user","content":[{"type":"text","text":"12345678"},{"type":"image"}]},
+            {"role":"assistant","content":"1234"}]}"#,
+    ] {
+        assert_eq!(turns(item), [(2, 1)], "{item}");
+    }
+}
+
+#[test]
+fn odd_orders_of_turns() {
+    let item = |roles: &str| {
+        let messages: Vec<_> = roles
+            .chars()
+            .map(|c| match c {
+                'h' => r#"{"from":"human","value":"1234"}"#,
+                'g' => r#"{"from":"gpt","value":"12345678"}"#,
+                's' => r#"{"from":"system","value":"123456789012"}"#,
+                't' => r#"{"from":"tool","value":"1234"}"#,
+                'n' => r#"{"from":"human","value":null}"#,
+                'e' => r#"{"from":"gpt","value":""}"#,
+                _ => r#"{"from":"nobody","value":"1234"}"#,
+            })
+            .collect();
+        format!(r#"{{"conversations":[{}]}}"#, messages.join(","))
+    };
+    for (roles, expected) in [
+        ("hghg", vec![(1, 2), (1, 2)]),
+        ("ghg", vec![(3, 2)]),
+        ("shg", vec![(4, 2)]),
+        ("hhg", vec![(2, 2)]),
+        ("hggh", vec![(1, 4)]),
+        ("hgtg", vec![(1, 2), (1, 2)]),
+        ("hgng", vec![(1, 2), (0, 2)]),
+        ("he", vec![(1, 0)]),
+        ("h?g", vec![(1, 2)]),
+        ("gg", vec![]),
+        ("h", vec![]),
+    ] {
+        assert_eq!(turns(&item(roles)), expected, "{roles}");
+    }
+}
+
+#[test]
+fn ids_that_occur_again_get_names_of_their_own() {
+    let item = |id: &str| format!(r#"{{"id":{id},"conversations":[{{"from":"human","value":"a"}},{{"from":"gpt","value":"b"}}]}}"#);
+    let items = [item("\"x\""), item("\"x\""), item("\"a,\\\"b\""), item("null"), item("\"x\""), item("\"x#2\"")];
+    let (found, ..) = read(format!("[{}]", items.join(",")).as_bytes(), OPTIONS);
+    let names: Vec<&str> = found.iter().map(|turns| turns[0].0.as_str()).collect();
+    assert_eq!((names[0], names[1], names[4]), ("x", "x#2", "x#3"));
+    let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(distinct.len(), names.len(), "{names:?}");
+    assert!(names.iter().all(|name| !name.contains([',', '"'])), "{names:?}");
+}
+
+#[test]
+fn what_is_left_out_is_counted_by_reason() {
+    let text = r#"[1, {"x":1}, {"conversations":[]}, {"conversations":["a"]}, {"conversations":"a"},
+        {"conversations":[{"from":"gpt","value":"a"}]}, {"conversations":[{"from":"human","value":{}}]},
+        {"conversations":[{"from":"human","value":"a"},{"from":"x","value":"a"},{"from":"gpt","value":"a"},
+            {"from":"human","value":"a"}]}]"#;
+    let (found, skipped, error) = read(text.as_bytes(), OPTIONS);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(found.len(), 1);
+    let counts: Vec<_> = skipped.counts().into_iter().collect();
+    let expected = [
+        ("conversation of an unknown shape", 3),
+        ("conversation without a question and an answer", 1),
+        ("item that is not an object", 1),
+        ("item without messages", 2),
+        ("message of an unknown role", 1),
+        ("message that nobody answered", 1),
+    ];
+    assert_eq!(counts, expected.map(|(reason, n)| (reason.to_owned(), n)));
+}
+
+#[test]
+fn lone_surrogates_and_control_characters_are_text() {
+    let text = b"[{\"conversations\":[{\"from\":\"human\",\"value\":\"\\ud83d\xff\x01 abc\"},{\"from\":\"gpt\",\"value\":\"b\"}]}]";
+    let (found, skipped, error) = read(text, OPTIONS);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((found.len(), skipped.counts().len()), (1, 0));
+}
+
+#[test]
+fn a_cut_file_says_where_and_gives_what_it_has_when_asked() {
+    let item = r#"{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}"#;
+    let whole = format!("[{item},{item},{item}]");
+    let cut = &whole.as_bytes()[..whole.len() - 10];
+    let (found, _, error) = read(cut, OPTIONS);
+    let message = error.unwrap().to_string();
+    assert_eq!(found.len(), 2);
+    assert!(message.contains(&format!("byte {}", cut.len())) && message.contains("2 whole"), "{message}");
+    let (found, skipped, error) = read(cut, ShareGptOptions { allow_truncated: true, ..OPTIONS });
+    assert!(error.is_none());
+    assert_eq!((found.len(), skipped.counts().len()), (2, 1));
+}
+
+#[test]
+fn json_that_is_wrong_inside_names_its_byte() {
+    let text = "[{\"conversations\":[\n{\"from\":oops}]}]";
+    let (_, _, error) = read(text.as_bytes(), OPTIONS);
+    let message = error.unwrap().to_string();
+    assert!(message.contains("byte 28") && message.contains("not JSON"), "{message}");
+}
+
+#[test]
+fn a_compressed_file_is_read_as_well() {
+    let text = br#"{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}"#;
+    let (found, ..) = read(&zstd::encode_all(&text[..], 1).unwrap(), OPTIONS);
+    assert_eq!(found.len(), 1);
+}
