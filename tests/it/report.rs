@@ -25,7 +25,7 @@ fn every_picture_has_words_units_and_the_schema_in_both_formats() {
         ("latency", "r.json", &["P99", "1 ms", "time of one object (log scale)"][..]),
         ("throughput", "r.json", &["GB/s (1e9 bytes)", "time since the start of the run (s)"]),
         ("size", "b.json", &["512 KiB", "% of the direction&apos;s bytes"]),
-        ("inflight", "b.json", &["% of the time", "reads in flight"]),
+        ("inflight", "b.json", &["% of the time with any", "reads in flight"]),
         ("lba", "b.json", &["place on the device (GiB)"]),
     ];
     for (kind, input, said) in expected {
