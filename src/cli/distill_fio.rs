@@ -65,11 +65,8 @@ pub fn run(args: Args, global: Global) -> Result<()> {
         Engine::IoUring => "io_uring",
         Engine::Libaio => "libaio",
     };
-    let options = Options {
-        ioengine: ioengine.to_owned(),
-        runtime_ns: args.runtime.0,
-        size_bytes: args.size.map(|size| size.0),
-    };
+    let options =
+        Options { ioengine: ioengine.to_owned(), runtime_ns: args.runtime.0, size_bytes: args.size.map(|size| size.0) };
     let job = Job::distil(&block, &origin, &options)?;
     for warning in &job.warnings {
         terminal.warn(warning);

@@ -189,8 +189,7 @@ fn shorten(entries: &mut Vec<(u64, u32)>, mean: f64) {
         let mut best = (f64::INFINITY, 0, 0);
         for i in 0..entries.len() - 1 {
             for (from, to) in [(i, i + 1), (i + 1, i)] {
-                let moved =
-                    (entries[to].0 as f64 - entries[from].0 as f64) * f64::from(entries[from].1) / 100.0;
+                let moved = (entries[to].0 as f64 - entries[from].0 as f64) * f64::from(entries[from].1) / 100.0;
                 let cost = moved.abs() + (excess + moved).abs();
                 if cost < best.0 {
                     best = (cost, from, to);
@@ -242,7 +241,10 @@ mod tests {
 
     #[test]
     fn sizes_that_are_no_whole_kib_are_written_in_bytes() {
-        assert_eq!([512, 1024, 3584, 1 << 20, 3 << 30, 1280 << 10].map(fio_size), ["512", "1k", "3584", "1m", "3g", "1280k"]);
+        assert_eq!(
+            [512, 1024, 3584, 1 << 20, 3 << 30, 1280 << 10].map(fio_size),
+            ["512", "1k", "3584", "1m", "3g", "1280k"]
+        );
     }
 
     #[test]

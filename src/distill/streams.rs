@@ -1,21 +1,26 @@
-//! The load as fio jobs: for each direction one stream, or two or three where rare large sizes
-//! would be lost in whole percents; each with its share of the requests and its depth.
+//! The load as fio jobs. Reads and writes share one `randrw` job, because requests in flight are
+//! one queue in the source too; where fio's whole percents would bend the mix, two such jobs of
+//! neighbouring percents, or a job for each direction with `flow` between them; rare large sizes
+//! that would be lost in whole percents get a job of their own.
 
 use std::fmt;
-
-use crate::measure::{BlockResult, Histogram};
 
 use super::sizes::{SizeMix, Split};
 
 /// The largest weight that fio's `flow` takes.
 pub const MAX_FLOW: u32 = 1000;
-/// The most streams that one direction is cut into.
-const MAX_STREAMS: usize = 3;
-/// How far the mean size of a direction may be off before rare sizes get a stream, relative.
+/// The most jobs that one direction's sizes are cut into.
+const MAX_PARTS: usize = 3;
+/// How far the mean size of a direction may be off before rare sizes get a job, relative.
 const MEAN_BOUND: f64 = 0.005;
 /// How far sizes may be moved on average, relative to the mean size: few sizes must be nearly
 /// exact, many may not be.
 const DISTANCE_BOUND: (usize, f64, f64) = (10, 0.01, 0.03);
+/// How far a direction's share of the requests may be off, relative.
+const MIX_BOUND: f64 = 0.02;
+/// How evenly two `randrw` jobs serve their depths: measured here, a job of 60 % of the depth
+/// served 66 % of the requests. In points of the share, which the neighbouring percents scale.
+const BLEND_ERROR: f64 = 0.07;
 
 /// A direction of block I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,89 +58,84 @@ impl fmt::Display for Direction {
     }
 }
 
-/// One fio job.
+/// What a job does in one direction.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stream {
-    /// The job's name: `read`, `write`, `read-large`, `read-larger`.
-    pub name: String,
+pub struct Part {
     /// Its direction.
     pub direction: Direction,
     /// The requests of the source that it stands for.
     pub mix: SizeMix,
     /// Their sizes as whole percents.
     pub split: Split,
+}
+
+/// One fio job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stream {
+    /// The job's name: `mix`, `mix-92`, `read`, `write-large`.
+    pub name: String,
+    /// One direction, or reads and then writes.
+    pub parts: Vec<Part>,
+    /// fio's `rwmixread` of a job with both directions.
+    pub read_percent: Option<u32>,
     /// fio's `iodepth`.
     pub depth: u32,
-    /// fio's `flow`; none when it is the only stream.
+    /// fio's `flow`, where jobs must keep shares of the requests.
     pub flow: Option<u32>,
 }
 
-/// Requests in flight in one direction while there were any, weighted by time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InFlight {
-    /// Mean.
-    pub mean: f64,
-    /// Median.
-    pub median: f64,
-    /// 90th percentile.
-    pub p90: f64,
-    /// Maximum.
-    pub max: i64,
-    /// What it is taken from, for people.
-    pub from: &'static str,
-}
-
-impl InFlight {
-    /// From the time spent at each depth, or from the depths met by each request where times are
-    /// missing. None when neither was captured.
-    pub fn of(block: &BlockResult, direction: Direction) -> Option<Self> {
-        let find = |name: &str| block.histogram(name, Some(direction.word())).and_then(busy);
-        let (histogram, from) = match find("inflight_time") {
-            Some(timed) => (timed, "time-weighted, idle time left out"),
-            None => (find("inflight")?, "as each request met it; no times were captured"),
-        };
-        Some(Self {
-            mean: histogram.mean()?,
-            median: histogram.quantile(0.5)?,
-            p90: histogram.quantile(0.9)?,
-            max: histogram.max?,
-            from,
-        })
+impl Stream {
+    /// Requests of the source that it stands for.
+    pub fn count(&self) -> u64 {
+        self.parts.iter().map(|part| part.mix.count()).sum()
     }
 
-    /// fio's `iodepth`: the mean, because by Little's law the mean is what throughput and
-    /// latency hang on; at least 1.
-    pub fn depth(&self) -> u32 {
-        self.mean.round().clamp(1.0, 65_536.0) as u32
+    fn one(name: String, part: Part, depth: u32) -> Self {
+        Self { name, parts: vec![part], read_percent: None, depth, flow: None }
     }
 }
 
-/// A histogram of depths without the time at depth 0.
-fn busy(histogram: &Histogram) -> Option<Histogram> {
-    let mut kept = histogram.clone();
-    kept.buckets.retain(|bucket| bucket.0 > 0);
-    kept.count = kept.buckets.iter().map(|bucket| bucket.2).sum();
-    kept.min = kept.buckets.first().map(|bucket| bucket.0);
-    kept.max = kept.max.filter(|max| *max > 0);
-    (kept.count > 0 && kept.max.is_some()).then_some(kept)
+/// The sizes and the mean number in flight of one direction.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Load {
+    /// Its sizes; empty when the source had none of it.
+    pub mix: SizeMix,
+    /// Its mean number in flight.
+    pub in_flight: f64,
 }
 
-/// The streams of a capture's target: reads first. Empty when it has no I/O with sizes.
-pub fn streams(block: &BlockResult) -> Vec<Stream> {
-    let mut all = Vec::new();
-    let mixes = Direction::ALL.map(|direction| {
-        let sizes = block.histogram("size", Some(direction.word()));
-        (direction, sizes.map(SizeMix::from_histogram).unwrap_or_default())
-    });
-    let requests: u64 = mixes.iter().map(|(_, mix)| mix.count()).sum();
-    for (direction, mix) in mixes {
-        if mix.count() > 0 {
-            let depth = InFlight::of(block, direction).map_or(1, |inflight| inflight.depth());
-            all.extend(cut(direction, mix, depth, requests));
+/// The jobs that do what the loads did. Empty when both are.
+pub fn streams(reads: &Load, writes: &Load) -> Vec<Stream> {
+    let requests = reads.mix.count() + writes.mix.count();
+    let depth = |in_flight: f64| in_flight.round().clamp(1.0, 65_536.0) as u32;
+    let mut mains = Vec::new();
+    let mut large = Vec::new();
+    for (direction, load) in Direction::ALL.into_iter().zip([reads, writes]) {
+        if load.mix.count() == 0 {
+            continue;
+        }
+        let mut parts = cut(direction, load.mix.clone(), requests).into_iter();
+        mains.extend(parts.next().map(|part| (part, load.in_flight)));
+        for (part, suffix) in parts.zip(["large", "larger"]) {
+            let share = part.mix.bytes() as f64 / load.mix.bytes() as f64;
+            large.push(Stream::one(format!("{direction}-{suffix}"), part, depth(load.in_flight * share)));
         }
     }
-    if all.len() > 1 {
-        let counts: Vec<u64> = all.iter().map(|stream| stream.mix.count()).collect();
+    let total = depth(reads.in_flight + writes.in_flight);
+    let taken: u32 = large.iter().map(|stream| stream.depth).sum();
+    let mut all = match <[_; 2]>::try_from(mains) {
+        Ok([reads, writes]) => both(reads, writes, total.saturating_sub(taken).max(1), large.is_empty()),
+        Err(one) => one
+            .into_iter()
+            .map(|(part, in_flight)| {
+                Stream::one(part.direction.to_string(), part, depth(in_flight).saturating_sub(taken).max(1))
+            })
+            .collect(),
+    };
+    let blended = all.len() == 2 && all.iter().all(|stream| stream.read_percent.is_some());
+    all.extend(large);
+    if all.len() > 1 && !blended {
+        let counts: Vec<u64> = all.iter().map(Stream::count).collect();
         for (stream, flow) in all.iter_mut().zip(weights(&counts)) {
             stream.flow = Some(flow);
         }
@@ -143,38 +143,54 @@ pub fn streams(block: &BlockResult) -> Vec<Stream> {
     all
 }
 
-/// One direction as one stream, or more where its rare large sizes need their own.
-fn cut(direction: Direction, mix: SizeMix, depth: u32, requests: u64) -> Vec<Stream> {
-    let bound = if mix.sizes().len() <= DISTANCE_BOUND.0 { DISTANCE_BOUND.1 } else { DISTANCE_BOUND.2 };
-    let (mean, total) = (mix.mean(), mix.bytes());
-    let mut parts = vec![mix];
-    while parts.len() < MAX_STREAMS {
-        let last = parts.last().expect("there is always a part");
-        let share = last.count() as f64 / requests as f64;
-        let split = Split::of(last);
-        let moved = share * split.distance / mean;
-        if moved <= bound && share * (split.mean - last.mean()).abs() / mean <= MEAN_BOUND {
-            break;
-        }
-        let Some((low, high)) = best_cut(last, requests, split.distance) else { break };
-        parts.pop();
-        parts.extend([low, high]);
-    }
-    let byte_share = |part: &SizeMix| part.bytes() as f64 / total as f64;
-    let larger: Vec<u32> =
-        parts[1..].iter().map(|part| (f64::from(depth) * byte_share(part)).round().max(1.0) as u32).collect();
-    let main = depth.saturating_sub(larger.iter().sum()).max(1);
-    let depths = std::iter::once(main).chain(larger);
-    let names = ["", "-large", "-larger"];
-    let stream = |((mix, depth), suffix): ((SizeMix, u32), &str)| Stream {
-        name: format!("{direction}{suffix}"),
-        direction,
-        split: Split::of(&mix),
-        mix,
+/// Reads and writes together, in the simplest form that keeps each direction's share.
+fn both((read, r): (Part, f64), (write, w): (Part, f64), depth: u32, alone: bool) -> Vec<Stream> {
+    let (reads, writes) = (read.mix.count() as f64, write.mix.count() as f64);
+    let exact = reads * 100.0 / (reads + writes);
+    let rare = exact.min(100.0 - exact);
+    let mixed = |name: String, percent: f64, depth: u32| Stream {
+        name,
+        parts: vec![read.clone(), write.clone()],
+        read_percent: Some(percent as u32),
         depth,
         flow: None,
     };
-    parts.into_iter().zip(depths).zip(names).map(stream).collect()
+    let whole = exact.round().clamp(1.0, 99.0);
+    if (whole - exact).abs() <= MIX_BOUND * rare {
+        return vec![mixed("mix".to_owned(), whole, depth)];
+    }
+    // A job that is ahead of its share by one request pauses. That costs nothing where one
+    // request of the rare direction makes room for a whole queue of the other.
+    let pauses = rare / 100.0 * f64::from(depth) >= 1.0;
+    if alone && pauses && depth > 1 && BLEND_ERROR <= MIX_BOUND * rare {
+        let low = exact.floor();
+        let upper = (f64::from(depth) * (exact - low)).round().clamp(1.0, f64::from(depth - 1)) as u32;
+        return vec![
+            mixed(format!("mix-{low}"), low, depth - upper),
+            mixed(format!("mix-{}", low + 1.0), low + 1.0, upper),
+        ];
+    }
+    let part = |in_flight: f64| (f64::from(depth) * in_flight / (r + w)).round().max(1.0) as u32;
+    vec![Stream::one("read".to_owned(), read, part(r)), Stream::one("write".to_owned(), write, part(w))]
+}
+
+/// One direction as one part, or more where its rare large sizes need their own.
+fn cut(direction: Direction, mix: SizeMix, requests: u64) -> Vec<Part> {
+    let bound = if mix.sizes().len() <= DISTANCE_BOUND.0 { DISTANCE_BOUND.1 } else { DISTANCE_BOUND.2 };
+    let (mean, count) = (mix.mean(), mix.count() as f64);
+    let mut mixes = vec![mix];
+    while mixes.len() < MAX_PARTS {
+        let last = mixes.last().expect("there is always a part");
+        let share = last.count() as f64 / count;
+        let split = Split::of(last);
+        if share * split.distance <= bound * mean && share * (split.mean - last.mean()).abs() <= MEAN_BOUND * mean {
+            break;
+        }
+        let Some((low, high)) = best_cut(last, requests, split.distance) else { break };
+        mixes.pop();
+        mixes.extend([low, high]);
+    }
+    mixes.into_iter().map(|mix| Part { direction, split: Split::of(&mix), mix }).collect()
 }
 
 /// Where to cut a mix in two so that sizes are moved least; none when no cut that fio's weights
@@ -257,24 +273,54 @@ mod tests {
     #[test]
     fn rare_large_sizes_get_a_stream() {
         let mix = SizeMix::from_sizes([(4096, 99_600), (1 << 20, 400)]);
-        let streams = cut(Direction::Write, mix.clone(), 4, 100_000);
-        let names: Vec<_> = streams.iter().map(|s| (s.name.as_str(), s.split.text(), s.depth)).collect();
+        let all = streams(&Load::default(), &load(mix, 4.0));
+        let names: Vec<_> = all.iter().map(|s| (s.name.as_str(), s.parts[0].split.text(), s.depth)).collect();
         assert_eq!(names, [("write", "4k/100".to_owned(), 2), ("write-large", "1m/100".to_owned(), 2)]);
-        let common = cut(Direction::Write, SizeMix::from_sizes([(4096, 500), (1 << 20, 500)]), 4, 1000);
-        assert_eq!(common.len(), 1);
+        let common = SizeMix::from_sizes([(4096, 500), (1 << 20, 500)]);
+        assert_eq!(streams(&load(common, 4.0), &Load::default()).len(), 1);
+    }
+
+    fn load(mix: SizeMix, in_flight: f64) -> Load {
+        Load { mix, in_flight }
+    }
+
+    fn forms(reads: u64, writes: u64, in_flight: f64) -> Vec<(String, Option<u32>, u32, Option<u32>)> {
+        let one =
+            |count: u64| load(SizeMix::from_sizes([(4096, count)]), in_flight * count as f64 / (reads + writes) as f64);
+        let jobs = streams(&one(reads), &one(writes)).into_iter();
+        jobs.map(|job| (job.name, job.read_percent, job.depth, job.flow)).collect()
     }
 
     #[test]
-    fn idle_time_does_not_lower_the_depth() {
-        let histogram = Histogram {
-            count: 1000,
-            sum: 800,
-            min: Some(0),
-            max: Some(8),
-            buckets: vec![(0, 1, 900), (8, 9, 100)],
-            ..Histogram::default()
-        };
-        let kept = busy(&histogram).unwrap();
-        assert_eq!((kept.mean(), kept.quantile(0.5)), (Some(8.0), Some(8.0)));
+    fn the_mix_takes_the_simplest_form_that_keeps_it() {
+        let job = |name: &str, percent, depth, flow| (name.to_owned(), percent, depth, flow);
+        assert_eq!(forms(870, 130, 12.0), [job("mix", Some(87), 12, None)]);
+        assert_eq!(forms(924, 76, 15.0), [job("mix-92", Some(92), 9, None), job("mix-93", Some(93), 6, None)]);
+        assert_eq!(forms(984, 16, 8.0), [job("read", None, 8, Some(123)), job("write", None, 1, Some(2))]);
+        assert_eq!(forms(9995, 5, 8.0).len(), 2, "a rare direction is not lost");
+    }
+
+    proptest! {
+        #[test]
+        fn shares_and_depths_are_kept(reads in 1u64..1_000_000, writes in 1u64..1_000_000, depth in 1.0f64..64.0) {
+            let jobs = forms(reads, writes, depth);
+            let total: u32 = jobs.iter().map(|job| job.2).sum();
+            prop_assert!((f64::from(total) - depth).abs() <= 1.5, "{:?}", jobs);
+            let exact = reads as f64 * 100.0 / (reads + writes) as f64;
+            let rare = exact.min(100.0 - exact);
+            prop_assume!(rare > 0.2);
+            let got = match &jobs[..] {
+                [(_, Some(percent), ..)] => f64::from(*percent),
+                [(_, Some(a), x, _), (_, Some(b), y, _)] => {
+                    let (x, y) = (f64::from(*x), f64::from(*y));
+                    (f64::from(*a) * x + f64::from(*b) * y) / (x + y)
+                }
+                [(.., Some(read)), (.., Some(write))] => f64::from(*read) * 100.0 / f64::from(read + write),
+                other => panic!("{other:?}"),
+            };
+            // A blend's depths are whole numbers: half a job of the depth is the worst.
+            let blend = if jobs.len() == 2 && jobs[0].1.is_some() { 0.5 / f64::from(total) } else { 0.0 };
+            prop_assert!((got - exact).abs() <= (0.021 * rare).max(blend + 1e-9), "{} for {}: {:?}", got, exact, jobs);
+        }
     }
 }

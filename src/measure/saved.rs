@@ -92,10 +92,9 @@ impl Input {
         match self.schema().as_deref() {
             Some(REPLAY_SCHEMA) => Ok(Saved::Replay(Box::new(serde_json::from_str(&self.text).map_err(broken)?))),
             Some(BLOCK_SCHEMA) => Ok(Saved::Block(Box::new(serde_json::from_str(&self.text).map_err(broken)?))),
-            Some(other) => Err(Error::usage(format!(
-                "{} is `{other}`; {REPLAY_SCHEMA} or {BLOCK_SCHEMA} is expected",
-                self.name
-            ))),
+            Some(other) => {
+                Err(Error::usage(format!("{} is `{other}`; {REPLAY_SCHEMA} or {BLOCK_SCHEMA} is expected", self.name)))
+            }
             None => {
                 let why = serde_json::from_str::<serde_json::Value>(&self.text)
                     .err()

@@ -93,9 +93,8 @@ struct Places {
 
 impl Places {
     fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Self {
-        let mut occurring: Vec<u64> = histograms
-            .flat_map(|h| h.buckets.iter().map(|bucket| (bucket.0 as f64 * scale(h)) as u64))
-            .collect();
+        let mut occurring: Vec<u64> =
+            histograms.flat_map(|h| h.buckets.iter().map(|bucket| (bucket.0 as f64 * scale(h)) as u64)).collect();
         occurring.sort_unstable();
         occurring.dedup();
         if occurring.len() <= MAX_PLACES {
@@ -104,9 +103,8 @@ impl Places {
         }
         let power = |size: u64| size.max(1).next_power_of_two();
         let (first, last) = (power(occurring[0]), power(occurring[occurring.len() - 1]));
-        let upto: Vec<u64> = std::iter::successors(Some(first), |size| size.checked_mul(2))
-            .take_while(|size| *size <= last)
-            .collect();
+        let upto: Vec<u64> =
+            std::iter::successors(Some(first), |size| size.checked_mul(2)).take_while(|size| *size <= last).collect();
         let names = upto.iter().map(|&size| axis::size_name(size)).collect();
         Self { upto, names, label: "request size, up to and including (log scale)" }
     }
@@ -123,7 +121,7 @@ impl Places {
     }
 }
 
-/// The share of time at each number of requests in flight.
+/// The share of the time with requests in flight at each number of them.
 ///
 /// # Errors
 /// When the capture has no times in flight.
@@ -131,21 +129,24 @@ pub fn in_flight(block: &BlockResult, file: &str) -> Result<Picture> {
     let panels = both(block, "inflight_time", file)?
         .into_iter()
         .map(|(op, colour, histogram)| {
-            let total = histogram.count as f64;
+            let mut busy = histogram.clone();
+            busy.buckets.retain(|bucket| bucket.0 > 0);
+            busy.count = busy.buckets.iter().map(|bucket| bucket.2).sum();
+            let total = busy.count.max(1) as f64;
             let points: Vec<(f64, f64)> =
-                histogram.buckets.iter().map(|b| ((b.0 + b.1 - 1) as f64 / 2.0, b.2 as f64 * 100.0 / total)).collect();
+                busy.buckets.iter().map(|b| ((b.0 + b.1 - 1) as f64 / 2.0, b.2 as f64 * 100.0 / total)).collect();
             let deepest = points.last().map_or(1.0, |point| point.0);
             let highest = points.iter().map(|point| point.1).fold(0.0, f64::max);
             let mut x = axis::from_zero_to(&format!("{op}s in flight"), deepest + 0.6);
-            x.low = -0.6;
-            x.ticks.retain(|tick| tick.at.fract() == 0.0);
+            x.low = 0.4;
+            x.ticks.retain(|tick| tick.at.fract() == 0.0 && tick.at > 0.0);
             Panel {
                 title: format!("{op}s in flight, by time"),
                 height: 150,
                 x,
-                y: axis::from_zero("% of the time", highest, 150),
+                y: axis::from_zero("% of the time with any", highest, 150),
                 series: vec![Series { colour, mark: Mark::Bars(0.8), points }],
-                legend: quantile_keys(histogram, |value| format!("{value:.0}")),
+                legend: quantile_keys(&busy, |value| format!("{value:.0}")),
             }
         })
         .collect();
@@ -183,8 +184,8 @@ pub fn lba(block: &BlockResult, file: &str) -> Result<Picture> {
             let gib = |place: i64| place as f64 * scale(histogram) / units::GIB as f64;
             let share = |count: u64| count as f64 * 100.0 / histogram.count as f64;
             let widest = histogram.buckets.iter().map(|b| gib(b.1 - b.0)).fold(0.0, f64::max);
-            let points: Vec<(f64, f64)> =
-                histogram.buckets.iter().map(|b| (gib(b.0 + b.1) / 2.0, share(b.2))).collect();
+            let middles = histogram.buckets.iter().map(|b| (gib(b.0 + b.1) / 2.0, share(b.2)));
+            let points: Vec<(f64, f64)> = middles.filter(|point| (low..=high).contains(&point.0)).collect();
             let highest = points.iter().map(|point| point.1).fold(0.0, f64::max);
             let size = block.devices.iter().map(|device| device.size_bytes).max().unwrap_or(0);
             Panel {
@@ -195,7 +196,10 @@ pub fn lba(block: &BlockResult, file: &str) -> Result<Picture> {
                 series: vec![Series { colour, mark: Mark::Bars(widest), points }],
                 legend: vec![
                     Key { text: format!("{} {op}s", units::count(histogram.count)), swatch: None },
-                    Key { text: format!("bars of {}", units::bytes((widest * units::GIB as f64) as u64)), swatch: None },
+                    Key {
+                        text: format!("bars of {}", units::bytes((widest * units::GIB as f64) as u64)),
+                        swatch: None,
+                    },
                     Key { text: format!("device of {}", units::bytes(size)), swatch: None },
                 ],
             }
@@ -214,9 +218,13 @@ pub fn lba(block: &BlockResult, file: &str) -> Result<Picture> {
 fn reach(block: &BlockResult, all: &[(&str, Colour, &Histogram)]) -> (f64, f64) {
     let gib = |place: i64, histogram: &Histogram| place as f64 * scale(histogram) / units::GIB as f64;
     let device = block.devices.iter().map(|device| device.size_bytes).max().unwrap_or(0) as f64 / units::GIB as f64;
-    let edges = |pick: fn(&Histogram) -> Option<i64>| all.iter().filter_map(move |e| Some(gib(pick(e.2)?, e.2)));
-    let low = edges(|h| Some(h.buckets.first()?.0)).fold(f64::INFINITY, f64::min);
-    let high = edges(|h| Some(h.buckets.last()?.1)).fold(0.0, f64::max);
+    // A stray request to a journal far away would squeeze everything else.
+    let touched = || {
+        let many = |h: &Histogram, count: u64| count as f64 > h.count as f64 * 0.001;
+        all.iter().flat_map(move |e| e.2.buckets.iter().filter(move |b| many(e.2, b.2)).map(move |b| (b, e.2)))
+    };
+    let low = touched().map(|(b, h)| gib(b.0, h)).fold(f64::INFINITY, f64::min);
+    let high = touched().map(|(b, h)| gib(b.1, h)).fold(0.0, f64::max);
     if !low.is_finite() || high - low > device / 2.0 {
         return (0.0, device.max(high).max(f64::MIN_POSITIVE));
     }

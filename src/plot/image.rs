@@ -126,7 +126,11 @@ mod tests {
                 height: 100,
                 x: axis::from_zero_to("s", 10.0),
                 y: axis::from_zero("GB/s", 3.0, 100),
-                series: vec![Series { colour: Colour::Blue, mark: Mark::Dashes, points: vec![(0.0, 1.0), (10.0, 3.0)] }],
+                series: vec![Series {
+                    colour: Colour::Blue,
+                    mark: Mark::Dashes,
+                    points: vec![(0.0, 1.0), (10.0, 3.0)],
+                }],
                 legend: Vec::new(),
             }],
         }

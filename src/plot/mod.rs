@@ -53,10 +53,9 @@ pub fn picture(kind: Kind, result: &Saved, file: &str) -> Result<Picture> {
 fn replay_of<'a>(kind: Kind, result: &'a Saved, file: &str) -> Result<&'a ReplayResult> {
     match result {
         Saved::Replay(replay) => Ok(replay),
-        Saved::Block(_) => Err(Error::usage(format!(
-            "{file} is a capture of the block layer; {} needs a replay result",
-            kind.word()
-        ))),
+        Saved::Block(_) => {
+            Err(Error::usage(format!("{file} is a capture of the block layer; {} needs a replay result", kind.word())))
+        }
     }
 }
 

@@ -125,13 +125,8 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
 
     fn panel(&self, panel: &Panel, top: f64) -> Drawn<DB> {
         let top = top + PANEL_TITLE;
-        let frame = Frame {
-            panel,
-            left: LEFT,
-            right: f64::from(WIDTH) - LEGEND,
-            top,
-            bottom: top + f64::from(panel.height),
-        };
+        let frame =
+            Frame { panel, left: LEFT, right: f64::from(WIDTH) - LEGEND, top, bottom: top + f64::from(panel.height) };
         let title = self.fit(&panel.title, 13.0, f64::from(WIDTH) - LEFT - 12.0)?;
         self.text(&title, (LEFT, top - 13.0), 13.0, Colour::Ink, HPos::Left)?;
         self.axes(&frame)?;

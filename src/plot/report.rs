@@ -58,7 +58,7 @@ pub fn report_html(input: &ReportInput) -> String {
             escape(&replay.host.cpu),
             escape(&replay.host.kernel)
         ),
-        opening(replay),
+        opening(replay, input.capture().map(|capture| capture.0)),
         section("Key numbers", &sections::key_numbers(replay)),
         section("Latency", &sections::latency(replay)),
         section("Where the time went", &sections::where_time_went(replay, input.capture())),
@@ -76,7 +76,7 @@ pub fn report_html(input: &ReportInput) -> String {
 }
 
 /// The verdict, and whether to believe it.
-fn opening(replay: &ReplayResult) -> String {
+fn opening(replay: &ReplayResult, capture: Option<&BlockResult>) -> String {
     let mut out = String::new();
     if !replay.valid {
         out.push_str(&format!(
@@ -95,8 +95,13 @@ fn opening(replay: &ReplayResult) -> String {
         escape(&verdict_words(&replay.verdict)),
         escape(&replay.verdict.because)
     ));
-    if !replay.notes.is_empty() {
-        out.push_str(&format!("<div class=\"verdict note\"><strong>Note</strong>\n{}</div>\n", list(&replay.notes)));
+    let mut notes = replay.notes.clone();
+    if let Some(block) = capture.filter(|block| block.tainted) {
+        let why = block.taint_reasons.join("; ");
+        notes.push(format!("the capture of the block layer is tainted, its figures may be off: {why}"));
+    }
+    if !notes.is_empty() {
+        out.push_str(&format!("<div class=\"verdict note\"><strong>Note</strong>\n{}</div>\n", list(&notes)));
     }
     out
 }
@@ -117,9 +122,9 @@ fn verdict_words(verdict: &Verdict) -> String {
 /// Every picture that the inputs allow; one that they do not is left out.
 fn pictures(input: &ReportInput) -> String {
     let replay = [latency::picture(input.replay, input.file), throughput::picture(input.replay, input.file)];
-    let block = input.capture().map(|(block, file)| {
-        [blocks::sizes(block, file), blocks::in_flight(block, file), blocks::lba(block, file)]
-    });
+    let block = input
+        .capture()
+        .map(|(block, file)| [blocks::sizes(block, file), blocks::in_flight(block, file), blocks::lba(block, file)]);
     let all = replay.into_iter().chain(block.into_iter().flatten());
     all.flatten().map(|picture| figure(&picture)).collect()
 }

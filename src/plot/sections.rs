@@ -267,8 +267,18 @@ pub fn block_layer(capture: Option<(&BlockResult, &str)>) -> String {
         ));
     }
     let rows: Vec<Vec<String>> = ["read", "write"].iter().filter_map(|op| block_row(block, op)).collect();
-    let head =
-        ["target", "requests", "bytes", "mean size", "D2C P50", "D2C P99", "D2C max", "Q2D P50", "Q2D P99", "in flight"];
+    let head = [
+        "target",
+        "requests",
+        "bytes",
+        "mean size",
+        "D2C P50",
+        "D2C P99",
+        "D2C max",
+        "Q2D P50",
+        "Q2D P99",
+        "in flight",
+    ];
     out.push_str(&table(&head, 1, &rows));
     out.push_str(&cross_check(block));
     let losses: Vec<(String, String)> =
@@ -315,7 +325,7 @@ fn cross_check(block: &BlockResult) -> String {
         for (what, kernel, captured, is_bytes) in pairs {
             let show = |value: u64| if is_bytes { units::bytes(value) } else { units::count(value) };
             let apart = match kernel {
-                0 if captured == 0 => "0.00 %".to_owned(),
+                same if same == captured => "none".to_owned(),
                 0 => "-".to_owned(),
                 _ => format!("{:+.2} %", (captured as f64 / kernel as f64 - 1.0) * 100.0),
             };
@@ -329,7 +339,8 @@ pub fn recording(meta: Option<&Meta>) -> String {
     let Some(meta) = meta else { return String::new() };
     let mut pairs = vec![("source".to_owned(), meta.source.file.clone().unwrap_or(meta.source.kind.clone()))];
     if let Some(model) = &meta.model {
-        let text = format!("{}, {} bytes a token ({})", model.name, units::count(model.bytes_per_token), model.kv_dtype);
+        let text =
+            format!("{}, {} bytes a token ({})", model.name, units::count(model.bytes_per_token), model.kv_dtype);
         pairs.push(("model".to_owned(), text));
     }
     if let Some(profile) = &meta.profile {
@@ -430,7 +441,8 @@ pub fn limits(replay: &ReplayResult, capture: Option<(&BlockResult, &str)>) -> S
         "No model runs: time that a GPU would compute is not in any measured figure.".to_owned(),
         "The order and the sizes are the trace's; a serving system that reacts to a slower tier would ask differently."
             .to_owned(),
-        "The device's state (how full, how worn, how warm) is as it was found, unless it was preconditioned.".to_owned(),
+        "The device's state (how full, how worn, how warm) is as it was found, unless it was preconditioned."
+            .to_owned(),
     ];
     if let Some(tier) = replay.tiers.iter().find(|tier| tier.backend == "model") {
         all.push(format!("Tier-{} is a model: its times are computed and no byte moved.", tier.tier));
@@ -446,7 +458,9 @@ pub fn limits(replay: &ReplayResult, capture: Option<(&BlockResult, &str)>) -> S
         all.push("Queue, generation and end-to-end times of requests are modelled from the recording.".to_owned());
     }
     if capture.is_none() {
-        all.push("The block layer was not watched: sizes, depths and device times below the syscall are unknown.".to_owned());
+        all.push(
+            "The block layer was not watched: sizes, depths and device times below the syscall are unknown.".to_owned(),
+        );
     }
     list(&all)
 }

@@ -2,20 +2,25 @@
 
 use crate::error::{Error, Result};
 use crate::measure::ReplayResult;
+use crate::measure::replay::Series as OverTime;
 
 use super::axis;
 use super::picture::{Colour, Key, Mark, Panel, Picture, Series};
+
+/// The most points of a line: more would be a band of ink at this width.
+const MAX_POINTS: usize = 160;
 
 /// Tier 2, tier 1 below it because it is far faster, and lateness when the run was paced.
 ///
 /// # Errors
 /// When the result holds no series.
 pub fn picture(replay: &ReplayResult, file: &str) -> Result<Picture> {
-    let series = &replay.series;
+    let series = &coarse(&replay.series);
     let storage = [&series.tier2_read_bytes, &series.tier2_write_bytes];
     let moved = |values: &[u64]| values.iter().any(|bytes| *bytes > 0);
     let interval = series.interval_s;
-    if !(interval > 0.0) || !(storage.iter().any(|values| moved(values)) || moved(&series.tier1_bytes)) {
+    let timed = interval.is_finite() && interval > 0.0;
+    if !timed || !(storage.iter().any(|values| moved(values)) || moved(&series.tier1_bytes)) {
         return Err(Error::usage(format!(
             "{file} holds no bytes over time; replay a trace with rows on tier 1 or 2 that really move"
         )));
@@ -48,6 +53,23 @@ pub fn picture(replay: &ReplayResult, file: &str) -> Result<Picture> {
     })
 }
 
+/// The same series in intervals long enough for [`MAX_POINTS`] to span the run.
+fn coarse(series: &OverTime) -> OverTime {
+    let longest = [&series.tier2_read_bytes, &series.tier2_write_bytes, &series.tier1_bytes, &series.lateness_max_ns];
+    let length = longest.iter().map(|values| values.len()).max().unwrap_or(0);
+    let joined = length.div_ceil(MAX_POINTS).max(1);
+    let sums = |values: &[u64]| values.chunks(joined).map(|some| some.iter().sum()).collect();
+    let largest = |values: &[u64]| values.chunks(joined).map(|some| some.iter().copied().max().unwrap_or(0)).collect();
+    OverTime {
+        interval_s: series.interval_s * joined as f64,
+        tier2_read_bytes: sums(&series.tier2_read_bytes),
+        tier2_write_bytes: sums(&series.tier2_write_bytes),
+        tier1_bytes: sums(&series.tier1_bytes),
+        ops: sums(&series.ops),
+        lateness_max_ns: largest(&series.lateness_max_ns),
+    }
+}
+
 type Line<'a> = (&'static str, Colour, Mark, &'a [u64]);
 
 fn rates(title: &str, height: u32, interval_s: f64, lines: &[Line]) -> Panel {
@@ -61,7 +83,10 @@ fn rates(title: &str, height: u32, interval_s: f64, lines: &[Line]) -> Panel {
         height,
         x: axis::from_zero_to("time since the start of the run (s)", length as f64 * interval_s),
         y: axis::from_zero("GB/s (1e9 bytes)", rate(highest), height),
-        series: lines.iter().map(|&(_, colour, mark, values)| Series { colour, mark, points: points(values) }).collect(),
+        series: lines
+            .iter()
+            .map(|&(_, colour, mark, values)| Series { colour, mark, points: points(values) })
+            .collect(),
         legend: lines
             .iter()
             .map(|&(name, colour, mark, values)| Key {
@@ -91,10 +116,7 @@ fn lateness(interval_s: f64, values: &[u64]) -> Panel {
             mark: Mark::Line,
             points: steps(values.iter().map(|&ns| ns as f64 / scale), interval_s),
         }],
-        legend: vec![Key {
-            text: "largest of each interval".to_owned(),
-            swatch: Some((Colour::Purple, Mark::Line)),
-        }],
+        legend: vec![Key { text: "largest of each interval".to_owned(), swatch: Some((Colour::Purple, Mark::Line)) }],
     }
 }
 
@@ -102,4 +124,24 @@ fn lateness(interval_s: f64, values: &[u64]) -> Panel {
 fn steps(values: impl Iterator<Item = f64>, interval_s: f64) -> Vec<(f64, f64)> {
     let edge = |(i, value): (usize, f64)| [(i as f64 * interval_s, value), ((i + 1) as f64 * interval_s, value)];
     values.enumerate().flat_map(edge).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_intervals_keep_bytes_and_the_worst_lateness() {
+        let fine = OverTime {
+            interval_s: 0.01,
+            tier2_read_bytes: (0..1000).collect(),
+            lateness_max_ns: (0..1000).collect(),
+            ..OverTime::default()
+        };
+        let joined = coarse(&fine);
+        assert!(joined.tier2_read_bytes.len() <= MAX_POINTS);
+        assert_eq!(joined.tier2_read_bytes.iter().sum::<u64>(), 499_500);
+        assert_eq!(joined.lateness_max_ns.last(), Some(&999));
+        assert!((joined.interval_s - 0.07).abs() < 1e-12);
+    }
 }

@@ -12,7 +12,10 @@ fn bench() -> Bench {
 
 /// The words of an SVG.
 fn words(svg: &str) -> Vec<String> {
-    svg.split("<text").skip(1).filter_map(|t| t.split_once('>')?.1.split_once("</text").map(|w| w.0.trim().to_owned())).collect()
+    svg.split("<text")
+        .skip(1)
+        .filter_map(|t| t.split_once('>')?.1.split_once("</text").map(|w| w.0.trim().to_owned()))
+        .collect()
 }
 
 #[test]
@@ -22,7 +25,7 @@ fn every_picture_has_words_units_and_the_schema_in_both_formats() {
         ("latency", "r.json", &["P99", "1 ms", "time of one object (log scale)"][..]),
         ("throughput", "r.json", &["GB/s (1e9 bytes)", "time since the start of the run (s)"]),
         ("size", "b.json", &["512 KiB", "% of the direction&apos;s bytes"]),
-        ("inflight", "b.json", &["% of the time", "reads in flight"]),
+        ("inflight", "b.json", &["% of the time with any", "reads in flight"]),
         ("lba", "b.json", &["place on the device (GiB)"]),
     ];
     for (kind, input, said) in expected {
@@ -72,7 +75,15 @@ fn a_report_is_whole_and_opens_with_the_verdict() {
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no `{text}` in the report"));
     assert!(at("The storage device bounded this run") < at("Key numbers"));
     assert!(at("D2C is 93 % of the service time") < at("<h2>Latency"));
-    for said in ["kvtrace.report/1", "requests at once", "cross-check", "No wrong data", &"ab".repeat(32), "max-objects", "bssplit="] {
+    for said in [
+        "kvtrace.report/1",
+        "requests at once",
+        "cross-check",
+        "No wrong data",
+        &"ab".repeat(32),
+        "max-objects",
+        "bssplit=",
+    ] {
         at(said);
     }
     assert_eq!(page.matches("<svg ").count(), 5);

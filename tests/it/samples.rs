@@ -158,8 +158,19 @@ pub fn replay(block: Option<BlockResult>) -> ReplayResult {
         },
         cpu: Cpu { user_s: 2.0, sys_s: 3.0, s_per_gb: Some(0.29) },
         tiers: vec![
-            TierReport { tier: 0, backend: "model".to_owned(), target: "model:64GB/s+10us".to_owned(), ..TierReport::default() },
-            TierReport { tier: 1, backend: "dram".to_owned(), target: "dram".to_owned(), read_bytes: 1 << 30, ..TierReport::default() },
+            TierReport {
+                tier: 0,
+                backend: "model".to_owned(),
+                target: "model:64GB/s+10us".to_owned(),
+                ..TierReport::default()
+            },
+            TierReport {
+                tier: 1,
+                backend: "dram".to_owned(),
+                target: "dram".to_owned(),
+                read_bytes: 1 << 30,
+                ..TierReport::default()
+            },
             TierReport {
                 tier: 2,
                 backend: "io_uring".to_owned(),
