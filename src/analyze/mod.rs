@@ -1,1 +1,8 @@
-//! analyze
+//! Offline analyses of traces and results, and what a file is.
+
+pub mod identity;
+mod likeness;
+pub mod summary;
+
+/// The schema of every analysis.
+pub const ANALYSIS_SCHEMA: &str = "kvtrace.analysis/1";

@@ -26,6 +26,8 @@ pub struct CsvRows {
     /// Where each of [`NAMES`] stands in the file.
     columns: [Option<usize>; NAMES.len()],
     width: usize,
+    /// Whether lines end in CRLF, as the header does.
+    crlf: bool,
     row: ByteRecord,
     rows: u64,
     /// The conversation of the last row that had one; runs of rows share it.
@@ -47,7 +49,9 @@ impl CsvRows {
             Err(e) => return Err(damaged(name, &e, 0)),
         }
         let columns = columns_of(&row, name)?;
-        Ok(Self { parser, name: name.to_owned(), columns, width: row.len(), row, rows: 0, conversation: None })
+        let (name, width) = (name.to_owned(), row.len());
+        let crlf = parser.position().line() == 1;
+        Ok(Self { parser, name, columns, width, crlf, row, rows: 0, conversation: None })
     }
 
     fn read(&mut self) -> Result<Option<Record>> {
@@ -117,9 +121,16 @@ impl CsvRows {
         Ok(self.conversation.clone())
     }
 
+    /// The line where the current row starts. The parser's own count stands behind the row's end,
+    /// and behind its line end unless that is CRLF, of which it has taken only the first half.
+    fn line(&self) -> u64 {
+        let past_end = u64::from(!self.crlf && !self.parser.is_done());
+        let inside = self.row.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
+        self.parser.position().line().saturating_sub(past_end + inside)
+    }
+
     fn wrong(&self, wrong: &Wrong) -> Error {
-        let line = self.row.position().map_or(0, csv::Position::line);
-        let place = format!("{}, row {} (line {line})", self.name, self.rows + 1);
+        let place = format!("{}, row {} (line {})", self.name, self.rows + 1, self.line());
         Error::usage(match wrong {
             Wrong::Width => format!(
                 "{place}: {} fields where the header has {}; the row is cut or a comma is not quoted",

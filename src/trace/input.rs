@@ -54,7 +54,7 @@ impl Input {
             file = File::open(path).map_err(unreadable)?;
             let facts = file.metadata().map_err(unreadable)?;
             if facts.is_dir() {
-                return Err(Error::usage(format!("{name} is a directory; name a trace file in it")));
+                return Err(Error::usage(format!("{name} is a directory; name a file in it")));
             }
             if facts.is_file() {
                 digest = hash(&mut file, |_| Ok(())).map_err(unreadable)?;
@@ -101,6 +101,27 @@ impl Input {
             }
             _ => Ok(Box::new(file)),
         }
+    }
+
+    /// Up to `limit` bytes of the unpacked text from its start.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn head(&self, limit: u64) -> Result<Vec<u8>> {
+        let mut head = Vec::new();
+        let read = self.text()?.take(limit).read_to_end(&mut head);
+        match read {
+            Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => Err(self.unreadable(&e)),
+            Err(_) if head.is_empty() => {
+                Err(Error::usage(format!("{} is cut: its zstd data ends before any of it can be unpacked", self.name)))
+            }
+            _ => Ok(head),
+        }
+    }
+
+    /// The path as it was typed.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The metadata that goes with a CSV, and where it stands: in the last frame or in the sidecar.

@@ -3,9 +3,11 @@
 //! other files read and write them.
 
 mod columns;
+pub mod convert;
 mod csv_file;
 mod csv_rows;
-mod input;
+mod guard;
+pub mod input;
 pub mod meta;
 mod order;
 mod parquet;
@@ -15,11 +17,11 @@ pub mod reader;
 pub mod record;
 pub mod requests;
 pub mod requests_file;
-mod stamp;
+pub mod stamp;
 pub mod writer;
 mod zst;
 
-pub use input::Format;
+pub use input::{Format, Input};
 pub use meta::Meta;
 pub use reader::TraceReader;
 pub use record::{Op, Phase, Record, Tier};

@@ -81,7 +81,6 @@ impl<I: Iterator<Item = Result<Record>>> Iterator for Sorted<I> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ripe() && !self.ended {
             match self.rows.next() {
-                Some(Ok(record)) if self.displacement_ns == 0 => return Some(Ok(record)),
                 Some(Ok(record)) => {
                     self.latest = self.latest.max(record.at_ns);
                     self.held.push(Reverse(Held { record, place: self.taken }));

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{
     ArrowDataType, Column, DataFrame, DataType, FileMetadata, KeyValueMetadata, ParallelStrategy,
-    ParquetMetadataContext, ParquetReader, ParquetWriter, PolarsError, Schema, SerReader,
+    ParquetMetadataContext, ParquetReader, ParquetWriter, PlSmallStr, PolarsError, Schema, SerReader,
 };
 
 use crate::error::{Error, Result};
 use crate::output::{Output, Overwrite};
+
+use super::guard::guarded;
 
 /// Rows of a row group.
 pub const GROUP_ROWS: usize = 1 << 20;
@@ -140,8 +142,8 @@ impl TableRows {
     pub fn open(file: File, name: &str, fields: &[Field]) -> Result<Self> {
         let unreadable = |e: PolarsError| reading(name, &e);
         let mut reader = ParquetReader::new(file.try_clone().map_err(|e| Error::reading(Path::new(name), &e))?);
-        let metadata = Arc::clone(reader.get_metadata().map_err(unreadable)?);
-        let schema = reader.schema().map_err(unreadable)?;
+        let metadata = guarded(|| reader.get_metadata().cloned()).map_err(unreadable)?;
+        let schema = guarded(|| reader.schema()).map_err(unreadable)?;
         let mut columns = Vec::new();
         for field in fields {
             match schema.get(field.name) {
@@ -154,10 +156,10 @@ impl TableRows {
                 }
                 None if field.optional => {}
                 None => {
-                    let found: Vec<_> = schema.iter_names().take(20).map(|n| n.as_str()).collect();
+                    let found: Vec<_> = schema.iter_names().take(20).map(PlSmallStr::as_str).collect();
                     let needed: Vec<_> = fields.iter().filter(|f| !f.optional).map(|f| f.name).collect();
                     return Err(Error::usage(format!(
-                        "{name} has no column {}; it has {}, {} are needed",
+                        "{name} is another table: it has no column {}; its columns are {}; {} are needed",
                         field.name,
                         found.join(", "),
                         needed.join(", ")
@@ -199,7 +201,7 @@ impl TableRows {
             .with_slice(Some((first, rows)))
             .read_parallel(ParallelStrategy::RowGroups)
             .set_rechunk(true);
-        let frame = reader.finish().map_err(|e| reading(&self.name, &e))?;
+        let frame = guarded(|| reader.finish()).map_err(|e| reading(&self.name, &e))?;
         for name in &self.needed {
             let column = frame.column(name).map_err(|e| reading(&self.name, &e))?;
             if column.null_count() > 0 {
@@ -221,7 +223,7 @@ impl TableRows {
 /// The value of a key in the footer of a Parquet file.
 pub fn footer_value(file: File, name: &str, key: &str) -> Result<Option<Vec<u8>>> {
     let mut reader = ParquetReader::new(file);
-    let metadata = reader.get_metadata().map_err(|e| reading(name, &e))?;
+    let metadata = guarded(|| reader.get_metadata().cloned()).map_err(|e| reading(name, &e))?;
     let pairs = metadata.key_value_metadata().iter().flatten();
     Ok(pairs.filter(|pair| pair.key == key).find_map(|pair| pair.value.clone().map(String::into_bytes)))
 }

@@ -51,7 +51,14 @@ impl TraceReader {
     /// # Errors
     /// When the input cannot be read or is no trace; for a foreign trace, any wrong row.
     pub fn open(path: &Path) -> Result<Self> {
-        let input = Input::open(path)?;
+        Self::of(Input::open(path)?)
+    }
+
+    /// Reads a trace from an input that is open already.
+    ///
+    /// # Errors
+    /// As [`TraceReader::open`].
+    pub fn of(input: Input) -> Result<Self> {
         match own_meta(&input)? {
             Some(meta) => {
                 let offset_ns = if input.format == Format::Parquet { 0 } else { meta.epoch_ns };
@@ -296,6 +303,33 @@ mod tests {
         assert_eq!((meta.epoch_ns, meta.rows, meta.inversions), (1_795_310_373_250_000_000, Some(2), Some(1)));
         let read: Vec<_> = reader.map(|row| row.map(|row| (row.at_ns, row.key.to_string())).unwrap()).collect();
         assert_eq!(read, [(0, "a".to_owned()), (250_000_000, "b".to_owned())]);
+    }
+
+    #[test]
+    fn an_interrupted_trace_is_kept_and_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["t.csv", "t.csv.zst", "t.parquet"] {
+            let mut writer = TraceWriter::create(&dir.path().join(name), WriteOptions::default(), 5).unwrap();
+            let row = Record {
+                at_ns: 3,
+                op: Op::Delete,
+                size_bytes: 1,
+                tier: Tier::Dram,
+                key: "k".into(),
+                phase: Phase::Evict,
+                request: None,
+                conversation: None,
+                turn: None,
+                tokens: None,
+            };
+            writer.write(&row).unwrap();
+            let kept = writer.keep_partial(&Meta::foreign(Source::default())).unwrap();
+            assert_eq!(kept, dir.path().join(name.replace("t.", "t.partial.")));
+            assert!(!dir.path().join(name).exists());
+            let reader = TraceReader::open(&kept).unwrap();
+            assert!(!reader.meta().complete, "{name}");
+            assert_eq!(reader.collect::<Result<Vec<_>>>().unwrap(), [row], "{name}");
+        }
     }
 
     #[test]

@@ -145,7 +145,14 @@ impl RequestsReader {
     /// # Errors
     /// When it cannot be read or is not one.
     pub fn open(path: &Path) -> Result<Self> {
-        let input = Input::open(path)?;
+        Self::of(&Input::open(path)?)
+    }
+
+    /// Reads requests from an input that is open already.
+    ///
+    /// # Errors
+    /// As [`RequestsReader::open`].
+    pub fn of(input: &Input) -> Result<Self> {
         let name = input.name.clone();
         let not_ours =
             || Error::usage(format!("{name} is not a requests file ({REQUESTS_SCHEMA}); record writes them"));
@@ -294,7 +301,7 @@ mod tests {
     fn request(ordinal: u64) -> RequestRow {
         RequestRow {
             request: ordinal,
-            conversation: (ordinal % 2 == 0).then(|| format!("conv_{ordinal}")),
+            conversation: ordinal.is_multiple_of(2).then(|| format!("conv_{ordinal}")),
             turn: 3,
             user: "user_0001".to_owned(),
             qos: "batch".to_owned(),
