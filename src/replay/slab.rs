@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
 use serde::{Deserialize, Serialize};
@@ -175,12 +176,7 @@ impl SlabPlan {
         let plain =
             File::options().read(true).write(true).create(true).truncate(false).open(&self.path).map_err(failed)?;
         output::give_to_invoker(&self.path);
-        if rustix::fs::flock(&plain, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(Error::usage(format!(
-                "{} is in use by another replay; wait for it or choose another target",
-                self.path.display()
-            )));
-        }
+        lock(&plain, &self.path)?;
         let mut notes = Vec::new();
         if let Some(dirty) = self.found.as_ref().and_then(|h| h.dirty_run.as_ref()) {
             notes.push(format!(
@@ -331,6 +327,23 @@ fn fitting_size(path: &Path, found: Option<&Header>, tier: usize, target: &Targe
     let there = fs::metadata(path).map_or(0, |m| m.blocks() * 512);
     let free = free_space(path)?.saturating_add(there);
     Ok(if wanted <= free { wanted } else { least })
+}
+
+/// How often and how long a lock is waited for: a replay that was killed holds its lock until
+/// the kernel has taken it apart.
+const LOCK_TRIES: u32 = 20;
+const LOCK_WAIT: Duration = Duration::from_millis(100);
+
+fn lock(file: &File, path: &Path) -> Result<()> {
+    for _ in 0..LOCK_TRIES {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_WAIT),
+            // A filesystem without locks has none to break.
+            _ => return Ok(()),
+        }
+    }
+    let path = path.display();
+    Err(Error::usage(format!("{path} is in use by another replay; wait for it or choose another target")))
 }
 
 fn read_header(path: &Path) -> Option<Header> {

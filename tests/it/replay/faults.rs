@@ -72,6 +72,24 @@ fn an_interrupted_run_keeps_what_it_has_as_partial() {
 }
 
 #[test]
+fn a_killed_run_is_noticed_by_the_next() {
+    let bench = Bench::on_disk();
+    let rows: Vec<_> = (0..60).map(|i| format!("{i} Write 100000 Tier-2 k{i} Prefill")).collect();
+    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let args = ["replay", "t.csv", "--tier-2", "dir:D", "--pace", "rate:10/s", "-o", "r.json"];
+    let mut child = start_prepared(&bench, "D/kvtrace-tier2.slab", &args);
+    sleep(Duration::from_millis(300));
+    let last = bench.refused(2, &["replay", "t.csv", "--tier-2", "dir:D"]);
+    assert!(last.contains("in use by another replay"), "{last}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    bench.ok(&["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"]);
+    let result = bench.json("r.json");
+    assert!(result["notes"].to_string().contains("left by a run that did not end"), "{}", result["notes"]);
+    assert_eq!(result["verify"]["failure_count"], 0);
+}
+
+#[test]
 fn a_backlog_beyond_the_allowed_lag_ends_the_run() {
     let bench = Bench::on_disk();
     let rows: Vec<_> = (0..400).map(|i| format!("0 Write 4000000 Tier-2 k{i} Prefill")).collect();
