@@ -71,9 +71,9 @@ static __always_inline __u8 class_of(struct request *rq)
 	}
 }
 
-static __always_inline bool window_is_open(void)
+static __always_inline bool window_is_open(__u64 now)
 {
-	return window_start && !window_stop;
+	return window_start && now >= window_start && !window_stop;
 }
 
 /* Takes a request out of the count of those in flight. */
@@ -91,7 +91,7 @@ static __always_inline struct io *birth(struct request *rq)
 	struct io fresh = {}, *stale;
 	struct kv_device *device;
 
-	if (!window_is_open())
+	if (!window_is_open(now))
 		return NULL;
 	device = device_of(rq);
 	if (!device)
@@ -205,7 +205,7 @@ static __always_inline void unmatched(struct request *rq, __u32 done)
 	 */
 	if (!done || op == OP_FLUSH || op == OP_DRV_IN || op == OP_DRV_OUT)
 		return;
-	if (!window_is_open() || !device_of(rq))
+	if (!window_is_open(bpf_ktime_get_ns()) || !device_of(rq))
 		return;
 	if (rq->start_time_ns && rq->start_time_ns < window_start)
 		lose(KV_NOMATCH_BEFORE_ATTACH);

@@ -12,7 +12,11 @@ const volatile bool have_io_start = true;
 /* Until 5.11 (and in kernels without the backport) request tracepoints began with the queue. */
 const volatile bool queue_is_first = false;
 
-/* The window, in bpf_ktime_get_ns() time; requests that are born outside are not followed. */
+/*
+ * The window, in bpf_ktime_get_ns() time; requests that are born outside are not followed. It
+ * starts a little after it is set, so that a request without an entry is either from before it
+ * by its own stamp, or really lost.
+ */
 __u64 window_start = 0;
 __u64 window_stop = 0;
 

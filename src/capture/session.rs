@@ -17,6 +17,9 @@ use super::{CaptureFilter, Target, loss, reading, rights, tree};
 
 /// How long requests on their way may take to complete after the end.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How far ahead the window is set, so that no request is born between the look at the clock and
+/// the setting.
+const AHEAD: Duration = Duration::from_millis(2);
 /// Most devices that one capture watches.
 const MAX_DEVICES: usize = 64;
 
@@ -58,9 +61,10 @@ impl Capture {
             Target::Command(words) => Some(words.clone()),
             _ => None,
         };
-        let before = devices.iter().map(Device::counters).collect();
-        let started_ns = monotonic_ns();
+        let started_ns = monotonic_ns() + AHEAD.as_nanos() as u64;
         probes.open_window(started_ns);
+        std::thread::sleep(AHEAD);
+        let before = devices.iter().map(Device::counters).collect();
         let filter = BlockFilter { devices: names(filter, &devices), pids: roots, command };
         Ok(Self { probes, devices, filter, filtered, before, started_ns })
     }
