@@ -17,9 +17,9 @@ pub const JOB_SCHEMA: &str = "kvtrace.job/1";
 /// draw another size because the end of the file is near.
 const SIZE_IN_REQUESTS: u64 = 64;
 
-/// A part of the device with no larger share of the requests than this does not count as touched:
-/// a filesystem's journal and metadata lie far from a file's data.
-const TOUCHED_SHARE: f64 = 0.001;
+/// A part of the device counts as touched when it saw at least this much of the mean of all parts
+/// that saw a request: a filesystem's journal and metadata lie far from a file's data.
+const TOUCHED_SHARE: f64 = 0.05;
 
 /// The least share of the requests that is listed as one hot zone, and how many are listed.
 const HOT_SHARE: f64 = 0.01;
@@ -145,8 +145,8 @@ fn touched_bytes(block: &BlockResult) -> Option<u64> {
         .filter(|h| h.name == "lba")
         .flat_map(|h| {
             let scale = lba_scale(h);
-            let least = h.count as f64 * TOUCHED_SHARE;
-            h.buckets.iter().filter(move |b| b.2 as f64 > least).map(move |b| (b.0 * scale, b.1 * scale))
+            let least = h.count as f64 / h.buckets.len() as f64 * TOUCHED_SHARE;
+            h.buckets.iter().filter(move |b| b.2 as f64 >= least).map(move |b| (b.0 * scale, b.1 * scale))
         })
         .collect();
     buckets.sort_unstable();

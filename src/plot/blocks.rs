@@ -218,9 +218,10 @@ pub fn lba(block: &BlockResult, file: &str) -> Result<Picture> {
 fn reach(block: &BlockResult, all: &[(&str, Colour, &Histogram)]) -> (f64, f64) {
     let gib = |place: i64, histogram: &Histogram| place as f64 * scale(histogram) / units::GIB as f64;
     let device = block.devices.iter().map(|device| device.size_bytes).max().unwrap_or(0) as f64 / units::GIB as f64;
-    // A stray request to a journal far away would squeeze everything else.
+    // A stray request to a journal far away would squeeze everything else: a place counts when it
+    // saw a twentieth of the mean of all places.
     let touched = || {
-        let many = |h: &Histogram, count: u64| count as f64 > h.count as f64 * 0.001;
+        let many = |h: &Histogram, count: u64| count * 20 * h.buckets.len() as u64 >= h.count;
         all.iter().flat_map(move |e| e.2.buckets.iter().filter(move |b| many(e.2, b.2)).map(move |b| (b, e.2)))
     };
     let low = touched().map(|(b, h)| gib(b.0, h)).fold(f64::INFINITY, f64::min);

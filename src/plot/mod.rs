@@ -2,6 +2,7 @@
 //! font ([`image`]), and the HTML page that holds them ([`report`]).
 
 pub mod axis;
+mod block_sections;
 pub mod blocks;
 pub mod html;
 pub mod image;

@@ -7,7 +7,7 @@ use crate::trace::Meta;
 
 use super::html::{escape, list, section, style};
 use super::picture::Picture;
-use super::{blocks, image, latency, sections, throughput};
+use super::{block_sections, blocks, image, latency, sections, throughput};
 
 /// The schema that a report carries.
 pub const REPORT_SCHEMA: &str = "kvtrace.report/1";
@@ -61,11 +61,11 @@ pub fn report_html(input: &ReportInput) -> String {
         opening(replay, input.capture().map(|capture| capture.0)),
         section("Key numbers", &sections::key_numbers(replay)),
         section("Latency", &sections::latency(replay)),
-        section("Where the time went", &sections::where_time_went(replay, input.capture())),
+        section("Where the time went", &block_sections::where_time_went(replay, input.capture())),
         section("Pictures", &pictures(input)),
         section("Requests", &sections::requests(replay)),
         section("Verification and errors", &sections::verification(replay)),
-        section("The block layer", &sections::block_layer(input.capture())),
+        section("The block layer", &block_sections::block_layer(input.capture())),
         section("The recording", &sections::recording(input.meta)),
         section("The distilled fio job", &sections::job(input.job)),
         section("Provenance", &sections::provenance(input)),
