@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::trace::Op as Direction;
 
+use super::blocked::Blocked;
 use super::config::{Pace, Verify};
 use super::fill::Stream;
 use super::objects::NONE;
@@ -23,10 +24,10 @@ impl Run<'_> {
             }
             let is_op = row.op != Direction::Delete && !row.has(JOINED);
             if is_op && !self.has_place_for(&row)? {
-                self.window_since.get_or_insert(now);
+                self.backlog.block(sched, now);
                 break;
             }
-            let window_wait = self.window_since.take().map_or(0, |since| now - since.max(sched.min(now)));
+            let window_wait = self.backlog.admit(sched, now);
             self.row_number += 1;
             self.ahead = self.rows.next_row()?;
             if is_op {
@@ -47,7 +48,7 @@ impl Run<'_> {
     /// room.
     pub fn next_admission(&self) -> Option<u64> {
         let row = self.ahead?;
-        Some(self.schedule(&row, NEVER)).filter(|at| *at != NEVER && self.window_since.is_none())
+        Some(self.schedule(&row, NEVER)).filter(|at| *at != NEVER && !self.backlog.is_blocked())
     }
 
     fn schedule(&self, row: &Row, asap: u64) -> u64 {
@@ -190,8 +191,12 @@ impl Run<'_> {
         let op = &self.ops[index as usize];
         let pass = op.pass();
         if pass.source != Source::Timer {
-            let queue = if op.uses_storage() { &mut self.io_queue } else { &mut self.memory_queue };
-            queue.push_back(index);
+            if op.uses_storage() {
+                self.io_queue.push_back(index);
+            } else {
+                self.memory_queue.push_back(index);
+                self.blocked.set(Blocked::MEMORY, true, now);
+            }
             return Ok(());
         }
         let (leg, size) = (op.legs[pass.source_leg], op.size);

@@ -1,17 +1,19 @@
 //! Clocks of the time in which an operation could not start however quick we were: the limit of
-//! bytes in flight was reached, or the memory tier was busy.
+//! bytes in flight was reached, or an earlier operation had the memory tier. Time that we took
+//! meanwhile for making data up and checking it is our own, and not counted.
 
 /// Clocks that run while something is blocked.
 #[derive(Debug, Default)]
 pub struct Blocked {
     totals: [u64; 2],
     since: [Option<u64>; 2],
+    own: [u64; 2],
 }
 
 impl Blocked {
     /// Bytes in flight are at their limit.
     pub const STORAGE: usize = 0;
-    /// A copy is being made.
+    /// An earlier operation is being copied.
     pub const MEMORY: usize = 1;
     /// Nothing blocks a modelled tier.
     pub const NOTHING: usize = 2;
@@ -28,15 +30,20 @@ impl Blocked {
         }
     }
 
-    /// Adds a time of being blocked that has passed.
-    pub fn add(&mut self, what: usize, ns: u64) {
-        self.totals[what] += ns;
+    /// So much of the latest time was our own work.
+    pub fn own_work(&mut self, what: usize, ns: u64) {
+        if self.since[what].is_some() {
+            self.own[what] += ns;
+        }
     }
 
     /// How long `what` has been blocked, all in all.
     pub fn total(&self, what: usize, now: u64) -> u64 {
         match self.totals.get(what) {
-            Some(total) => total + self.since[what].map_or(0, |since| now.saturating_sub(since)),
+            Some(total) => {
+                let running = self.since[what].map_or(0, |since| now.saturating_sub(since));
+                (total + running).saturating_sub(self.own[what])
+            }
             None => 0,
         }
     }
@@ -55,5 +62,9 @@ mod tests {
         blocked.set(Blocked::STORAGE, false, 40);
         assert_eq!((blocked.total(Blocked::STORAGE, 99), blocked.total(Blocked::MEMORY, 99)), (30, 0));
         assert_eq!(blocked.total(Blocked::NOTHING, 99), 0);
+        blocked.own_work(Blocked::STORAGE, 5);
+        blocked.set(Blocked::STORAGE, true, 100);
+        blocked.own_work(Blocked::STORAGE, 7);
+        assert_eq!(blocked.total(Blocked::STORAGE, 110), 33);
     }
 }

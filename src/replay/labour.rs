@@ -50,7 +50,7 @@ impl Run<'_> {
         let (at, padded, before) = (self.slot_at(slot), chunk.padded as usize, self.now());
         if pass.source == Source::Fill {
             self.ops[index as usize].stream.fill(chunk.offset, self.stage.arena.slice_mut(at, padded));
-            self.tally.spent.data_ns += self.now() - before;
+            self.note_own_work(before);
         } else {
             self.mark_start(index, pass.source_leg, before);
             let (pool, from) = self.memory_at(index, pass.source_leg, chunk.offset);
@@ -135,7 +135,6 @@ impl Run<'_> {
         }
         let now = self.now();
         self.tally.spent.copy_ns += now - before;
-        self.blocked.add(Blocked::MEMORY, now - before);
         let op = &mut self.ops[index as usize];
         (op.issued, op.sourced, op.sourced_at) = (offset + len, offset + len, now);
         let (source, sink, done) = (op.legs[pass.source_leg].tier, op.legs[pass.sink_leg].tier, op.issued == op.size);
@@ -149,6 +148,7 @@ impl Run<'_> {
         if done {
             self.memory_queue.pop_front();
             let now = self.now();
+            self.blocked.set(Blocked::MEMORY, !self.memory_queue.is_empty(), now);
             self.end_pass(index, now)?;
         }
         Ok(())
@@ -211,7 +211,14 @@ impl Run<'_> {
             let (key, content, version) = (op.key, op.content, op.version);
             self.tally.suspect(Suspect { row, key, content, version, offset: offset + at as u64, found });
         }
-        self.tally.spent.data_ns += self.now() - before;
+        self.note_own_work(before);
+    }
+
+    /// Since `before` data was made up or checked.
+    fn note_own_work(&mut self, before: u64) {
+        let spent = self.now() - before;
+        self.tally.spent.data_ns += spent;
+        self.blocked.own_work(Blocked::MEMORY, spent);
     }
 }
 

@@ -5,6 +5,7 @@
 //! an io_uring. The report is a [`ReplayResult`].
 
 mod admit;
+mod backlog;
 mod blocked;
 mod config;
 mod extents;

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
 
+use super::backlog::Backlog;
 use super::blocked::Blocked;
 use super::config::{Pace, ReplayConfig};
 use super::op::{Chunk, NEVER, Op, Sink, Source};
@@ -94,8 +95,8 @@ pub(super) struct Run<'a> {
     /// Operations whose first I/O is in the batch that is being queued, with the leg.
     pub starting: Vec<(u32, usize)>,
     pub blocked: Blocked,
-    /// Since when the next row has been waiting for room.
-    pub window_since: Option<u64>,
+    /// How long rows wait for room.
+    pub backlog: Backlog,
     pub scratch: Vec<u8>,
     pub scratch_at: usize,
     /// What read data is compared with when every byte is checked.
@@ -131,7 +132,7 @@ impl<'a> Run<'a> {
             channel_free: [0; 3],
             starting: Vec::with_capacity(slots),
             blocked: Blocked::default(),
-            window_since: None,
+            backlog: Backlog::default(),
             scratch: vec![0; super::labour::SCRATCH],
             scratch_at: 0,
             expected: vec![0; super::labour::EXPECTED],

@@ -14,17 +14,29 @@ pub struct Backlog {
     pub wait_p99_ns: u64,
 }
 
-/// The schedule was kept when its last operation started within this share of the run.
+/// The schedule was kept when its last operation, and the wait of 99 % of them, were behind by at
+/// most this share of the run, within these bounds.
 const KEPT_SHARE: u64 = 100;
+const KEPT_NS: (u64, u64) = (10_000_000, 100_000_000);
+
+impl Backlog {
+    fn is_small(self, wall_ns: u64) -> bool {
+        self.behind_ns.max(self.wait_p99_ns) <= (wall_ns / KEPT_SHARE).clamp(KEPT_NS.0, KEPT_NS.1)
+    }
+
+    fn words(self) -> String {
+        format!(
+            "its last operation started {} late, and waiting for objects and free places has a P99 of {}",
+            units::ns(self.behind_ns as f64),
+            units::ns(self.wait_p99_ns as f64)
+        )
+    }
+}
 
 /// The verdict on a run of `wall_ns` nanoseconds; `backlog` of a run with a schedule.
 pub fn verdict(spent: &Spent, wall_ns: u64, backlog: Option<Backlog>) -> Verdict {
-    if let Some(kept) = backlog.filter(|b| b.behind_ns <= wall_ns / KEPT_SHARE) {
-        let because = format!(
-            "the schedule was kept: its last operation started {} late, and waiting for objects and free places has a P99 of {}",
-            units::ns(kept.behind_ns as f64),
-            units::ns(kept.wait_p99_ns as f64)
-        );
+    if let Some(kept) = backlog.filter(|b| b.is_small(wall_ns)) {
+        let because = format!("the schedule was kept: {}", kept.words());
         return Verdict { bound: "pace".to_owned(), because };
     }
     let known = spent.device_ns + spent.model_ns + spent.pace_ns + spent.copy_ns + spent.data_ns;
@@ -36,7 +48,9 @@ pub fn verdict(spent: &Spent, wall_ns: u64, backlog: Option<Backlog>) -> Verdict
         (spent.model_ns, "model", "waiting for modelled tiers"),
         (spent.pace_ns, "pace", "waiting for the next operation of the schedule"),
     ];
-    let (largest, bound, doing) = shares.into_iter().max_by_key(|share| share.0).expect("there are five");
+    // With a backlog, idle time between bursts bounds nothing.
+    let candidates = shares.into_iter().filter(|(_, word, _)| backlog.is_none() || *word != "pace");
+    let (largest, bound, doing) = candidates.max_by_key(|share| share.0).expect("there are four or five");
     let share = |ns: u64| 100.0 * ns as f64 / wall_ns.max(1) as f64;
     let others: Vec<_> = shares
         .iter()
@@ -44,8 +58,12 @@ pub fn verdict(spent: &Spent, wall_ns: u64, backlog: Option<Backlog>) -> Verdict
         .map(|(ns, word, _)| format!("{word} {:.0} %", share(*ns)))
         .collect();
     let others = if others.is_empty() { String::new() } else { format!("; the rest: {}", others.join(", ")) };
-    let because =
-        format!("the run thread spent {:.0} % of {} {doing}{others}", share(largest), units::ns(wall_ns as f64));
+    let backlog = backlog.map_or_else(String::new, |b| format!("the schedule was not kept ({}); ", b.words()));
+    let because = format!(
+        "{backlog}the run thread spent {:.0} % of {} {doing}{others}",
+        share(largest),
+        units::ns(wall_ns as f64)
+    );
     Verdict { bound: bound.to_owned(), because }
 }
 
@@ -69,7 +87,7 @@ mod tests {
     #[test]
     fn a_kept_schedule_bounds_the_run_and_a_backlog_does_not() {
         let spent = Spent { device_ns: 900_000, ..Spent::default() };
-        let of = |behind_ns| verdict(&spent, 1_000_000, Some(Backlog { behind_ns, wait_p99_ns: 0 })).bound;
-        assert_eq!([of(5_000), of(200_000)], ["pace", "device"]);
+        let of = |behind_ns, wait_p99_ns| verdict(&spent, 1_000_000, Some(Backlog { behind_ns, wait_p99_ns })).bound;
+        assert_eq!([of(5_000, 0), of(20_000_000, 0), of(0, 20_000_000)], ["pace", "device", "device"]);
     }
 }
