@@ -26,7 +26,8 @@ mod bpf {
         let built = libbpf_cargo::SkeletonBuilder::new()
             .source("bpf/kvtrace.bpf.c")
             .clang(&clang)
-            .clang_args(["-Wall", "-Wextra", "-Wno-unused-parameter", "-Ibpf"])
+            // v3 has compare-and-swap, which kernels take since 5.12.
+            .clang_args(["-Wall", "-Wextra", "-Wno-unused-parameter", "-Ibpf", "-mcpu=v3"])
             .build_and_generate(&out);
         if let Err(error) = built {
             panic!("bpf/kvtrace.bpf.c did not compile: {error:#}; {WAY_OUT}");

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT
 /*
  * The life of a block request: start (birth, in the submitter's context) → insert → issue →
- * requeue → issue → complete, or merged away. Keyed by the request's address, which start
- * overwrites when the kernel uses it again. Everything is counted at completion, so that all
+ * requeue → issue → complete, or merged away. Keyed by the request's address. Everything is counted at completion, so that all
  * histograms of a direction hold the same I/Os.
  */
 #include "vmlinux.h"
@@ -85,36 +84,51 @@ static __always_inline void land(struct io *io, __u64 now)
 	fly(io, now, -1);
 }
 
+/* The request if it is on its way and followed. */
+static __always_inline struct io *find(struct request *rq)
+{
+	struct io *io = place_of((__u64)rq, false);
+
+	return io && io->alive ? io : NULL;
+}
+
 static __always_inline struct io *birth(struct request *rq)
 {
-	__u64 key = (__u64)rq, now = bpf_ktime_get_ns();
-	struct io fresh = {}, *stale;
+	__u64 now = bpf_ktime_get_ns();
 	struct kv_device *device;
+	struct io *io;
+	__u8 class;
 
 	if (!window_is_open(now))
 		return NULL;
 	device = device_of(rq);
 	if (!device)
 		return NULL;
-	fresh.class = class_of(rq);
-	if (fresh.class == KV_CLASSES) {
+	class = class_of(rq);
+	if (class == KV_CLASSES) {
 		lose(KV_PASSTHROUGH);
 		return NULL;
 	}
-	stale = bpf_map_lookup_elem(&requests, &key);
-	if (stale) {
-		lose(KV_LOST_COMPLETE);
-		land(stale, now);
-	}
-	fresh.queued = now;
-	fresh.extent = device->sectors;
-	fresh.slot = device->slot;
-	fresh.set = set_of_current();
-	if (bpf_map_update_elem(&requests, &key, &fresh, BPF_ANY)) {
+	io = place_of((__u64)rq, true);
+	if (!io) {
 		lose(KV_MAP_FULL);
 		return NULL;
 	}
-	return bpf_map_lookup_elem(&requests, &key);
+	if (io->alive) {
+		lose(KV_LOST_COMPLETE);
+		land(io, now);
+	}
+	io->queued = now;
+	io->issued = 0;
+	io->extent = device->sectors;
+	io->bytes = 0;
+	io->slot = device->slot;
+	io->set = set_of_current();
+	io->class = class;
+	io->in_flight = 0;
+	io->partly_done = 0;
+	io->alive = 1;
+	return io;
 }
 
 SEC("tp_btf/block_io_start")
@@ -129,9 +143,8 @@ SEC("tp_btf/block_rq_insert")
 int on_insert(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
-	__u64 key = (__u64)rq;
 
-	if (have_io_start || bpf_map_lookup_elem(&requests, &key))
+	if (have_io_start || find(rq))
 		return 0;
 	if (birth(rq))
 		lose(KV_LATE_ATTR);
@@ -142,8 +155,8 @@ SEC("tp_btf/block_rq_issue")
 int on_issue(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
-	__u64 key = (__u64)rq, now = bpf_ktime_get_ns();
-	struct io *io = bpf_map_lookup_elem(&requests, &key);
+	__u64 now = bpf_ktime_get_ns();
+	struct io *io = find(rq);
 
 	if (!io && !have_io_start) {
 		io = birth(rq);
@@ -169,8 +182,7 @@ SEC("tp_btf/block_rq_requeue")
 int on_requeue(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
-	__u64 key = (__u64)rq;
-	struct io *io = bpf_map_lookup_elem(&requests, &key);
+	struct io *io = find(rq);
 
 	if (!io)
 		return 0;
@@ -184,14 +196,13 @@ SEC("tp_btf/block_rq_merge")
 int on_merge(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
-	__u64 key = (__u64)rq;
-	struct io *io = bpf_map_lookup_elem(&requests, &key);
+	struct io *io = find(rq);
 
 	if (!io)
 		return 0;
 	lose(KV_RQ_MERGED);
 	land(io, bpf_ktime_get_ns());
-	bpf_map_delete_elem(&requests, &key);
+	io->alive = 0;
 	return 0;
 }
 
@@ -232,8 +243,8 @@ static __always_inline void count_data(struct io *io, __u64 now)
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 {
-	__u64 key = (__u64)rq, now = bpf_ktime_get_ns();
-	struct io *io = bpf_map_lookup_elem(&requests, &key);
+	__u64 now = bpf_ktime_get_ns();
+	struct io *io = find(rq);
 
 	if (!io) {
 		unmatched(rq, done);
@@ -253,7 +264,7 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 	if (io->class != KV_DISCARD)
 		add_totals(io, io->class != KV_READ);
 	land(io, now);
-	bpf_map_delete_elem(&requests, &key);
+	io->alive = 0;
 	return 0;
 }
 

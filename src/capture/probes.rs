@@ -28,8 +28,13 @@ use skeleton::{KvtraceSkel, KvtraceSkelBuilder, OpenKvtraceSkel, types};
 const _: () = assert!(size_of::<types::kv_narrow>() == (3 + TIME_BUCKETS) * 8);
 const _: () = assert!(size_of::<types::kv_wide_row>() == (3 + WIDE_BUCKETS) * 8);
 
-/// Fewest requests that can be followed at once.
-const MIN_REQUESTS: u32 = 16_384;
+/// Fewest places for requests.
+const MIN_PLACES: u32 = 16_384;
+/// Places for each request that the devices' queues hold, so that one is found within the few
+/// steps that a program takes.
+const PLACES_PER_REQUEST: u32 = 4;
+/// Places that are read with one call.
+const BATCH: u32 = 4096;
 
 /// What libbpf first complained about.
 static COMPLAINTS: Mutex<String> = Mutex::new(String::new());
@@ -152,7 +157,9 @@ impl Probes {
 
     /// Requests on their way.
     pub fn in_flight(&self) -> u64 {
-        self.skeleton.maps.requests.keys().count() as u64
+        const ALIVE: usize = std::mem::offset_of!(types::io, alive);
+        let places = self.skeleton.maps.requests.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY);
+        places.map_or(0, |places| places.filter(|(_, io)| io[ALIVE] != 0).count() as u64)
     }
 
     /// Events that a program did not see because it was interrupted by itself.
@@ -219,10 +226,13 @@ fn fit(
     knobs.queue_is_first = tracepoints.queue_is_first;
     open.progs.on_start.set_autoload(tracepoints.io_start);
     open.progs.on_insert.set_autoload(!tracepoints.io_start);
-    // A request is born before it has a place in a queue, hence twice the queues.
+    // A request is born before it has a tag of the driver's, hence twice the queues.
     let held = devices.iter().fold(0u32, |sum, device| sum.saturating_add(device.requests.saturating_mul(2)));
+    let places = requests.unwrap_or_else(|| held.saturating_mul(PLACES_PER_REQUEST).max(MIN_PLACES));
+    let places = places.min(1 << 24).next_power_of_two();
+    knobs.requests_mask = places - 1;
     let (devices, sets) = (devices.len() as u32, SETS as u32);
-    open.maps.requests.set_max_entries(requests.unwrap_or_else(|| held.max(MIN_REQUESTS)))?;
+    open.maps.requests.set_max_entries(places)?;
     open.maps.watched.set_max_entries(devices)?;
     open.maps.flights.set_max_entries(devices * sets)?;
     open.maps.totals.set_max_entries(devices * sets)?;
