@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT
 /*
  * The life of a block request: start (birth, in the submitter's context) → insert → issue →
- * requeue → issue → complete, or merged away. Keyed by the request's address. Everything is counted at completion, so that all
- * histograms of a direction hold the same I/Os.
+ * requeue → issue → complete, or merged away. Keyed by the request's address. Everything is
+ * counted at completion, so that all histograms of a direction hold the same I/Os.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -92,6 +92,43 @@ static __always_inline struct io *find(struct request *rq)
 	return io && io->alive ? io : NULL;
 }
 
+/* What is known of a request once it is issued. */
+static __always_inline void count_issued(struct io *io)
+{
+	__u32 write = io->class == KV_WRITE;
+
+	add_time(io->set, KV_Q2D_READ + write, io->issued - io->queued);
+	add_wide(io->set, KV_DEPTH_READ + write, io->depth, 1);
+	add_size(io);
+	add_place(io);
+	add_totals(io, write);
+}
+
+static __always_inline void count_data(struct io *io, __u64 now)
+{
+	__u32 write = io->class == KV_WRITE;
+
+	if (!io->issued) {
+		lose(KV_NEVER_ISSUED);
+		return;
+	}
+	add_time(io->set, KV_D2C_READ + write, now - io->issued);
+	add_time(io->set, KV_Q2C_READ + write, now - io->queued);
+	count_issued(io);
+}
+
+/*
+ * The request is used again, so it has completed without being shown. Its bytes are counted with
+ * the others; when it completed is not known.
+ */
+static __always_inline void count_unseen(struct io *io, __u64 now)
+{
+	lose(KV_LOST_COMPLETE);
+	if (io->class <= KV_WRITE && io->issued)
+		count_issued(io);
+	land(io, now);
+}
+
 static __always_inline struct io *birth(struct request *rq)
 {
 	__u64 now = bpf_ktime_get_ns();
@@ -114,10 +151,8 @@ static __always_inline struct io *birth(struct request *rq)
 		lose(KV_MAP_FULL);
 		return NULL;
 	}
-	if (io->alive) {
-		lose(KV_LOST_COMPLETE);
-		land(io, now);
-	}
+	if (io->alive)
+		count_unseen(io, now);
 	io->queued = now;
 	io->issued = 0;
 	io->extent = device->sectors;
@@ -224,22 +259,6 @@ static __always_inline void unmatched(struct request *rq, __u32 done)
 		lose(KV_NOMATCH_LATER);
 }
 
-static __always_inline void count_data(struct io *io, __u64 now)
-{
-	__u32 write = io->class == KV_WRITE;
-
-	if (!io->issued) {
-		lose(KV_NEVER_ISSUED);
-		return;
-	}
-	add_time(io->set, KV_D2C_READ + write, now - io->issued);
-	add_time(io->set, KV_Q2D_READ + write, io->issued - io->queued);
-	add_time(io->set, KV_Q2C_READ + write, now - io->queued);
-	add_wide(io->set, KV_DEPTH_READ + write, io->depth, 1);
-	add_size(io);
-	add_place(io);
-}
-
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 {
@@ -257,12 +276,13 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 		io->partly_done = 1;
 		return 0;
 	}
-	if (io->class <= KV_WRITE)
+	if (io->class <= KV_WRITE) {
 		count_data(io, now);
-	else
+	} else {
 		add_time(io->set, KV_Q2C_FLUSH + io->class - KV_FLUSH, now - io->queued);
-	if (io->class != KV_DISCARD)
-		add_totals(io, io->class != KV_READ);
+		if (io->class != KV_DISCARD)
+			add_totals(io, 1);
+	}
 	land(io, now);
 	io->alive = 0;
 	return 0;

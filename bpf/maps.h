@@ -42,9 +42,10 @@ struct io {
 };
 
 /*
- * A hash table of our own over an array, because updating a map of type hash opens a window in
- * which an interrupt's completions reach no program of that CPU (measured on 6.18: a whole
- * queue's worth at a time, in no counter of misses). Here nothing is locked.
+ * A hash table of our own over an array: nothing is locked, and far fewer completions are missed
+ * than with a map of type hash. When an interrupt hits an update of such a map on 6.18, the
+ * completions that it brings, up to a whole queue's, reach no program of that CPU and no counter
+ * of misses (compared with the tracepoint's own record in tracefs).
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

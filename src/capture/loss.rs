@@ -11,7 +11,10 @@ const TAINTING: [(&str, &str); 7] = [
     ("pids_full", "processes were not followed because the table of the target's processes was full"),
     ("late_attr", "this kernel shows a request first when it is queued, where the running task may be another one"),
     ("nomatch_later", "requests completed whose start was not seen"),
-    ("lost_complete", "requests began again without a completion that the kernel had shown"),
+    (
+        "lost_complete",
+        "requests completed without the kernel showing it: counts and sizes hold them, d2c and q2c do not",
+    ),
     ("left_inflight", "requests had not completed two seconds after the end"),
     ("recursion_misses", "events were missed because a program was interrupted by itself"),
 ];
