@@ -12,6 +12,7 @@
 pub mod analyze;
 pub mod cache;
 pub mod capture;
+pub mod checksum;
 pub mod cli;
 pub mod distill;
 pub mod error;

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
+use crate::checksum;
 use crate::error::{Error, Result};
 use crate::output;
 
@@ -49,7 +48,7 @@ impl Input {
             let file = File::open(path).map_err(|e| failed(&e))?;
             file.take(MAX_BYTES + 1).read_to_end(&mut raw).map_err(|e| failed(&e))?;
         }
-        let sha256 = Sha256::digest(&raw).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = checksum::of(&raw);
         if raw.starts_with(&zstd::zstd_safe::MAGICNUMBER.to_le_bytes()) {
             let mut plain = Vec::new();
             let decoder = zstd::Decoder::new(&raw[..]).map_err(|e| failed(&e))?;

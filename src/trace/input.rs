@@ -5,8 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sha2::{Digest, Sha256};
-
+use crate::checksum;
 use crate::error::{Error, Result};
 use crate::output;
 
@@ -57,7 +56,7 @@ impl Input {
                 return Err(Error::usage(format!("{name} is a directory; name a file in it")));
             }
             if facts.is_file() {
-                digest = hash(&mut file, |_| Ok(())).map_err(unreadable)?;
+                digest = checksum::of_stream(&mut file, |_| Ok(())).map_err(unreadable)?;
             } else {
                 (file, digest) = spool(file, &name)?;
             }
@@ -165,28 +164,11 @@ fn spool(mut stream: impl Read, name: &str) -> Result<(File, String)> {
         .map_err(|e| Error::writing(&path, &e).context("the copy of the input"))?;
     std::fs::remove_file(&path).map_err(|e| Error::writing(&path, &e))?;
     let mut full = None;
-    let digest = hash(&mut stream, |data| file.write_all(data).map_err(|e| full.insert(e).kind().into()));
+    let digest =
+        checksum::of_stream(&mut stream, |data| file.write_all(data).map_err(|e| full.insert(e).kind().into()));
     match (digest, full) {
         (Ok(digest), _) => Ok((file, digest)),
         (Err(_), Some(e)) => Err(Error::writing(&path, &e).context(format!("the copy of {name} (set TMPDIR)"))),
         (Err(e), None) => Err(Error::reading(Path::new(name), &e)),
     }
-}
-
-/// The sha256 of a stream in hex; every piece is handed to `each` too.
-fn hash(stream: &mut impl Read, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0u8; 1 << 20];
-    loop {
-        match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(n) => {
-                hasher.update(&piece[..n]);
-                each(&piece[..n])?;
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

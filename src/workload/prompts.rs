@@ -1,7 +1,6 @@
 //! System prompts that many users share: real text, so that their lengths are real.
 
-use sha2::{Digest, Sha256};
-
+use crate::checksum;
 use crate::seed::Seed;
 
 /// The share of requests that begin with one (the reference's `system_prompt_hit_probability`).
@@ -45,9 +44,7 @@ pub const ALL: [SystemPrompt; 3] = [
 impl SystemPrompt {
     /// The key of its object: `kv_system_` and the first 16 hex digits of the text's sha256.
     pub fn key(&self) -> String {
-        let digest = Sha256::digest(self.text.as_bytes());
-        let hash: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("kv_system_{hash}")
+        format!("kv_system_{}", &checksum::of(self.text.as_bytes())[..16])
     }
 }
 

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 5] = [
     &["mlperf", "distill", "plot", "analyze"],
     &["replay", "capture", "live", "serve"],
     &["cache", "workload", "trace", "measure"],
-    &["model", "seed", "units", "error", "output", "stop", "progress"],
+    &["model", "seed", "units", "error", "output", "stop", "progress", "checksum"],
 ];
 
 /// Neighbours in one layer that may be used, `(user, used)`.

@@ -29,8 +29,6 @@ pub enum SourceKind {
 pub enum Profile {
     /// What the MLPerf Storage KV cache benchmark documents
     Mlperf,
-    /// What vLLM with an offload tier does (not available yet)
-    Engine,
 }
 
 /// Who is served first.

@@ -1,11 +1,9 @@
 //! A recording into files: the trace, and who asked beside it.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
+use crate::checksum;
 use crate::error::{Error, Result};
 use crate::output::{self, Overwrite};
 use crate::progress::Progress;
@@ -123,18 +121,13 @@ fn sha256(path: &Path, progress: &dyn Progress) -> Result<String> {
     let unreadable = |e| Error::reading(path, &e);
     let mut file = File::open(path).map_err(unreadable)?;
     progress.stage("checksum", file.metadata().ok().map(|facts| facts.len()), "bytes");
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let length = file.read(&mut buffer).map_err(unreadable)?;
-        if length == 0 {
-            break;
-        }
-        hash.update(&buffer[..length]);
-        progress.advance(length as u64);
-    }
+    let counted = |piece: &[u8]| {
+        progress.advance(piece.len() as u64);
+        Ok(())
+    };
+    let sum = checksum::of_stream(&mut file, counted).map_err(unreadable)?;
     progress.done();
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(sum)
 }
 
 /// A complete recording without a row is of no use to anybody; say which setting made it so.
@@ -164,7 +157,7 @@ fn meta(settings: &Settings, source: Source, stats: RecordStats, complete: bool)
         tool: crate::TOOL.to_owned(),
         complete,
         seed: Some(settings.seed.0),
-        profile: Some("mlperf".to_owned()),
+        profile: Some(settings.profile.clone()),
         source,
         model: Some(ModelFacts {
             name: config.model.name.clone(),

@@ -17,7 +17,7 @@ use crate::trace::meta::TierCapacity;
 use crate::units::{GIB, SECOND_NS, Time};
 use crate::workload::{ShareGptOptions, SyntheticOptions, Tokenizer};
 
-use super::flags::{ColumnsFlag, LimitsFlag, Profile, QueueFlag, RecordFlags, SourceKind, TokenizerFlag};
+use super::flags::{ColumnsFlag, LimitsFlag, QueueFlag, RecordFlags, SourceKind, TokenizerFlag};
 
 /// Workers are as many as users, up to this (as in the reference).
 const MOST_DEFAULT_WORKERS: u32 = 500;
@@ -38,6 +38,8 @@ pub enum SourceSettings {
 pub struct Settings {
     /// The system.
     pub config: serve::Config,
+    /// What the flags default to.
+    pub profile: String,
     /// The seed.
     pub seed: Seed,
     /// The source.
@@ -83,6 +85,7 @@ impl Settings {
         Ok(Self {
             flags: in_force(typed, &config, duration_s),
             config,
+            profile: word(typed.profile),
             seed: Seed(typed.seed),
             source: source(typed),
             columns: match typed.columns {
@@ -134,9 +137,6 @@ fn check_ranges(typed: &RecordFlags, complaints: &mut Vec<String>) {
 }
 
 fn check_source(typed: &RecordFlags, complaints: &mut Vec<String>) {
-    if typed.profile == Profile::Engine {
-        complaints.push("--profile engine is not available yet; mlperf is".to_owned());
-    }
     match (typed.source, &typed.file) {
         (SourceKind::Synthetic, Some(file)) => {
             complaints.push(format!("synthetic users come from no file, but {} was given", file.display()));

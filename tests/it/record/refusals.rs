@@ -47,13 +47,23 @@ fn a_file_that_is_cut_off_names_the_byte_and_can_be_used() {
 fn all_wrong_flags_are_named_together() {
     let bench = Bench::new();
     let flags = "--num-users 0 --duration 90000 --gpu-mem-gb nan --tensor-parallel 2 --request-rate inf \
-                 --model llama3-8b --generation-mode soon --profile engine --cache-dir /tmp";
+                 --model llama3-8b --generation-mode soon --cache-dir /tmp";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let line = bench.refused(2, &[&["record", "synthetic", "-o", "t.csv"], &flags[..]].concat());
     for word in flags.iter().filter(|word| word.starts_with("--") && **word != "--model").chain([&"llama3.1-8b"]) {
         assert!(line.contains(word), "{word}: {line}");
     }
     assert!(bench.files().is_empty());
+}
+
+#[test]
+fn a_word_that_is_none_of_the_choices_is_answered_with_them() {
+    let bench = Bench::new();
+    for (flag, choice) in [("--profile", "mlperf"), ("--queue", "fifo"), ("--tokenizer", "chars4")] {
+        let ended = bench.run(&["record", "synthetic", "-o", "t.csv", flag, "no-such-word"]);
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.stderr.contains(flag) && ended.stderr.contains(choice), "{ended:?}");
+    }
 }
 
 #[test]
