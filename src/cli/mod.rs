@@ -37,6 +37,7 @@ pub struct Cli {
 
 /// Flags that every subcommand takes.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "In every command")]
 pub struct Global {
     /// Say nothing on stderr but errors
     #[arg(long, short, global = true)]

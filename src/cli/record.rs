@@ -21,14 +21,14 @@ pub use summary::lines as summary_lines;
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[command(flatten)]
-    flags: Box<RecordFlags>,
     /// The trace: .csv, .csv.zst, .parquet, or - for CSV on stdout
     #[arg(short = 'o', value_name = "TRACE", required_unless_present = "print_config")]
     trace: Option<PathBuf>,
     /// Print what is in force, and record nothing
     #[arg(long)]
     print_config: bool,
+    #[command(flatten)]
+    flags: Box<RecordFlags>,
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {

@@ -21,10 +21,6 @@ use super::terminal::Terminal;
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[command(flatten)]
-    record: Box<RecordFlags>,
-    #[command(flatten, next_help_heading = "Replay")]
-    replay: ReplayFlags,
     /// The folder for everything
     #[arg(short = 'o', value_name = "DIR")]
     dir: PathBuf,
@@ -34,6 +30,10 @@ pub struct Args {
     /// How long the distilled fio job runs
     #[arg(long, value_name = "TIME", default_value = "30s")]
     runtime: Time,
+    #[command(flatten)]
+    record: Box<RecordFlags>,
+    #[command(flatten, next_help_heading = "Replay")]
+    replay: ReplayFlags,
 }
 
 /// The files of a run.

@@ -72,10 +72,10 @@ pub enum ColumnsFlag {
 #[command(next_help_heading = "Recording")]
 pub struct RecordFlags {
     /// What to record
-    #[arg(value_name = "SOURCE", help_heading = "Arguments")]
+    #[arg(value_name = "SOURCE", help_heading = None::<&str>)]
     pub source: SourceKind,
     /// The file of a sharegpt source
-    #[arg(value_name = "FILE", help_heading = "Arguments")]
+    #[arg(value_name = "FILE", help_heading = None::<&str>)]
     pub file: Option<PathBuf>,
     /// A name that `kvtrace models` lists, the path of a Hugging Face config.json, or bytes:N
     #[arg(long, default_value = "llama3.1-8b")]
