@@ -24,9 +24,17 @@ const TOLERANCE: f64 = 0.01;
 /// And by this many I/Os, because the two are not read at one instant.
 const SKEW: u64 = 8;
 
-/// Why the numbers are doubtful, in words; empty when they are not. `edge` is the number of
-/// requests that were on their way at the start or at the end, which only one side counts.
-pub fn taint_reasons(loss: &BTreeMap<String, u64>, devices: &[BlockDevice], filtered: bool, edge: u64) -> Vec<String> {
+/// A device with both counts.
+pub struct Counted<'a> {
+    pub device: &'a BlockDevice,
+    /// Requests that only one side may have counted: on their way at the start or at the end, or
+    /// done while the window opened or closed (its edges and the readings of the kernel's counters
+    /// are not one instant, and on a busy machine far apart).
+    pub edge: u64,
+}
+
+/// Why the numbers are doubtful, in words; empty when they are not.
+pub fn taint_reasons(loss: &BTreeMap<String, u64>, devices: &[Counted], filtered: bool) -> Vec<String> {
     let mut reasons = Vec::new();
     for (name, meaning) in TAINTING {
         let count = loss.get(name).copied().unwrap_or(0);
@@ -35,11 +43,11 @@ pub fn taint_reasons(loss: &BTreeMap<String, u64>, devices: &[BlockDevice], filt
             reasons.push(format!("{name} {count}: {meaning}"));
         }
     }
-    reasons.extend(devices.iter().filter_map(|device| disagreement(device, edge)));
+    reasons.extend(devices.iter().filter_map(disagreement));
     reasons
 }
 
-fn disagreement(device: &BlockDevice, edge: u64) -> Option<String> {
+fn disagreement(&Counted { device, edge }: &Counted) -> Option<String> {
     let (kernel, ours) = (device.kernel, device.captured);
     let differs =
         |theirs: u64, mine: u64| theirs.abs_diff(mine) as f64 > theirs as f64 * TOLERANCE + (edge + SKEW) as f64;
@@ -52,8 +60,12 @@ fn disagreement(device: &BlockDevice, edge: u64) -> Option<String> {
     })
 }
 
-/// What was counted between two readings.
-pub fn since(before: KernelCounters, after: KernelCounters) -> KernelCounters {
+/// What was counted between two readings of the devices.
+pub fn between(before: &[KernelCounters], after: &[KernelCounters]) -> Vec<KernelCounters> {
+    before.iter().zip(after).map(|(before, after)| since(*before, *after)).collect()
+}
+
+fn since(before: KernelCounters, after: KernelCounters) -> KernelCounters {
     KernelCounters {
         read_ios: after.read_ios.saturating_sub(before.read_ios),
         read_bytes: after.read_bytes.saturating_sub(before.read_bytes),
@@ -66,33 +78,34 @@ pub fn since(before: KernelCounters, after: KernelCounters) -> KernelCounters {
 mod tests {
     use super::*;
 
-    fn counted(kernel_reads: u64, captured_reads: u64) -> Vec<BlockDevice> {
+    fn reasons(kernel_reads: u64, captured_reads: u64, edge: u64) -> Vec<String> {
         let counters = |read_ios| KernelCounters { read_ios, ..KernelCounters::default() };
-        vec![BlockDevice {
+        let device = BlockDevice {
             kernel: counters(kernel_reads),
             captured: counters(captured_reads),
             ..BlockDevice::default()
-        }]
+        };
+        taint_reasons(&BTreeMap::new(), &[Counted { device: &device, edge }], true)
     }
 
     #[test]
     fn facts_do_not_taint_and_losses_do() {
         let loss = |name: &str| BTreeMap::from([(name.to_owned(), 1)]);
         for fact in ["requeue", "rq_merged", "partial", "errors", "nomatch_before_attach"] {
-            assert_eq!(taint_reasons(&loss(fact), &[], true, 0), Vec::<String>::new(), "{fact}");
+            assert_eq!(taint_reasons(&loss(fact), &[], true), Vec::<String>::new(), "{fact}");
         }
         for real in ["map_full", "nomatch_later", "lost_complete", "left_inflight", "recursion_misses", "pids_full"] {
-            assert_eq!(taint_reasons(&loss(real), &[], true, 0).len(), 1, "{real}");
+            assert_eq!(taint_reasons(&loss(real), &[], true).len(), 1, "{real}");
         }
-        assert!(taint_reasons(&loss("late_attr"), &[], false, 0).is_empty());
+        assert!(taint_reasons(&loss("late_attr"), &[], false).is_empty());
     }
 
     #[test]
     fn the_kernels_own_count_is_the_judge() {
-        let none = BTreeMap::new();
-        assert!(taint_reasons(&none, &counted(100_000, 99_500), true, 0).is_empty());
-        assert_eq!(taint_reasons(&none, &counted(100_000, 98_000), true, 0).len(), 1);
-        assert_eq!(taint_reasons(&none, &counted(100_000, 102_000), true, 0).len(), 1);
-        assert!(taint_reasons(&none, &counted(20, 0), true, 12).is_empty(), "requests in flight at an edge");
+        assert!(reasons(100_000, 99_500, 0).is_empty());
+        assert_eq!(reasons(100_000, 98_000, 0).len(), 1);
+        assert_eq!(reasons(100_000, 102_000, 0).len(), 1);
+        assert!(reasons(20, 0, 12).is_empty(), "requests at an edge");
+        assert_eq!(reasons(20, 0, 11).len(), 1);
     }
 }

@@ -1,8 +1,8 @@
 //! What the block layer really did, seen by eBPF programs on kernel tracepoints.
 //!
 //! [`devices`] and [`tree`] say what is watched and whose I/O is the target, [`rights`] whether
-//! this machine permits it; [`session`] runs the programs of `bpf/` ([`probes`]) and turns what
-//! they counted ([`layout`], [`reading`], [`loss`]) into a [`crate::measure::BlockResult`].
+//! this machine permits it; `session` runs the programs of `bpf/` (`probes`) and turns what
+//! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`].
 
 pub mod devices;
 pub mod rights;

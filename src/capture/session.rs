@@ -12,6 +12,7 @@ use crate::measure::block::{BLOCK_SCHEMA, BlockFilter, BlockSet, KernelCounters}
 
 use super::devices::{self, Device};
 use super::layout::{OTHER, TARGET};
+use super::loss::Counted;
 use super::probes::Probes;
 use super::{CaptureFilter, Target, loss, reading, rights, tree};
 
@@ -30,6 +31,8 @@ pub struct Capture {
     filter: BlockFilter,
     filtered: bool,
     before: Vec<KernelCounters>,
+    /// What the kernel counted while the window was being opened.
+    opening: Vec<KernelCounters>,
     started_ns: u64,
 }
 
@@ -61,12 +64,14 @@ impl Capture {
             Target::Command(words) => Some(words.clone()),
             _ => None,
         };
+        let early = counters(&devices);
         let started_ns = monotonic_ns() + AHEAD.as_nanos() as u64;
         probes.open_window(started_ns);
         std::thread::sleep(AHEAD);
-        let before = devices.iter().map(Device::counters).collect();
+        let before = counters(&devices);
+        let opening = loss::between(&early, &before);
         let filter = BlockFilter { devices: names(filter, &devices), pids: roots, command };
-        Ok(Self { probes, devices, filter, filtered, before, started_ns })
+        Ok(Self { probes, devices, filter, filtered, before, opening, started_ns })
     }
 
     /// Starts a command as part of the target, from its first instruction on.
@@ -98,9 +103,11 @@ impl Capture {
     /// # Errors
     /// When the counts cannot be read.
     pub fn finish(mut self) -> Result<BlockResult> {
+        let early = counters(&self.devices);
         let stopped_ns = monotonic_ns();
         self.probes.close_window(stopped_ns);
-        let after: Vec<KernelCounters> = self.devices.iter().map(Device::counters).collect();
+        let after = counters(&self.devices);
+        let closing = loss::between(&early, &after);
         let at_end = self.probes.in_flight();
         let left = self.drain();
         let misses = self.probes.recursion_misses();
@@ -110,17 +117,23 @@ impl Capture {
             reading::losses(&self.probes)?.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         loss.insert("left_inflight".to_owned(), left);
         loss.insert("recursion_misses".to_owned(), misses);
+        let kernel = loss::between(&self.before, &after);
         let mut devices = Vec::with_capacity(self.devices.len());
         for (slot, device) in self.devices.iter().enumerate() {
             let mut facts = device.facts();
-            facts.kernel = loss::since(self.before[slot], after[slot]);
+            facts.kernel = kernel[slot];
             facts.captured = reading::captured(&self.probes, slot)?;
             devices.push(facts);
         }
-        let counted: Vec<_> =
-            self.devices.iter().zip(&devices).filter(|(d, _)| d.keeps_counters()).map(|(_, f)| f.clone()).collect();
-        let edge = at_end + loss["nomatch_before_attach"];
-        let taint_reasons = loss::taint_reasons(&loss, &counted, self.filtered, edge);
+        let at_edges = at_end + loss["nomatch_before_attach"];
+        let counted: Vec<Counted> = (0..devices.len())
+            .filter(|slot| self.devices[*slot].keeps_counters())
+            .map(|slot| Counted {
+                device: &devices[slot],
+                edge: at_edges + ios(self.opening[slot]) + ios(closing[slot]),
+            })
+            .collect();
+        let taint_reasons = loss::taint_reasons(&loss, &counted, self.filtered);
         Ok(BlockResult {
             schema: BLOCK_SCHEMA.to_owned(),
             tool: TOOL.to_owned(),
@@ -149,6 +162,14 @@ impl Capture {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+fn counters(devices: &[Device]) -> Vec<KernelCounters> {
+    devices.iter().map(Device::counters).collect()
+}
+
+fn ios(counters: KernelCounters) -> u64 {
+    counters.read_ios + counters.write_ios
 }
 
 /// The disks behind the names; every disk when none is named.

@@ -22,7 +22,7 @@ use super::terminal::Terminal;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    record: RecordFlags,
+    record: Box<RecordFlags>,
     #[command(flatten, next_help_heading = "Replay")]
     replay: ReplayFlags,
     /// The folder for everything

@@ -181,7 +181,7 @@ impl Config<'_> {
             return !(layer + 1).is_multiple_of(pattern);
         }
         match self.text("model_type") {
-            Some("gemma2") => layer % 2 == 0,
+            Some("gemma2") => layer.is_multiple_of(2),
             Some(kind) if kind.starts_with("qwen2") || kind.starts_with("qwen3") => {
                 number("max_window_layers").is_none_or(|first| layer >= first)
             }

@@ -1,4 +1,4 @@
-//! Pictures and the report: charts as data ([`picture`]), drawn to SVG and PNG with an embedded
+//! Pictures and the report: charts as data ([`mod@picture`]), drawn to SVG and PNG with an embedded
 //! font ([`image`]), and the HTML page that holds them ([`report`]).
 
 pub mod axis;

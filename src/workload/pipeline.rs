@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn results_keep_the_order_of_the_items() {
         let slow_first = |n: u64| {
-            thread::sleep(std::time::Duration::from_micros(if n % 7 == 0 { 300 } else { 0 }));
+            thread::sleep(std::time::Duration::from_micros(if n.is_multiple_of(7) { 300 } else { 0 }));
             n * 2
         };
         for threads in [1, 2, 5] {

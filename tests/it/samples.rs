@@ -99,9 +99,8 @@ pub fn kv_block() -> BlockResult {
     ])
 }
 
-/// A replay that moved bytes on two tiers.
-pub fn replay(block: Option<BlockResult>) -> ReplayResult {
-    let mut latency = Vec::new();
+/// What six kinds of rows took.
+fn latency() -> Vec<Latency> {
     let kinds = [
         (Tier::Dram, Op::Read, Phase::Decode, 60_000.0, 900),
         (Tier::Dram, Op::Write, Phase::Prefill, 90_000.0, 300),
@@ -110,17 +109,49 @@ pub fn replay(block: Option<BlockResult>) -> ReplayResult {
         (Tier::Storage, Op::Write, Phase::Prefill, 4_800_000.0, 700),
         (Tier::Storage, Op::Write, Phase::Evict, 5_600_000.0, 1_100),
     ];
-    for (tier, op, phase, median, count) in kinds {
-        latency.push(Latency {
-            tier,
-            op,
-            phase,
-            ops: count,
-            bytes: count << 20,
-            response: times("response", None, median * 1.7, count),
-            service: times("service", None, median, count),
-        });
-    }
+    let measured = |(tier, op, phase, median, count): (Tier, Op, Phase, f64, u64)| Latency {
+        tier,
+        op,
+        phase,
+        ops: count,
+        bytes: count << 20,
+        response: times("response", None, median * 1.7, count),
+        service: times("service", None, median, count),
+    };
+    kinds.map(measured).into()
+}
+
+/// The first two tiers in memory, the third on storage.
+fn tiers() -> Vec<TierReport> {
+    vec![
+        TierReport {
+            tier: 0,
+            backend: "model".to_owned(),
+            target: "model:64GB/s+10us".to_owned(),
+            ..TierReport::default()
+        },
+        TierReport {
+            tier: 1,
+            backend: "dram".to_owned(),
+            target: "dram".to_owned(),
+            read_bytes: 1 << 30,
+            ..TierReport::default()
+        },
+        TierReport {
+            tier: 2,
+            backend: "io_uring".to_owned(),
+            target: "dir:./d".to_owned(),
+            direct: Some(true),
+            layout: Some("slab".to_owned()),
+            read_bytes: 13 << 30,
+            write_bytes: 2 << 30,
+            facts: BTreeMap::from([("filesystem".to_owned(), "ext4".into())]),
+        },
+    ]
+}
+
+/// A replay that moved bytes on two tiers.
+pub fn replay(block: Option<BlockResult>) -> ReplayResult {
     let wave = |base: f64, i: u64| (base * (1.0 + 0.25 * ((i as f64) / 5.0).sin())) as u64;
     ReplayResult {
         schema: REPLAY_SCHEMA.to_owned(),
@@ -157,32 +188,8 @@ pub fn replay(block: Option<BlockResult>) -> ReplayResult {
             prepare_s: 3.2,
         },
         cpu: Cpu { user_s: 2.0, sys_s: 3.0, s_per_gb: Some(0.29) },
-        tiers: vec![
-            TierReport {
-                tier: 0,
-                backend: "model".to_owned(),
-                target: "model:64GB/s+10us".to_owned(),
-                ..TierReport::default()
-            },
-            TierReport {
-                tier: 1,
-                backend: "dram".to_owned(),
-                target: "dram".to_owned(),
-                read_bytes: 1 << 30,
-                ..TierReport::default()
-            },
-            TierReport {
-                tier: 2,
-                backend: "io_uring".to_owned(),
-                target: "dir:./d".to_owned(),
-                direct: Some(true),
-                layout: Some("slab".to_owned()),
-                read_bytes: 13 << 30,
-                write_bytes: 2 << 30,
-                facts: BTreeMap::from([("filesystem".to_owned(), "ext4".into())]),
-            },
-        ],
-        latency,
+        tiers: tiers(),
+        latency: latency(),
         requests: None,
         requests_absent: Some("there is no requests file beside the trace".to_owned()),
         verdict: Verdict {

@@ -106,7 +106,7 @@ pub fn data(name: &str) -> Option<PathBuf> {
 /// Says once that a test could not run here; `tools/test` lists these lines at its end.
 pub fn skip(why: &str) {
     let line = format!("SKIP {}: {why}\n", std::thread::current().name().unwrap_or("a test"));
-    eprint!("{line}");
+    std::io::stderr().write_all(line.as_bytes()).expect("stderr can be written");
     if let Some(file) = std::env::var_os("KVTRACE_SKIPS") {
         let list = std::fs::File::options().create(true).append(true).open(file);
         list.and_then(|mut list| list.write_all(line.as_bytes())).expect("the list of skipped tests can be written");

@@ -1,6 +1,9 @@
 use super::*;
 
-fn read(text: &[u8], options: ShareGptOptions) -> (Vec<Vec<(String, u32, u32)>>, Skipped, Option<Error>) {
+/// The requests of a conversation: its id, the tokens of the context, the tokens to generate.
+type Turns = Vec<(String, u32, u32)>;
+
+fn read(text: &[u8], options: ShareGptOptions) -> (Vec<Turns>, Skipped, Option<Error>) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("in.json");
     std::fs::write(&path, text).unwrap();

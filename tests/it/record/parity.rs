@@ -120,7 +120,6 @@ fn the_same_users_make_the_same_load_as_in_the_reference() {
     ];
     let shares = Tier::ALL.map(|tier| (theirs.share(tier), ours.share(tier)));
     let all = format!("{compared:?} {shares:?}");
-    eprintln!("{all}");
     assert!(compared.iter().all(|(_, theirs, ours)| (ours / theirs - 1.0).abs() < 0.05), "{all}");
     assert!(shares.iter().all(|(theirs, ours)| (ours - theirs).abs() < 0.05), "{all}");
 }
