@@ -15,7 +15,7 @@ const TAINTING: [(&str, &str); 7] = [
         "lost_complete",
         "requests completed without the kernel showing it: counts and sizes hold them, d2c and q2c do not",
     ),
-    ("left_inflight", "requests had not completed two seconds after the end"),
+    ("left_inflight", "requests were not seen to complete within two seconds of the end"),
     ("recursion_misses", "events were missed because a program was interrupted by itself"),
 ];
 

@@ -2,8 +2,9 @@
 
 use crate::measure::Histogram;
 
-/// The most sizes that one `bssplit` takes (fio's `BSSPLIT_MAX`).
-pub const MAX_SIZES: usize = 64;
+/// The most sizes that one `bssplit` gets: fio takes 64 (`BSSPLIT_MAX`), and complains already when
+/// the last one is used.
+pub const MAX_SIZES: usize = 63;
 
 /// Bytes of a sector, the unit of the block layer.
 const SECTOR: u64 = 512;

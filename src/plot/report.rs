@@ -111,7 +111,7 @@ fn verdict_words(verdict: &Verdict) -> String {
         "device" => "The storage device bounded this run.".to_owned(),
         "dram" => "DRAM bounded this run.".to_owned(),
         "generator" => "kvtrace itself bounded this run: the device could do more.".to_owned(),
-        "pace" => "Nothing bounded this run: the schedule was kept.".to_owned(),
+        "pace" => "Nothing bounded this run: it took as long as its schedule.".to_owned(),
         "queue" => "The request queue bounded this run.".to_owned(),
         "generation" => "Token generation bounded this run.".to_owned(),
         "" => "What bounded this run is not known.".to_owned(),

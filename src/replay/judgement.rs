@@ -39,7 +39,8 @@ impl Ended<'_> {
         let late = timing.lateness.quantile(0.99).unwrap_or(0.0);
         if self.config.pace != Pace::Asap && late > late_bound_ns {
             reasons.push(format!(
-                "the replay did not keep its own schedule: lateness P99 is {}, the bound {}",
+                "the replay itself started operations late: lateness P99 is {}, the bound {}; a lower --speed or more \
+                 processor time for it helps",
                 units::ns(late),
                 units::ns(late_bound_ns)
             ));

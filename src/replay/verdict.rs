@@ -36,7 +36,7 @@ impl Backlog {
 /// The verdict on a run of `wall_ns` nanoseconds; `backlog` of a run with a schedule.
 pub fn verdict(spent: &Spent, wall_ns: u64, backlog: Option<Backlog>) -> Verdict {
     if let Some(kept) = backlog.filter(|b| b.is_small(wall_ns)) {
-        let because = format!("the schedule was kept: {}", kept.words());
+        let because = format!("the run was as long as its schedule: {}", kept.words());
         return Verdict { bound: "pace".to_owned(), because };
     }
     let known = spent.device_ns + spent.model_ns + spent.pace_ns + spent.copy_ns + spent.data_ns;
