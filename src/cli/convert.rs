@@ -2,17 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-
-use crate::error::Error;
 use crate::error::Result;
 use crate::output;
 use crate::stop::Stop;
 use crate::trace::convert::convert;
-use crate::trace::{Columns, WriteOptions, stamp};
+use crate::trace::{WriteOptions, stamp};
 use crate::units;
 
 use super::Global;
+use super::columns::ColumnsFlag;
 use super::terminal::Terminal;
 
 /// What was typed.
@@ -22,20 +20,12 @@ pub struct Args {
     input: PathBuf,
     /// The new trace: .csv, .csv.zst or .parquet; - is CSV on standard output
     output: PathBuf,
-    /// Which columns a CSV gets: all, or the six of the MLPerf reference without Delete rows
-    #[arg(long, value_enum, default_value_t = ColumnSet::Full)]
-    columns: ColumnSet,
+    /// Columns of a CSV
+    #[arg(long, value_enum, default_value_t = ColumnsFlag::Full)]
+    columns: ColumnsFlag,
     /// What to add to the stamps, in seconds [default: what the input has added]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     epoch: Option<i64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ColumnSet {
-    /// All ten columns, 9 decimals
-    Full,
-    /// The reference's six columns, 6 decimals, no Delete rows
-    Mlperf,
 }
 
 fn seconds(text: &str) -> Result<i64, &'static str> {
@@ -43,15 +33,8 @@ fn seconds(text: &str) -> Result<i64, &'static str> {
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
-    let columns = match args.columns {
-        ColumnSet::Full => Columns::Full,
-        ColumnSet::Mlperf => Columns::Mlperf,
-    };
-    if columns == Columns::Mlperf && args.output.extension().is_some_and(|e| e == "parquet") {
-        return Err(Error::usage("--columns mlperf is for CSV; Parquet has all columns"));
-    }
     let terminal = Terminal::new(global);
-    let options = WriteOptions { columns, overwrite: global.overwrite() };
+    let options = WriteOptions { columns: args.columns.into(), overwrite: global.overwrite() };
     let done = convert(&args.input, &args.output, options, args.epoch, stop, &terminal)?;
     if done.inversions > 0 {
         terminal.say(format!("{} rows were out of time order and are sorted now", units::count(done.inversions)));

@@ -10,6 +10,7 @@ use crate::stop::Stop;
 mod analyze;
 mod block_watch;
 mod capture;
+mod columns;
 mod convert;
 mod distill_fio;
 mod doctor;

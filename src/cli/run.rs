@@ -9,7 +9,6 @@ use crate::measure::{BlockResult, Input, ReplayResult, Saved};
 use crate::output::{self, Overwrite};
 use crate::plot::{self, Kind as Picture, ReportInput, image, report_html};
 use crate::stop::Stop;
-use crate::trace::Meta;
 use crate::units::{self, Time};
 
 use super::Global;
@@ -36,6 +35,9 @@ pub struct Args {
     replay: ReplayFlags,
 }
 
+const REPLAY_FILE: &str = "replay.json";
+const JOB_FILE: &str = "job.fio";
+
 /// The files of a run.
 struct Folder {
     trace: PathBuf,
@@ -51,9 +53,9 @@ impl Folder {
         output::create_dir(root)?;
         let folder = Self {
             trace: root.join("trace.csv.zst"),
-            replay: root.join("replay.json"),
+            replay: root.join(REPLAY_FILE),
             block: root.join("block.json"),
-            job: root.join("job.fio"),
+            job: root.join(JOB_FILE),
             report: root.join("report.html"),
             root: root.to_owned(),
         };
@@ -90,12 +92,13 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         Some(block) => Some(distil(block, &folder, &args, global, &terminal)?),
         None => None,
     };
-    draw(&folder, global)?;
-    report(&folder, &recording, job.as_ref(), global)?;
+    report(&folder, &recording, &replayed.result, job.as_ref(), global)?;
     if global.json {
         output::to_stdout(&output::to_json(&replayed.result))?;
     }
-    summary(&folder, &recording, &replayed.result, job.is_some()).iter().for_each(|line| terminal.say(line));
+    let summary = summary(&folder, &recording, &replayed.result, job.is_some());
+    draw(&folder, replayed.result, global)?;
+    summary.iter().for_each(|line| terminal.say(line));
     replayed.failure.map_or(Ok(()), Err)
 }
 
@@ -108,7 +111,7 @@ fn distil(block: &BlockResult, folder: &Folder, args: &Args, global: Global, ter
         schema: BLOCK_SCHEMA.to_owned(),
         sha256: input.sha256,
         facts: Vec::new(),
-        job_file: "job.fio".to_owned(),
+        job_file: JOB_FILE.to_owned(),
     };
     let options = Options { ioengine: "io_uring".to_owned(), runtime_ns: args.runtime.0, size_bytes: None };
     let job = Job::distil(block, &origin, &options)?;
@@ -118,16 +121,14 @@ fn distil(block: &BlockResult, folder: &Folder, args: &Args, global: Global, ter
 }
 
 /// Draws the pictures that the result holds, each as SVG and PNG.
-fn draw(folder: &Folder, global: Global) -> Result<()> {
-    let input = Input::read(&folder.replay)?;
-    let result = input.result()?;
-    let Saved::Replay(replay) = &result else {
-        unreachable!("the file was just written as a replay result");
-    };
-    let of_block = [Picture::Size, Picture::InFlight, Picture::Lba];
-    let of_block = if replay.block.is_some() { &of_block[..] } else { &[] };
-    for kind in [Picture::Latency, Picture::Throughput].iter().chain(of_block) {
-        let picture = plot::picture(*kind, &result, &input.name)?;
+fn draw(folder: &Folder, replay: ReplayResult, global: Global) -> Result<()> {
+    let mut kinds = vec![Picture::Latency, Picture::Throughput];
+    if replay.block.is_some() {
+        kinds.extend([Picture::Size, Picture::InFlight, Picture::Lba]);
+    }
+    let result = Saved::Replay(Box::new(replay));
+    for kind in kinds {
+        let picture = plot::picture(kind, &result, REPLAY_FILE)?;
         let path = folder.root.join(kind.word());
         let svg = image::svg(&picture)?;
         output::write_all(&path.with_extension("svg"), global.overwrite(), svg.as_bytes())?;
@@ -136,19 +137,20 @@ fn draw(folder: &Folder, global: Global) -> Result<()> {
     Ok(())
 }
 
-fn report(folder: &Folder, recording: &Recording, job: Option<&Job>, global: Global) -> Result<()> {
-    let input = Input::read(&folder.replay)?;
-    let Saved::Replay(replay) = input.result()? else {
-        unreachable!("the file was just written as a replay result");
-    };
-    let meta: &Meta = &recording.meta;
+fn report(
+    folder: &Folder,
+    recording: &Recording,
+    replay: &ReplayResult,
+    job: Option<&Job>,
+    global: Global,
+) -> Result<()> {
     let page = report_html(&ReportInput {
-        replay: &replay,
-        file: &input.name,
-        sha256: &input.sha256,
+        replay,
+        file: REPLAY_FILE,
+        sha256: &Input::read(&folder.replay)?.sha256,
         block: None,
-        meta: Some(meta),
-        job: job.map(|job| (job.text(), "job.fio")),
+        meta: Some(&recording.meta),
+        job: job.map(|job| (job.text(), JOB_FILE)),
     });
     output::write_all(&folder.report, global.overwrite(), page.as_bytes())
 }

@@ -48,7 +48,8 @@ impl TraceWriter {
     /// part below a microsecond is cut off, so that no stamp comes before it.
     ///
     /// # Errors
-    /// When the name says no format, or the file cannot be written or replaced.
+    /// When the name says no format, a Parquet file is to have less than all columns, or the file
+    /// cannot be written or replaced.
     pub fn create(path: &Path, options: WriteOptions, epoch_ns: i64) -> Result<Self> {
         let WriteOptions { columns, overwrite } = options;
         let epoch_ns = if columns == Columns::Mlperf { epoch_ns - epoch_ns.rem_euclid(1_000) } else { epoch_ns };
@@ -59,6 +60,9 @@ impl TraceWriter {
         } else if name.ends_with(".csv.zst") {
             csv(true)?
         } else if name.ends_with(".parquet") {
+            if columns == Columns::Mlperf {
+                return Err(Error::usage("--columns mlperf is for CSV; Parquet has all columns"));
+            }
             Sink::Parquet(Box::new(ParquetFile::create(path, overwrite)?))
         } else {
             return Err(Error::usage(format!(

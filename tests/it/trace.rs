@@ -11,7 +11,7 @@ use kvtrace::trace::{
 };
 use serde_json::Value;
 
-use crate::support::{Bench, Ended, data};
+use crate::support::{Bench, Ended, data, manifest_dir};
 
 const REAL: [&str; 3] = [
     "mlperf/io_trace_llama3.1-8b.csv",
@@ -186,6 +186,17 @@ fn a_packed_trace_is_one_data_frame_and_one_skippable_frame() {
     assert_eq!(rest[0] & 0xF0, 0x50);
     let length = u32::from_le_bytes(rest[4..8].try_into().expect("4 bytes")) as usize;
     assert_eq!(8 + length, rest.len(), "and nothing after it");
+}
+
+#[test]
+fn parquet_with_the_columns_of_a_csv_is_refused() {
+    let bench = Bench::new();
+    let golden = manifest_dir().join("traces/golden.csv").display().to_string();
+    let mlperf = ["-o", "t.parquet", "--columns", "mlperf"];
+    assert!(bench.refused(2, &[&["record", "synthetic"], &mlperf[..]].concat()).contains("--columns mlperf"));
+    let convert = ["convert", &golden, "t.parquet", "--columns", "mlperf"];
+    assert!(bench.refused(2, &convert).contains("--columns mlperf"));
+    assert!(bench.files().is_empty(), "{:?}", bench.files());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::progress::Progress;
 use crate::serve::Timing;
 use crate::stop::Stop;
 
+use super::super::columns::ColumnsFlag;
 use super::run::Recording;
 use super::settings::Settings;
 
@@ -56,15 +57,6 @@ pub enum LimitsFlag {
     Rank,
     /// One rank has all of it, as the reference counts
     Whole,
-}
-
-/// Which columns a CSV has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ColumnsFlag {
-    /// The reference's six and Request, Conversation, Turn, Tokens
-    Full,
-    /// The reference's six, six decimals, no Delete rows
-    Mlperf,
 }
 
 /// Everything that says what a recording is.

@@ -17,7 +17,7 @@ use crate::trace::meta::TierCapacity;
 use crate::units::{GIB, SECOND_NS, Time};
 use crate::workload::{ShareGptOptions, SyntheticOptions, Tokenizer};
 
-use super::flags::{ColumnsFlag, LimitsFlag, QueueFlag, RecordFlags, SourceKind, TokenizerFlag};
+use super::flags::{LimitsFlag, QueueFlag, RecordFlags, SourceKind, TokenizerFlag};
 
 /// Workers are as many as users, up to this (as in the reference).
 const MOST_DEFAULT_WORKERS: u32 = 500;
@@ -88,10 +88,7 @@ impl Settings {
             profile: word(typed.profile),
             seed: Seed(typed.seed),
             source: source(typed),
-            columns: match typed.columns {
-                ColumnsFlag::Full => Columns::Full,
-                ColumnsFlag::Mlperf => Columns::Mlperf,
-            },
+            columns: typed.columns.into(),
             epoch_ns: i64::from(typed.epoch) * SECOND_NS as i64,
         })
     }
