@@ -69,10 +69,12 @@ impl Loop {
     }
 
     /// Captures one fio job; the result and fio's own report of the job. On a machine with fewer
-    /// processors than busy threads the kernel itself now and then shows a completion to no
+    /// processors than busy threads the kernel itself now and then shows an event to no
     /// program at all (a bare counter misses it too); such a result says so, and is taken again.
     fn captured(&self, name: &str, job: &[&str]) -> (BlockResult, serde_json::Value) {
-        let undelivered = |result: &BlockResult| result.loss["lost_complete"] + result.loss["left_inflight"] > 0;
+        let undelivered = |result: &BlockResult| {
+            ["lost_complete", "left_inflight", "nomatch_later"].iter().any(|name| result.loss[*name] > 0)
+        };
         for _ in 0..4 {
             let (result, fio) = self.captured_once(name, job);
             if !undelivered(&result) {
