@@ -10,7 +10,7 @@ use crate::error::{Error, Result, plain};
 /// Whether a file that does not look like ours may be replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
-    /// Only files that carry a kvtrace schema are replaced.
+    /// Only files of the same kind that kvtrace wrote are replaced.
     #[default]
     Ours,
     /// Anything is replaced (`--overwrite`).
@@ -28,12 +28,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// Opens `path` for writing.
+    /// Opens `path` for writing a file of `schema` (`kvtrace.replay/1`).
     ///
     /// # Errors
-    /// When the file exists and is not ours, or the folder cannot be written.
-    pub fn create(path: &Path, overwrite: Overwrite) -> Result<Self> {
-        check_replaceable(path, overwrite)?;
+    /// When the file exists and is not ours or of another kind, or the folder cannot be written.
+    pub fn create(path: &Path, schema: &str, overwrite: Overwrite) -> Result<Self> {
+        check_replaceable(path, schema, overwrite)?;
         let temporary = sibling(path, |name| format!(".{name}.kvtrace-{}", std::process::id()))?;
         let file = File::options()
             .read(true)
@@ -96,12 +96,12 @@ impl Drop for Output {
     }
 }
 
-/// Writes a whole small file, or standard output when `path` is `-`.
-pub fn write_all(path: &Path, overwrite: Overwrite, data: &[u8]) -> Result<()> {
+/// Writes a whole small file of `schema`, or standard output when `path` is `-`.
+pub fn write_all(path: &Path, schema: &str, overwrite: Overwrite, data: &[u8]) -> Result<()> {
     if is_standard(path) {
         return to_stdout(data);
     }
-    let mut output = Output::create(path, overwrite)?;
+    let mut output = Output::create(path, schema, overwrite)?;
     output.write_all(data).map_err(|e| Error::writing(path, &e))?;
     output.finish()
 }
@@ -214,19 +214,38 @@ pub fn create_dir(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fails when `path` exists and may not be replaced.
-pub fn check_replaceable(path: &Path, overwrite: Overwrite) -> Result<()> {
-    let Ok(facts) = fs::metadata(path) else { return Ok(()) };
+/// Fails when `path` exists and may not be replaced by a file of `schema`, or when its folder does
+/// not exist.
+pub fn check_replaceable(path: &Path, schema: &str, overwrite: Overwrite) -> Result<()> {
+    let Ok(facts) = fs::metadata(path) else { return check_folder(path) };
     if facts.is_dir() {
         return Err(Error::usage(format!("{} is a directory; name a file in it", path.display())));
     }
-    if overwrite == Overwrite::Anything || carries_our_schema(path) || carries_our_schema(&sidecar_path(path)) {
+    if overwrite == Overwrite::Anything {
         return Ok(());
     }
-    Err(Error::usage(format!(
-        "{} exists and was not written by kvtrace; choose another name or add --overwrite",
-        path.display()
-    )))
+    let what = match schema_of(path, kind(schema)) {
+        Some(found) if kind(&found) == kind(schema) => return Ok(()),
+        Some(found) => format!("is a {found} file"),
+        None => "was not written by kvtrace".to_owned(),
+    };
+    Err(Error::usage(format!("{} exists and {what}; choose another name or add --overwrite", path.display())))
+}
+
+fn check_folder(path: &Path) -> Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        None => Ok(()),
+        Some(folder) => Err(Error::usage(format!(
+            "cannot write {}: there is no folder {}; make it first (mkdir -p)",
+            path.display(),
+            folder.display()
+        ))),
+    }
+}
+
+/// `kvtrace.replay` of `kvtrace.replay/1`.
+fn kind(schema: &str) -> &str {
+    schema.split_once('/').map_or(schema, |(kind, _)| kind)
 }
 
 /// The sidecar that holds the metadata of a plain CSV: `t.csv` → `t.csv.meta.json`.
@@ -243,30 +262,36 @@ fn sibling(path: &Path, rename: impl Fn(&str) -> String) -> Result<PathBuf> {
     }
 }
 
-/// Looks for `kvtrace.<kind>/<version>` near the start and near the end of a file, where every
-/// format that we write has it.
-fn carries_our_schema(path: &Path) -> bool {
-    const HEAD: u64 = 4 << 10;
-    const TAIL: u64 = 64 << 10;
-    let look = || -> io::Result<bool> {
+/// The schema that a file or its sidecar carries, if it is ours. Text names it near its start;
+/// binary formats near their end, where `preferred` wins when several are named.
+fn schema_of(path: &Path, preferred: &str) -> Option<String> {
+    let of = |path: &Path| -> io::Result<Option<String>> {
+        const HEAD: u64 = 4 << 10;
+        const TAIL: u64 = 64 << 10;
         let mut file = File::open(path)?;
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(HEAD).read_to_end(&mut head)?;
+        if let Some(first) = schemas_in(&head).next() {
+            return Ok(Some(first));
+        }
         let length = file.seek(SeekFrom::End(0))?;
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
         let mut tail = Vec::new();
         file.take(TAIL).read_to_end(&mut tail)?;
-        Ok(names_a_schema(&head) || names_a_schema(&tail))
+        Ok(schemas_in(&tail).find(|found| kind(found) == preferred).or_else(|| schemas_in(&tail).last()))
     };
-    look().unwrap_or(false)
+    of(path).ok().flatten().or_else(|| of(&sidecar_path(path)).ok().flatten())
 }
 
-fn names_a_schema(data: &[u8]) -> bool {
+/// Every `kvtrace.<kind>/<version>` in some bytes.
+fn schemas_in(data: &[u8]) -> impl Iterator<Item = String> + '_ {
     const NAME: &[u8] = b"kvtrace.";
-    data.windows(NAME.len()).enumerate().filter(|(_, w)| *w == NAME).any(|(at, _)| {
+    data.windows(NAME.len()).enumerate().filter(|(_, w)| *w == NAME).filter_map(|(at, _)| {
         let rest = &data[at + NAME.len()..];
         let letters = rest.iter().take_while(|b| b.is_ascii_lowercase()).count();
-        letters > 0 && rest.get(letters) == Some(&b'/') && rest.get(letters + 1).is_some_and(u8::is_ascii_digit)
+        let digits = rest.get(letters + 1..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+        let whole = letters > 0 && rest[letters] == b'/' && digits > 0;
+        whole.then(|| format!("kvtrace.{}", String::from_utf8_lossy(&rest[..letters + 1 + digits])))
     })
 }
 
@@ -295,7 +320,7 @@ mod tests {
     fn an_unfinished_output_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.json");
-        let mut output = Output::create(&path, Overwrite::Ours).unwrap();
+        let mut output = Output::create(&path, "kvtrace.replay/1", Overwrite::Ours).unwrap();
         output.write_all(b"half").unwrap();
         drop(output);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -313,12 +338,15 @@ mod tests {
     fn strangers_files_are_kept_and_ours_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.json");
+        let write = |data: &[u8]| write_all(&path, "kvtrace.replay/1", Overwrite::Ours, data);
         fs::write(&path, "precious").unwrap();
-        let refusal = write_all(&path, Overwrite::Ours, b"new").unwrap_err();
+        let refusal = write(b"new").unwrap_err();
         assert!(refusal.to_string().contains("--overwrite"), "{refusal}");
         assert_eq!(fs::read(&path).unwrap(), b"precious");
-        fs::write(&path, r#"{"schema":"kvtrace.replay/1"}"#).unwrap();
-        write_all(&path, Overwrite::Ours, b"new").unwrap();
+        fs::write(&path, r#"{"schema":"kvtrace.replay/1","block":{"schema":"kvtrace.block/1"}}"#).unwrap();
+        let other = write_all(&path, "kvtrace.block/1", Overwrite::Ours, b"new").unwrap_err();
+        assert!(other.to_string().contains("is a kvtrace.replay/1 file"), "{other}");
+        write(b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 }

@@ -74,7 +74,8 @@ impl Device {
 /// When it does not exist, lies on no block device, or its device takes no requests.
 pub fn resolve(named: &str) -> Result<Vec<Device>> {
     let by_name = Path::new("/sys/class/block").join(named);
-    if !named.contains('/') && by_name.exists() {
+    // `.` and `..` are folders, not names of sysfs.
+    if !named.contains('/') && !named.starts_with('.') && by_name.exists() {
         return disks_of(named, &by_name);
     }
     let facts = fs::metadata(named).map_err(|_| {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::analyze::ANALYSIS_SCHEMA;
 use crate::analyze::summary::{Flow, Summary};
 use crate::error::{Error, Result};
 use crate::output;
@@ -56,11 +57,11 @@ fn summary(args: &SummaryArgs, global: Global, stop: &Stop) -> Result<()> {
     if let (Some(path), Some(as_csv)) = (&args.output, as_csv) {
         if as_csv {
             // Before the sidecar is there, which would make any file of that name ours.
-            output::check_replaceable(path, global.overwrite())?;
-            output::write_all(&output::sidecar_path(path), global.overwrite(), &json)?;
-            output::write_all(path, global.overwrite(), &csv(&summary))?;
+            output::check_replaceable(path, ANALYSIS_SCHEMA, global.overwrite())?;
+            output::write_all(&output::sidecar_path(path), ANALYSIS_SCHEMA, global.overwrite(), &json)?;
+            output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &csv(&summary))?;
         } else {
-            output::write_all(path, global.overwrite(), &json)?;
+            output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &json)?;
         }
         terminal.say(format!("written: {}", path.display()));
     }

@@ -35,8 +35,8 @@ impl BlockWatch {
     fn start(devices: &[Device], pid: u32) -> Result<Capture> {
         if devices.is_empty() {
             return Err(Error::unavailable(
-                "no tier of this replay lies on a block device (tmpfs and network filesystems have none), so there is \
-                 nothing to capture; choose a --tier-2 on a disk",
+                "no tier that this trace uses lies on a block device, so there is nothing to capture: either nothing \
+                 of it reaches storage, or --tier-2 is on a filesystem without one (tmpfs, network)",
             ));
         }
         let devices = devices.iter().map(|device| device.name.clone()).collect();

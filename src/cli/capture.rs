@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::capture::{Capture, CaptureFilter, Target, tree};
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
+use crate::measure::block::BLOCK_SCHEMA;
 use crate::output;
 use crate::stop::Stop;
 use crate::units::Time;
@@ -58,7 +59,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
 
 fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     if let Some(path) = args.output.as_deref().filter(|path| !output::is_standard(path)) {
-        output::check_replaceable(path, global.overwrite())?;
+        output::check_replaceable(path, BLOCK_SCHEMA, global.overwrite())?;
     }
     let terminal = Terminal::new(global);
     let mut capture =
@@ -129,7 +130,7 @@ fn write(args: &Args, global: Global, terminal: &Terminal, result: &BlockResult)
     let mut place = "nothing was written (-o BLOCK.json keeps the result)".to_owned();
     if let Some(path) = &args.output {
         let path = if result.complete || output::is_standard(path) { path.clone() } else { output::partial_path(path) };
-        output::write_all(&path, global.overwrite(), &json)?;
+        output::write_all(&path, BLOCK_SCHEMA, global.overwrite(), &json)?;
         place = format!("the result is in {}", path.display());
     }
     if global.json && args.output.as_deref().is_none_or(|path| !output::is_standard(path)) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use crate::distill::job::JOB_SCHEMA;
 use crate::distill::{Job, Options, Origin};
 use crate::error::{Error, Result};
 use crate::measure::block::BLOCK_SCHEMA;
@@ -71,7 +72,7 @@ pub fn run(args: Args, global: Global) -> Result<()> {
     for warning in &job.warnings {
         terminal.warn(warning);
     }
-    output::write_all(&args.output, global.overwrite(), job.text().as_bytes())
+    output::write_all(&args.output, JOB_SCHEMA, global.overwrite(), job.text().as_bytes())
 }
 
 /// The capture inside a replay's result.

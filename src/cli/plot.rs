@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::error::{Error, Result};
 use crate::measure::Input;
 use crate::output;
-use crate::plot::{self, Kind, image};
+use crate::plot::{self, Kind, PLOT_SCHEMA, image};
 
 use super::Global;
 
@@ -66,5 +66,5 @@ pub fn run(args: Args, global: Global) -> Result<()> {
     let input = Input::read(&args.input)?;
     let picture = plot::picture(args.kind.into(), &input.result()?, &input.name)?;
     let data = if as_png { image::png(&picture)? } else { image::svg(&picture)?.into_bytes() };
-    output::write_all(&args.output, global.overwrite(), &data)
+    output::write_all(&args.output, PLOT_SCHEMA, global.overwrite(), &data)
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::error::{Error, Result};
+use crate::measure::replay::REPLAY_SCHEMA;
 use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::replay::{self, IoMode, Pace, Prepare, ReplayConfig, Replayed, RunWatch, Target, Unwatched, Verify};
@@ -165,7 +166,7 @@ pub fn replay_to(
     terminal: &Terminal,
 ) -> Result<Replayed> {
     let file = match path.filter(|path| !output::is_standard(path)) {
-        Some(path) => Some(Output::create(path, config.overwrite)?),
+        Some(path) => Some(Output::create(path, REPLAY_SCHEMA, config.overwrite)?),
         None => None,
     };
     let replayed = replay::replay(config, watch, stop, terminal)?;

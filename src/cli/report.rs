@@ -8,6 +8,7 @@ use crate::distill::job::JOB_SCHEMA;
 use crate::error::{Error, Result};
 use crate::measure::{BlockResult, Input, ReplayResult, Saved};
 use crate::output;
+use crate::plot::report::REPORT_SCHEMA;
 use crate::plot::{ReportInput, report_html};
 use crate::trace::meta::TRACE_SCHEMA;
 use crate::trace::{Meta, TraceReader};
@@ -108,5 +109,5 @@ pub fn run(args: Args, global: Global) -> Result<()> {
         meta: parts.meta.as_deref(),
         job: parts.job.as_ref().map(|(text, name)| (text.as_str(), name.as_str())),
     });
-    output::write_all(&args.output, global.overwrite(), page.as_bytes())
+    output::write_all(&args.output, REPORT_SCHEMA, global.overwrite(), page.as_bytes())
 }

@@ -2,13 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::distill::job::JOB_SCHEMA;
 use crate::distill::{Job, Options, Origin};
 use crate::error::{Error, Result};
 use crate::measure::block::BLOCK_SCHEMA;
+use crate::measure::replay::REPLAY_SCHEMA;
 use crate::measure::{BlockResult, Input, ReplayResult, Saved};
 use crate::output::{self, Overwrite};
-use crate::plot::{self, Kind as Picture, ReportInput, image, report_html};
+use crate::plot::report::REPORT_SCHEMA;
+use crate::plot::{self, Kind as Picture, PLOT_SCHEMA, ReportInput, image, report_html};
 use crate::stop::Stop;
+use crate::trace::Tier;
+use crate::trace::meta::TRACE_SCHEMA;
 use crate::units::{self, Time};
 
 use super::Global;
@@ -38,6 +43,9 @@ pub struct Args {
 const REPLAY_FILE: &str = "replay.json";
 const JOB_FILE: &str = "job.fio";
 
+/// The pictures of a run, each drawn as SVG and PNG.
+const PICTURES: [Picture; 5] = [Picture::Latency, Picture::Throughput, Picture::Size, Picture::InFlight, Picture::Lba];
+
 /// The files of a run.
 struct Folder {
     trace: PathBuf,
@@ -50,6 +58,9 @@ struct Folder {
 
 impl Folder {
     fn create(root: &Path, overwrite: Overwrite) -> Result<Self> {
+        if root.exists() && !root.is_dir() {
+            return Err(Error::usage(format!("{} is not a folder; -o names one", root.display())));
+        }
         output::create_dir(root)?;
         let folder = Self {
             trace: root.join("trace.csv.zst"),
@@ -59,10 +70,37 @@ impl Folder {
             report: root.join("report.html"),
             root: root.to_owned(),
         };
-        for path in [&folder.trace, &folder.replay, &folder.block, &folder.job, &folder.report] {
-            output::check_replaceable(path, overwrite)?;
+        output::check_replaceable(&folder.trace, TRACE_SCHEMA, overwrite)?;
+        for (path, schema) in folder.derived() {
+            output::check_replaceable(&path, schema, overwrite)?;
         }
         Ok(folder)
+    }
+
+    fn picture(&self, kind: Picture, extension: &str) -> PathBuf {
+        self.root.join(kind.word()).with_extension(extension)
+    }
+
+    /// What is made of the trace.
+    fn derived(&self) -> Vec<(PathBuf, &'static str)> {
+        let files = [
+            (&self.replay, REPLAY_SCHEMA),
+            (&self.block, BLOCK_SCHEMA),
+            (&self.job, JOB_SCHEMA),
+            (&self.report, REPORT_SCHEMA),
+        ];
+        let pictures = PICTURES.iter().flat_map(|kind| ["svg", "png"].map(|e| (self.picture(*kind, e), PLOT_SCHEMA)));
+        files.into_iter().map(|(path, schema)| (path.clone(), schema)).chain(pictures).collect()
+    }
+
+    /// Removes what an earlier run made of another trace, so that the folder never holds a mixture.
+    fn clear(&self) -> Result<()> {
+        for (path, _) in self.derived() {
+            if path.exists() {
+                std::fs::remove_file(&path).map_err(|e| Error::writing(&path, &e))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -73,6 +111,13 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
 
     let recording = args.record.record(&folder.trace, global.overwrite(), stop, &terminal)?;
     record::summary_lines(&recording).iter().for_each(|line| terminal.say(line));
+    folder.clear()?;
+    if !reaches_storage(&recording) {
+        terminal.warn(
+            "nothing reached storage: the tiers above it hold everything; a smaller --gpu-mem-gb or --cpu-mem-gb, or \
+             more load, changes that",
+        );
+    }
 
     let config = args.replay.config(&folder.trace, &folder.root.join("data"), global);
     let need = if args.no_capture { None } else { Some(Need::Wanted) };
@@ -89,7 +134,11 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     }
 
     let job = match &replayed.result.block {
-        Some(block) => Some(distil(block, &folder, &args, global, &terminal)?),
+        Some(block) if moved_data(block) => Some(distil(block, &folder, &args, global, &terminal)?),
+        Some(_) => {
+            terminal.warn("the block layer saw no I/O of this replay, so no fio job is distilled");
+            None
+        }
         None => None,
     };
     report(&folder, &recording, &replayed.result, job.as_ref(), global)?;
@@ -97,14 +146,14 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         output::to_stdout(&output::to_json(&replayed.result))?;
     }
     let summary = summary(&folder, &recording, &replayed.result, job.is_some());
-    draw(&folder, replayed.result, global)?;
+    draw(&folder, replayed.result, global, &terminal)?;
     summary.iter().for_each(|line| terminal.say(line));
     replayed.failure.map_or(Ok(()), Err)
 }
 
 /// Writes the block result and the job distilled from it.
 fn distil(block: &BlockResult, folder: &Folder, args: &Args, global: Global, terminal: &Terminal) -> Result<Job> {
-    output::write_all(&folder.block, global.overwrite(), &output::to_json(block))?;
+    output::write_all(&folder.block, BLOCK_SCHEMA, global.overwrite(), &output::to_json(block))?;
     let input = Input::read(&folder.block)?;
     let origin = Origin {
         file: input.name,
@@ -116,23 +165,37 @@ fn distil(block: &BlockResult, folder: &Folder, args: &Args, global: Global, ter
     let options = Options { ioengine: "io_uring".to_owned(), runtime_ns: args.runtime.0, size_bytes: None };
     let job = Job::distil(block, &origin, &options)?;
     job.warnings.iter().for_each(|warning| terminal.warn(warning));
-    output::write_all(&folder.job, global.overwrite(), job.text().as_bytes())?;
+    output::write_all(&folder.job, JOB_SCHEMA, global.overwrite(), job.text().as_bytes())?;
     Ok(job)
 }
 
-/// Draws the pictures that the result holds, each as SVG and PNG.
-fn draw(folder: &Folder, replay: ReplayResult, global: Global) -> Result<()> {
-    let mut kinds = vec![Picture::Latency, Picture::Throughput];
-    if replay.block.is_some() {
-        kinds.extend([Picture::Size, Picture::InFlight, Picture::Lba]);
-    }
+fn reaches_storage(recording: &Recording) -> bool {
+    let used = recording.meta.record.iter().flat_map(|stats| &stats.tiers);
+    used.into_iter().any(|used| used.tier == Tier::Storage && used.peak_bytes > 0)
+}
+
+fn moved_data(block: &BlockResult) -> bool {
+    block.histograms.iter().any(|histogram| histogram.name == "size" && histogram.count > 0)
+}
+
+/// Draws the pictures that the result holds.
+fn draw(folder: &Folder, replay: ReplayResult, global: Global, terminal: &Terminal) -> Result<()> {
+    let of_block = replay.block.as_ref().is_some_and(moved_data);
     let result = Saved::Replay(Box::new(replay));
-    for kind in kinds {
-        let picture = plot::picture(kind, &result, REPLAY_FILE)?;
-        let path = folder.root.join(kind.word());
-        let svg = image::svg(&picture)?;
-        output::write_all(&path.with_extension("svg"), global.overwrite(), svg.as_bytes())?;
-        output::write_all(&path.with_extension("png"), global.overwrite(), &image::png(&picture)?)?;
+    for kind in PICTURES.into_iter().filter(|kind| of_block || matches!(kind, Picture::Latency | Picture::Throughput)) {
+        match plot::picture(kind, &result, REPLAY_FILE) {
+            Ok(picture) => {
+                let svg = image::svg(&picture)?;
+                output::write_all(&folder.picture(kind, "svg"), PLOT_SCHEMA, global.overwrite(), svg.as_bytes())?;
+                output::write_all(
+                    &folder.picture(kind, "png"),
+                    PLOT_SCHEMA,
+                    global.overwrite(),
+                    &image::png(&picture)?,
+                )?;
+            }
+            Err(error) => terminal.warn(format!("no picture of {}: {error}", kind.word())),
+        }
     }
     Ok(())
 }
@@ -152,20 +215,18 @@ fn report(
         meta: Some(&recording.meta),
         job: job.map(|job| (job.text(), JOB_FILE)),
     });
-    output::write_all(&folder.report, global.overwrite(), page.as_bytes())
+    output::write_all(&folder.report, REPORT_SCHEMA, global.overwrite(), page.as_bytes())
 }
 
 fn summary(folder: &Folder, recording: &Recording, replay: &ReplayResult, distilled: bool) -> Vec<String> {
-    let totals = &replay.totals;
+    let (read, written) = replay.storage_gb_per_s().unwrap_or_default();
     let at = |name: &str| folder.root.join(name).display().to_string();
     let mut lines = vec![
         String::new(),
         format!("trace    {} rows: {}", units::count(recording.meta.rows.unwrap_or(0)), folder.trace.display()),
         format!(
-            "replay   read {:.2} GB/s, wrote {:.2} GB/s over {:.1} s, {}: {}",
-            totals.read_gb_per_s,
-            totals.write_gb_per_s,
-            totals.wall_s,
+            "replay   storage read {read:.2} GB/s and wrote {written:.2} GB/s over {:.1} s, {}: {}",
+            replay.totals.wall_s,
             if replay.valid { "valid" } else { "NOT VALID" },
             folder.replay.display()
         ),

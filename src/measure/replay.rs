@@ -61,6 +61,17 @@ pub struct ReplayResult {
     pub series: Series,
 }
 
+impl ReplayResult {
+    /// What storage (tier 2) really read and wrote per second of the run, in units of 1e9 bytes;
+    /// none when nothing moved there.
+    pub fn storage_gb_per_s(&self) -> Option<(f64, f64)> {
+        let storage = self.tiers.iter().find(|tier| tier.tier == u8::from(Tier::Storage))?;
+        let rate = |bytes: u64| bytes as f64 / self.totals.wall_s / 1e9;
+        let moved = storage.read_bytes + storage.write_bytes > 0 && self.totals.wall_s > 0.0;
+        moved.then(|| (rate(storage.read_bytes), rate(storage.write_bytes)))
+    }
+}
+
 /// The machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Host {

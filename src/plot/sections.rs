@@ -28,10 +28,13 @@ fn card(value: &str, what: &str) -> String {
 pub fn key_numbers(replay: &ReplayResult) -> String {
     let Totals { ops, moved_bytes, wall_s, .. } = replay.totals;
     let totals = &replay.totals;
+    let storage = replay.storage_gb_per_s().unwrap_or_default();
     let mut cards = vec![
-        card(&gb_per_s(totals.read_gb_per_s), "really read (1e9 B/s)"),
-        card(&gb_per_s(totals.write_gb_per_s), "really written (1e9 B/s)"),
-        card(&units::bytes(moved_bytes), "really moved"),
+        card(&gb_per_s(storage.0), "read from storage (1e9 B/s)"),
+        card(&gb_per_s(storage.1), "written to storage (1e9 B/s)"),
+        card(&gb_per_s(totals.read_gb_per_s), "read, memory too"),
+        card(&gb_per_s(totals.write_gb_per_s), "written, memory too"),
+        card(&units::bytes(moved_bytes), "really moved, both"),
         card(&units::ns(wall_s * 1e9), "wall time of the run"),
         card(&units::count(ops), "rows executed"),
     ];

@@ -7,6 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::output::{Overwrite, check_replaceable};
 
+use super::slab::SLAB_SCHEMA;
+
 /// Folders that hold the system. Nothing below them is a place for data.
 const SYSTEM: [&str; 11] =
     ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr"];
@@ -46,7 +48,7 @@ pub fn check_slab_name(path: &Path, overwrite: Overwrite) -> Result<()> {
             path.display()
         )));
     }
-    check_replaceable(path, overwrite)
+    check_replaceable(path, SLAB_SCHEMA, overwrite)
 }
 
 /// Where a path leads: links followed as far as it exists, the rest taken as written.

@@ -10,7 +10,7 @@ use crate::stop::Stop;
 
 use super::reader::TraceReader;
 use super::record::Op;
-use super::requests_file::requests_path;
+use super::requests_file::{REQUESTS_SCHEMA, requests_path};
 use super::writer::{Columns, TraceWriter, WriteOptions};
 
 /// Rows between two looks at the stop flag.
@@ -81,7 +81,7 @@ fn copy_requests(from: &Path, to: &Path, options: WriteOptions) -> Result<Option
         return Ok(None);
     }
     let mut input = std::fs::File::open(&source).map_err(|e| Error::reading(&source, &e))?;
-    let mut copy = Output::create(&target, options.overwrite)?;
+    let mut copy = Output::create(&target, REQUESTS_SCHEMA, options.overwrite)?;
     io::copy(&mut input, &mut copy).map_err(|e| Error::writing(&target, &e))?;
     copy.finish()?;
     Ok(Some(target))

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::output::{self, Output, Overwrite};
 
 use super::columns;
-use super::meta::Meta;
+use super::meta::{Meta, TRACE_SCHEMA};
 use super::record::Record;
 use super::writer::Columns;
 use super::zst;
@@ -42,11 +42,12 @@ impl CsvFile {
         let stream = if output::is_standard(path) {
             Stream::Standard
         } else if packed {
-            let encoder = zst::encoder(Output::create(path, overwrite)?).map_err(|e| Error::writing(path, &e))?;
+            let encoder =
+                zst::encoder(Output::create(path, TRACE_SCHEMA, overwrite)?).map_err(|e| Error::writing(path, &e))?;
             Stream::Zst(encoder)
         } else {
-            output::check_replaceable(&output::sidecar_path(path), overwrite)?;
-            Stream::Plain(Output::create(path, overwrite)?)
+            output::check_replaceable(&output::sidecar_path(path), TRACE_SCHEMA, overwrite)?;
+            Stream::Plain(Output::create(path, TRACE_SCHEMA, overwrite)?)
         };
         let mut buffer = Vec::with_capacity(BUFFER + (BUFFER >> 3));
         columns::push_header(&mut buffer, columns);
@@ -103,7 +104,7 @@ impl CsvFile {
                 // Both files are whole before either gets its name: a full disk leaves the old pair.
                 let named = if meta.complete { path.clone() } else { output::partial_path(&path) };
                 let sidecar_path = output::sidecar_path(&named);
-                let mut sidecar = Output::create(&sidecar_path, overwrite)?;
+                let mut sidecar = Output::create(&sidecar_path, TRACE_SCHEMA, overwrite)?;
                 sidecar.write_all(&output::to_json(meta)).map_err(|e| Error::writing(&sidecar_path, &e))?;
                 let path = name(file)?;
                 sidecar.finish()?;

@@ -53,14 +53,14 @@ pub struct TableFile {
 type Failure = Arc<Mutex<Option<io::Error>>>;
 
 impl TableFile {
-    /// Opens `path`.
-    pub fn create(path: &Path, overwrite: Overwrite, fields: &[Field]) -> Result<Self> {
-        let output = Output::create(path, overwrite)?;
+    /// Opens `path` for a file of `schema`.
+    pub fn create(path: &Path, schema: &str, overwrite: Overwrite, fields: &[Field]) -> Result<Self> {
+        let output = Output::create(path, schema, overwrite)?;
         let failure = Failure::default();
         let file =
             Noting { file: BufWriter::with_capacity(256 << 10, output.handle()?), failure: Arc::clone(&failure) };
-        let schema: Schema = fields.iter().map(|f| (f.name.into(), f.dtype.clone())).collect();
-        let writer = ParquetWriter::new(file).batched(&schema).map_err(|e| writing(path, &failure, &e))?;
+        let columns: Schema = fields.iter().map(|f| (f.name.into(), f.dtype.clone())).collect();
+        let writer = ParquetWriter::new(file).batched(&columns).map_err(|e| writing(path, &failure, &e))?;
         Ok(Self { output, writer, failure })
     }
 

@@ -48,7 +48,7 @@ struct Group {
 impl ParquetFile {
     /// Opens `path`.
     pub fn create(path: &Path, overwrite: Overwrite) -> Result<Self> {
-        Ok(Self { table: TableFile::create(path, overwrite, &FIELDS)?, group: Group::new() })
+        Ok(Self { table: TableFile::create(path, TRACE_SCHEMA, overwrite, &FIELDS)?, group: Group::new() })
     }
 
     /// Appends a row; every row has a place in Parquet.

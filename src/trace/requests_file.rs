@@ -75,7 +75,7 @@ impl RequestsWriter {
     /// # Errors
     /// When the file cannot be written or replaced.
     pub fn create(path: &Path, overwrite: Overwrite) -> Result<Self> {
-        Ok(Self { table: TableFile::create(path, overwrite, &FIELDS)?, group: Vec::new(), rows: 0 })
+        Ok(Self { table: TableFile::create(path, REQUESTS_SCHEMA, overwrite, &FIELDS)?, group: Vec::new(), rows: 0 })
     }
 
     /// Appends a request.

@@ -16,11 +16,20 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
     lines.extend(result.notes.iter().map(|note| format!("  note: {note}")));
     let totals = &result.totals;
     lines.push(format!(
-        "{} rows in {}: read {} and wrote {}; really moved {}: {} GB/s read, {} GB/s written",
+        "{} rows in {}: {} of reads, {} of writes",
         units::count(totals.ops),
         units::ns(totals.wall_s * 1e9),
         units::bytes(totals.read_bytes),
         units::bytes(totals.write_bytes),
+    ));
+    lines.push(match result.storage_gb_per_s() {
+        Some((read, written)) => {
+            format!("storage: {} GB/s read, {} GB/s written", units::three_digits(read), units::three_digits(written))
+        }
+        None => "storage: nothing moved".to_owned(),
+    });
+    lines.push(format!(
+        "storage and memory together: {} moved, {} GB/s read, {} GB/s written",
         units::bytes(totals.moved_bytes),
         units::three_digits(totals.read_gb_per_s),
         units::three_digits(totals.write_gb_per_s),
