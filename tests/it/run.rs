@@ -106,3 +106,32 @@ fn a_second_run_replaces_the_first_and_leaves_strangers_alone() {
     assert!(third.stderr.contains("report.html") && third.stderr.contains("--overwrite"), "{}", third.stderr);
     assert_eq!(bench.read("out/report.html"), b"my own page");
 }
+
+#[test]
+fn a_run_that_never_reaches_storage_says_so_and_leaves_nothing_of_the_last_one() {
+    let bench = Bench::on_disk();
+    let first = run(&bench, &["-o", "out", "--max-requests", "20", "--runtime", "1s"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let small = ["run", "synthetic", "--duration", "2", "--num-users", "1", "--model", "tiny-1b", "-o", "out"];
+    let second = bench.run(&small);
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    assert!(second.stderr.contains("nothing reached storage"), "{}", second.stderr);
+    assert!(exists(&bench, "report.html"));
+    for stale in ["block.json", "job.fio", "size.svg", "lba.png"] {
+        assert!(!exists(&bench, stale), "{stale} is of another trace");
+    }
+}
+
+#[test]
+fn an_output_never_replaces_an_input_of_another_kind() {
+    let bench = Bench::on_disk();
+    let made = run(&bench, &["-o", "out", "--no-capture", "--max-requests", "20"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let result = bench.read("out/replay.json");
+    let line = bench.refused(2, &["report", "out/replay.json", "-o", "out/replay.json"]);
+    assert!(line.contains("is a kvtrace.replay/1 file"), "{line}");
+    assert_eq!(bench.read("out/replay.json"), result);
+    let trace = bench.read("out/trace.csv.zst");
+    bench.refused(2, &["replay", "out/trace.csv.zst", "--tier-2", "dir:d", "-o", "out/trace.csv.zst"]);
+    assert_eq!(bench.read("out/trace.csv.zst"), trace);
+}
