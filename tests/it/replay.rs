@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kvtrace::error::Result;
+use kvtrace::error::{Kind, Result};
 use kvtrace::measure::BlockResult;
 use kvtrace::progress::Silent;
 use kvtrace::replay::{Device, Pace, ReplayConfig, RunWatch, Target, Unwatched, Verify, replay};
@@ -159,7 +159,7 @@ fn a_paced_replay_keeps_the_traces_schedule() {
     }
     meta.rows = Some(400);
     writer.finish(&meta).unwrap();
-    bench.run(&["replay", "t.csv", "--pace", "trace", "--speed", "2", "-o", "r.json"]);
+    let ended = bench.run(&["replay", "t.csv", "--pace", "trace", "--speed", "2", "-o", "r.json"]);
     let result = bench.json("r.json");
     let wall = result["totals"]["wall_s"].as_f64().unwrap();
     assert!((0.95..1.6).contains(&wall), "992 ms of schedule took {wall} s");
@@ -173,6 +173,29 @@ fn a_paced_replay_keeps_the_traces_schedule() {
     assert!((offered - 400.0 * 200_000.0 / 1.992 / 1e9).abs() < 1e-3, "{offered}");
     let late = result["timing"]["late_fraction"].as_f64().unwrap();
     assert!(result["valid"] == true || late > 0.0, "invalid only for a reason that shows");
+    // A busy machine may make it late or leave it behind; then the exit code says so, and only then.
+    let kept = result["valid"] == true && result["verdict"]["bound"] == "pace";
+    assert_eq!(ended.code, if kept { 0 } else { 3 }, "{}", ended.stderr);
+}
+
+#[test]
+fn a_schedule_that_is_not_kept_is_said_with_figures_and_ends_with_3() {
+    let bench = Bench::on_disk();
+    let rows: Vec<_> = (0..50).map(|i| format!("0 Write 4000000 Tier-2 k{i} Prefill")).collect();
+    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    // 200 MB in half a millisecond, one after the other through a tier that takes 100 ms.
+    let tiers = ["--tier-2", "model:2GB/s+10us", "--max-objects", "1", "--pace", "rate:100000/s", "-o", "r.json"];
+    let last = bench.refused(3, &[&["replay", "t.csv"][..], &tiers].concat());
+    assert!(last.contains("not sustained") && last.contains("rate:N/s") && !last.contains("--speed"), "{last}");
+    let result = bench.json("r.json");
+    assert_eq!(result["complete"], true);
+    let note = result["notes"][0].as_str().unwrap();
+    assert!(
+        note.contains("the load was not sustained: the last operation started") && note.contains("behind"),
+        "{note}"
+    );
+    let reasons = result["invalid_reasons"].to_string();
+    assert!(result["valid"] == true || reasons.contains("start delay"), "{reasons}");
 }
 
 #[test]
@@ -390,7 +413,9 @@ fn rows_in_any_order_are_executed_and_what_is_read_is_right() {
         config.max_objects = [None, Some(1), Some(7)][seed as usize % 3];
         config.pace = if seed % 5 == 4 { Pace::Rate(5000.0) } else { Pace::Asap };
         let replayed = replay(&config, &mut Unwatched, &Stop::new(), &Silent).unwrap();
-        assert!(replayed.failure.is_none(), "seed {seed}: {:?}", replayed.failure);
+        // A busy machine may not keep the pace; nothing else may go wrong.
+        let wrong = replayed.failure.filter(|e| e.kind() != Kind::NotSustained || config.pace == Pace::Asap);
+        assert!(wrong.is_none(), "seed {seed}: {wrong:?}");
         let result = replayed.result;
         assert_eq!((result.totals.ops, result.verify.failure_count), (400, 0), "seed {seed}");
         assert!(result.verify.checked_bytes > 0, "seed {seed}");

@@ -96,7 +96,7 @@ fn a_backlog_beyond_the_allowed_lag_ends_the_run() {
     trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
     let args = ["replay", "t.csv", "--tier-2", "dir:D", "--pace", "rate:100000/s", "--max-lag", "20ms", "-o", "r.json"];
     let last = bench.refused(3, &args);
-    assert!(last.contains("not sustained"), "{last}");
+    assert!(last.contains("not sustained") && last.contains("--max-lag") && !last.contains("--speed"), "{last}");
     assert_eq!(bench.json("r.partial.json")["complete"], false);
 }
 
