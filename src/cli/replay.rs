@@ -210,8 +210,11 @@ fn plan_only(config: &ReplayConfig, global: Global, stop: &Stop, progress: &dyn 
         });
         output::to_stdout(&output::to_json(&plan))?;
     } else {
-        let text = summary::plan_lines(&plan, config, fits.is_ok()).join("\n") + "\n";
-        output::to_stdout(text.as_bytes())?;
+        let mut lines = summary::plan_lines(&plan, config, fits.is_ok());
+        // The last line is the answer to all of them.
+        let place = lines.len().saturating_sub(1);
+        lines.splice(place..place, plan.facts.freeing().map(str::to_owned));
+        output::to_stdout((lines.join("\n") + "\n").as_bytes())?;
     }
     fits
 }

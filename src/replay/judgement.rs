@@ -68,6 +68,7 @@ impl Ended<'_> {
             notes.push("storage tiers ran buffered: the page cache was measured too, not only the device".to_owned());
         }
         notes.extend(self.stage.notes.iter().cloned());
+        notes.extend(facts.freeing().map(str::to_owned));
         let huge = self.stage.arena.huge_bytes();
         if !self.stage.slabs.is_empty() && huge.is_some_and(|huge| huge < self.stage.arena.len() as u64) {
             notes.push(

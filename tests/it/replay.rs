@@ -214,6 +214,29 @@ fn what_does_not_fit_is_refused_before_anything_is_touched() {
 }
 
 #[test]
+fn tiers_hold_what_they_held_when_the_trace_was_recorded() {
+    let bench = Bench::on_disk();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/golden.csv");
+    let meta: Value = serde_json::from_slice(&fs::read(golden.with_extension("csv.meta.json")).unwrap()).unwrap();
+    let recorded: Vec<_> = (0..3).map(|tier| meta["record"]["tiers"][tier]["peak_bytes"].as_u64().unwrap()).collect();
+    let plan = |name: &str| -> Value {
+        serde_json::from_str(&bench.ok(&["replay", name, "--plan-only", "--json", "--tier-2", "dir:D"])).unwrap()
+    };
+    let peaks = |plan: &Value| -> Vec<_> {
+        plan["plan"]["peak_bytes"].as_array().unwrap().iter().map(|bytes| bytes.as_u64().unwrap()).collect()
+    };
+    let golden = golden.to_str().unwrap();
+    assert_eq!(peaks(&plan(golden)), recorded);
+    bench.ok(&["convert", golden, "six.csv", "--columns", "mlperf"]);
+    let six = peaks(&plan("six.csv"));
+    assert!(six[2] < recorded[2], "without Delete rows objects go with their last use: {six:?}");
+    assert!(bench.ok(&["replay", "six.csv", "--plan-only", "--tier-2", "dir:D"]).contains("has no Delete rows"));
+    bench.ok(&["replay", golden, "--tier-2", "dir:D", "--verify", "full", "-o", "r.json"]);
+    let result = bench.json("r.json");
+    assert!(result["verify"]["failure_count"] == 0 && !result["notes"].to_string().contains("Delete"));
+}
+
+#[test]
 fn strangers_files_and_system_folders_are_left_alone() {
     let bench = Bench::on_disk();
     trace(&bench, "t.csv", &["0 Write 100 Tier-2 a Prefill"]);
