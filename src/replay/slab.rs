@@ -244,6 +244,11 @@ impl Slab {
         self.header.size_bytes
     }
 
+    /// Its name and size for people.
+    pub fn words(&self) -> String {
+        format!("{} ({})", self.path.display(), units::bytes(self.size_bytes()))
+    }
+
     /// Every block was written.
     ///
     /// # Errors
