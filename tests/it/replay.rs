@@ -237,6 +237,26 @@ fn tiers_hold_what_they_held_when_the_trace_was_recorded() {
 }
 
 #[test]
+fn a_plan_says_what_the_slab_will_take() {
+    let bench = Bench::on_disk();
+    let objects = (0..10).map(|i| format!("0 Write 4000000 Tier-2 k{i} Prefill"));
+    let reads = (0..10).map(|i| format!("1 Read 4000000 Tier-2 k{i} Decode"));
+    let rows: Vec<_> = objects.chain(reads).collect();
+    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let plan = |more: &[&str]| bench.ok(&[&["replay", "t.csv", "--tier-2", "dir:D", "--plan-only"], more].concat());
+    let disk = || serde_json::from_str::<Value>(&plan(&["--json"])).unwrap()["disk"][0].clone();
+    let planned = disk();
+    assert_eq!((&planned["tier"], &planned["there"]), (&2.into(), &false.into()));
+    let bytes = planned["bytes"].as_u64().unwrap();
+    assert!((40_000_000..40_000_000 * 5 / 4 + (9 << 20)).contains(&bytes), "{bytes} for 40 MB");
+    assert!(plan(&[]).contains("on disk, D/kvtrace-tier2.slab, will be written"));
+    assert!(!bench.path("D").exists());
+    bench.ok(&["replay", "t.csv", "--tier-2", "dir:D"]);
+    assert_eq!(fs::metadata(bench.path("D/kvtrace-tier2.slab")).unwrap().len(), bytes);
+    assert_eq!(disk()["there"], true);
+}
+
+#[test]
 fn strangers_files_and_system_folders_are_left_alone() {
     let bench = Bench::on_disk();
     trace(&bench, "t.csv", &["0 Write 100 Tier-2 a Prefill"]);
