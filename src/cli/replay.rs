@@ -207,12 +207,17 @@ fn plan_only(config: &ReplayConfig, global: Global, stop: &Stop, progress: &dyn 
             "fits": fits.is_ok(),
             "why_not": fits.as_ref().err().map(ToString::to_string),
             "plan": plan.facts,
+            "disk": fits.as_ref().ok(),
             "offered_gb_per_s": plan.facts.offered_gb_per_s(),
         });
         output::to_stdout(&output::to_json(&plan))?;
     } else {
-        let text = summary::plan_lines(&plan, config, fits.is_ok()).join("\n") + "\n";
-        output::to_stdout(text.as_bytes())?;
+        let mut lines = summary::plan_lines(&plan, config, fits.is_ok());
+        // The last line is the answer to all of them.
+        let place = lines.len().saturating_sub(1);
+        let disk = fits.iter().flatten().map(ToString::to_string);
+        lines.splice(place..place, disk.chain(plan.facts.freeing().map(str::to_owned)));
+        output::to_stdout((lines.join("\n") + "\n").as_bytes())?;
     }
-    fits
+    fits.map(drop)
 }

@@ -46,8 +46,15 @@ pub fn key_numbers(replay: &ReplayResult) -> String {
     }
     let timing = &replay.timing;
     if timing.lateness.count > 0 && timing.pacing != "asap" {
-        cards.push(card(&time(timing.lateness.quantile(0.99)), "P99 lateness of a start"));
-        cards.push(card(&format!("{:.2} %", timing.late_fraction * 100.0), "of starts later than the bound"));
+        cards.push(card(&time(timing.lateness.quantile(0.99)), "P99 start delay of the replay itself"));
+        cards.push(card(
+            &format!("{:.2} %", timing.late_fraction * 100.0),
+            "of starts delayed by the replay itself beyond its bound",
+        ));
+        cards.push(card(
+            &time(timing.wait.quantile(0.99)),
+            "P99 of starts behind the schedule (no object or place free)",
+        ));
     }
     let tiers: Vec<Vec<String>> = replay.tiers.iter().map(|tier| tier_row(tier, wall_s)).collect();
     let head = ["tier", "backend", "target", "cache", "read", "written", "read rate", "write rate"];

@@ -1,4 +1,4 @@
-//! Bytes moved over time, and how late the replay was.
+//! Bytes moved over time, and how much the replay itself delayed what it started.
 
 use crate::error::{Error, Result};
 use crate::measure::ReplayResult;
@@ -10,7 +10,8 @@ use super::picture::{Colour, Key, Mark, Panel, Picture, Series};
 /// The most points of a line: more would be a band of ink at this width.
 const MAX_POINTS: usize = 160;
 
-/// Tier 2, tier 1 below it because it is far faster, and lateness when the run was paced.
+/// Tier 2, tier 1 below it because it is far faster, and the start delay of the replay itself when the run was
+/// paced.
 ///
 /// # Errors
 /// When the result holds no series.
@@ -107,10 +108,10 @@ fn lateness(interval_s: f64, values: &[u64]) -> Panel {
         ("us", 1e3)
     };
     Panel {
-        title: "How late operations started, at worst".to_owned(),
+        title: "Start delay of the replay itself, at worst (being behind the schedule is not in it)".to_owned(),
         height: 90,
         x: axis::from_zero_to("time since the start of the run (s)", values.len() as f64 * interval_s),
-        y: axis::from_zero(&format!("lateness ({unit})"), highest / scale, 90),
+        y: axis::from_zero(&format!("delay ({unit})"), highest / scale, 90),
         series: vec![Series {
             colour: Colour::Purple,
             mark: Mark::Line,

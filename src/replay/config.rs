@@ -93,6 +93,15 @@ impl Pace {
             Pace::Rate(_) => "rate",
         }
     }
+
+    /// What makes the load lighter.
+    pub fn way_out(self) -> &'static str {
+        match self {
+            Pace::Asap => "use --max-objects to have fewer at once",
+            Pace::Trace => "use a lower --speed, or --pace asap",
+            Pace::Rate(_) => "use a lower rate (--pace rate:N/s), or --pace asap",
+        }
+    }
 }
 
 impl FromStr for Pace {

@@ -36,26 +36,39 @@ impl Ended<'_> {
         if verify.failure_count > 0 {
             reasons.push(format!("{} blocks of wrong data were read", verify.failure_count));
         }
-        let late = timing.lateness.quantile(0.99).unwrap_or(0.0);
-        if self.config.pace != Pace::Asap && late > late_bound_ns {
-            reasons.push(format!(
-                "the replay itself started operations late: lateness P99 is {}, the bound {}; a lower --speed or more \
-                 processor time for it helps",
-                units::ns(late),
-                units::ns(late_bound_ns)
-            ));
-        }
+        reasons.extend(self.own_lateness(timing, late_bound_ns));
         reasons
+    }
+
+    /// That the replay itself, and not what it measures, could not start operations in time.
+    fn own_lateness(&self, timing: &Timing, bound_ns: f64) -> Option<String> {
+        let late = timing.lateness.quantile(0.99).unwrap_or(0.0);
+        (self.config.pace != Pace::Asap && late > bound_ns).then(|| {
+            format!(
+                "the replay itself started operations late: its own start delay has a P99 of {}, the bound is {}; {}, or \
+                 give it more processor time",
+                units::ns(late),
+                units::ns(bound_ns),
+                self.config.pace.way_out()
+            )
+        })
+    }
+
+    /// That the tiers did not keep up with the schedule of a run that went to its end.
+    fn not_sustained(&self) -> Option<String> {
+        let backlog = self.backlog().filter(|b| self.early.is_none() && !b.is_small(self.wall_ns()))?;
+        Some(format!("{}; {}", backlog.not_sustained(), self.config.pace.way_out()))
     }
 
     /// What a reader should know although it does not make the run invalid.
     pub fn notes(&self) -> Vec<String> {
         let (facts, tally) = (&self.plan.facts, self.tally);
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = self.not_sustained().into_iter().collect();
         if self.config.io == IoMode::Buffered && !self.stage.slabs.is_empty() {
             notes.push("storage tiers ran buffered: the page cache was measured too, not only the device".to_owned());
         }
         notes.extend(self.stage.notes.iter().cloned());
+        notes.extend(facts.freeing().map(str::to_owned));
         let huge = self.stage.arena.huge_bytes();
         if !self.stage.slabs.is_empty() && huge.is_some_and(|huge| huge < self.stage.arena.len() as u64) {
             notes.push(
@@ -88,7 +101,7 @@ impl Ended<'_> {
     }
 
     /// What the command ends with: the worst of what happened.
-    pub fn failure(&self, verify: &Verify) -> Option<Error> {
+    pub fn failure(&self, timing: &Timing, late_bound_ns: f64, verify: &Verify) -> Option<Error> {
         if let Some(first) = verify.failures.first() {
             return Some(Error::new(
                 Kind::WrongData,
@@ -110,16 +123,21 @@ impl Ended<'_> {
                 self.tally.error_count, first.row, first.op, first.key, first.message
             )));
         }
-        match self.early? {
-            Early::Lag(lag) => Some(Error::new(
+        match self.early {
+            Some(Early::Lag(lag)) => Some(Error::new(
                 Kind::NotSustained,
                 format!(
-                    "the load was not sustained: {} behind the schedule; use a lower --speed or a larger --max-lag",
-                    units::ns(lag as f64)
+                    "the load was not sustained: {} behind the schedule; {}, or a larger --max-lag",
+                    units::ns(lag as f64),
+                    self.config.pace.way_out()
                 ),
             )),
-            Early::Stopped | Early::Errors => {
+            Some(Early::Stopped | Early::Errors) => {
                 Some(Error::interrupted("interrupted; what was measured so far is kept as a partial result"))
+            }
+            None => {
+                let why = self.not_sustained().or_else(|| self.own_lateness(timing, late_bound_ns))?;
+                Some(Error::new(Kind::NotSustained, format!("{why}; the result is complete")))
             }
         }
     }

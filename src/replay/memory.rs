@@ -22,12 +22,17 @@ pub struct Region {
 // SAFETY: a region is plain memory that it owns; nothing in it is tied to a thread.
 unsafe impl Send for Region {}
 
+/// Memory is made present in pieces of this size: the kernel takes a second for some GiB, and is
+/// deaf to signals meanwhile.
+const PIECE: usize = 64 << 20;
+
 impl Region {
-    /// Memory of at least `bytes`.
+    /// Memory of at least `bytes`. `present` is told of every piece of at most 64 MiB that is
+    /// there, and may end it.
     ///
     /// # Errors
-    /// When the system does not have it.
-    pub fn new(bytes: u64, what: &str) -> Result<Self> {
+    /// When the system does not have it, or what `present` says.
+    pub fn new(bytes: u64, what: &str, mut present: impl FnMut(u64) -> Result<()>) -> Result<Self> {
         let refused = |e: rustix::io::Errno| {
             Error::unavailable(format!("cannot get {} of memory for {what}: {}", units::bytes(bytes), plain(&e.into())))
         };
@@ -51,15 +56,22 @@ impl Region {
         // SAFETY: the range is ours and inside the mapping; the advice does not change its bytes.
         // A kernel without huge pages refuses it, which `huge_bytes` shows.
         let _ = unsafe { rustix::mm::madvise(start.as_ptr().cast(), len, Advice::LinuxHugepage) };
-        // SAFETY: as above; makes the pages present so that the run meets no page fault.
-        if unsafe { rustix::mm::madvise(start.as_ptr().cast(), len, Advice::LinuxPopulateWrite) }.is_err() {
-            region.touch();
+        for from in (0..len).step_by(PIECE) {
+            let piece = PIECE.min(len - from);
+            // SAFETY: inside the range above; makes the pages present so that the run meets no page
+            // fault.
+            let populated =
+                unsafe { rustix::mm::madvise(start.add(from).as_ptr().cast(), piece, Advice::LinuxPopulateWrite) };
+            if populated.is_err() {
+                region.touch(from, piece);
+            }
+            present(piece as u64)?;
         }
         Ok(region)
     }
 
-    fn touch(&self) {
-        for at in (0..self.len).step_by(4096) {
+    fn touch(&self, from: usize, len: usize) {
+        for at in (from..from + len).step_by(4096) {
             // SAFETY: `at` is inside the region, which nobody else uses yet.
             unsafe { self.start.add(at).write_volatile(0) };
         }
@@ -123,10 +135,20 @@ mod tests {
 
     #[test]
     fn a_region_is_aligned_and_holds_what_is_written() {
-        let mut region = Region::new(3 << 20, "a test").unwrap();
+        let mut region = Region::new(3 << 20, "a test", |_| Ok(())).unwrap();
         assert_eq!((region.as_ptr() as usize % HUGE, region.len()), (0, 4 << 20));
         region.slice_mut((4 << 20) - 4, 4).copy_from_slice(b"last");
         assert_eq!(region.slice((4 << 20) - 4, 4), b"last");
         assert!(region.huge_bytes().is_none_or(|b| b <= 4 << 20));
+    }
+
+    #[test]
+    fn making_a_region_can_be_ended_after_any_piece() {
+        let mut pieces = Vec::new();
+        let ended = Region::new(1 << 30, "a test", |bytes| {
+            pieces.push(bytes);
+            if pieces.len() == 2 { Err(Error::interrupted("enough")) } else { Ok(()) }
+        });
+        assert_eq!((ended.unwrap_err().to_string(), pieces), ("enough".to_owned(), vec![PIECE as u64; 2]));
     }
 }

@@ -47,6 +47,7 @@ use crate::trace::TraceReader;
 pub use config::{IoMode, Pace, Prepare, ReplayConfig, Verify};
 pub use host::Device;
 pub use plan::{Plan, PlanFacts, plan};
+pub use slab::SlabSpace;
 pub use target::Target;
 
 /// Something that looks on while the clock runs.
@@ -88,13 +89,15 @@ pub struct Replayed {
     pub failure: Option<Error>,
 }
 
-/// Opens and plans a trace, and checks that the plan fits the targets. Touches nothing.
+/// Opens and plans a trace, and checks that the plan fits the targets. Touches nothing. What it
+/// takes on disk is inside, or why it does not fit.
 ///
 /// # Errors
 /// An unreadable trace, settings that make no sense, targets that are too small or may not be
 /// used.
-pub fn survey(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<(Plan, Result<()>)> {
-    survey_needs(config, stop, progress).map(|(plan, needs)| (plan, needs.map(drop)))
+pub fn survey(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<(Plan, Result<Vec<SlabSpace>>)> {
+    let disk = |needs: fits::Needs| needs.slabs.iter().map(slab::SlabPlan::disk).collect();
+    survey_needs(config, stop, progress).map(|(plan, needs)| (plan, needs.map(disk)))
 }
 
 fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<(Plan, Result<fits::Needs>)> {

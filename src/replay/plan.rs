@@ -1,5 +1,5 @@
 //! The plan: one pass over the trace, no device. It finds out how much space each tier needs,
-//! when an object is used for the last time, which objects must be there before the clock
+//! when an object goes, which objects must be there before the clock
 //! starts, and which rows are the two legs of one move.
 
 use std::collections::HashMap;
@@ -72,6 +72,10 @@ pub struct PlanFacts {
     pub clamped_rows: u64,
     /// Delete rows of objects that are not there.
     pub idle_deletes: u64,
+    /// Delete rows.
+    pub deletes: u64,
+    /// Whether an object goes with its last use, because the trace does not say when it goes.
+    pub freed_at_last_use: bool,
     /// Bytes of Read rows.
     pub read_bytes: u64,
     /// Bytes of Write rows.
@@ -84,6 +88,17 @@ impl PlanFacts {
     /// Bytes per second of the trace's own time, in units of 1e9 bytes; none without a span.
     pub fn offered_gb_per_s(&self) -> Option<f64> {
         (self.span_s > 0.0).then(|| (self.read_bytes + self.write_bytes) as f64 / self.span_s / 1e9)
+    }
+
+    /// That tiers hold less than they did where the trace was recorded, if that may be so.
+    pub fn freeing(&self) -> Option<&'static str> {
+        match (self.freed_at_last_use, self.deletes) {
+            (false, _) => None,
+            (true, 0) => Some("the trace has no Delete rows: space is freed at the last use of an object"),
+            (true, _) => {
+                Some("the trace may not have all of its Delete rows: space is freed at the last use of an object")
+            }
+        }
     }
 }
 
@@ -157,7 +172,10 @@ impl Planner {
         let moved = match row.op {
             Op::Read => &mut facts.read_bytes,
             Op::Write => &mut facts.write_bytes,
-            Op::Delete => return,
+            Op::Delete => {
+                facts.deletes += 1;
+                return;
+            }
         };
         *moved = moved.saturating_add(row.size);
         let largest = &mut facts.largest_bytes[row.tier.index()];
@@ -171,7 +189,11 @@ impl Planner {
     }
 
     fn finish(mut self, meta: Meta, sha256: String) -> Result<Plan> {
-        let cold = self.resolver.finish(&mut self.rows)?;
+        // A recording of ours counts what was deleted: with all of that here, an object that is
+        // not deleted stays.
+        let says_deletes = meta.record.as_ref().is_some_and(|record| record.deletes == self.facts.deletes);
+        self.facts.freed_at_last_use = !says_deletes;
+        let cold = self.resolver.finish(&mut self.rows, says_deletes)?;
         self.facts.rows = self.rows.len();
         let names = self.names.finish()?;
         self.facts.keys = u64::from(names.len());

@@ -4,7 +4,7 @@
 use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::seed::{hash_bytes, mix};
 use crate::stop::Stop;
@@ -83,7 +83,7 @@ pub fn prepare(
     let run = run_id();
     let slabs = needs.slabs.into_iter().map(|slab| slab.open(&run, epoch)).collect::<Result<Vec<_>>>()?;
     let slots = (2 * config.bytes_in_flight / config.io_size_bytes).clamp(4, MOST_SLOTS as u64);
-    let arena = Region::new(slots * config.io_size_bytes, "I/O buffers")?;
+    let arena = Region::new(slots * config.io_size_bytes, "I/O buffers", |_| Ok(()))?;
     let files: Vec<_> = slabs.iter().map(|slab| slab.file.as_raw_fd()).collect();
     let ring = Ring::new(slots as u32, &arena, &files)?;
     let mut notes: Vec<String> = ring.notes.clone();
@@ -100,12 +100,26 @@ pub fn prepare(
         notes,
         slabs,
     };
-    stage.make_tiers(plan, config)?;
-    let mut writer = Writer { slot_bytes: config.io_size_bytes as usize, free: Vec::new(), done: Vec::new(), stop };
-    stage.fill_slabs(&mut writer, progress)?;
-    stage.put_cold(&mut writer, &plan.cold, progress)?;
-    stage.prepare_s = began.elapsed().as_secs_f64();
-    Ok(stage)
+    match stage.fill(plan, config, stop, progress) {
+        Err(error) if error.kind() == Kind::Interrupted => {
+            stage.leave();
+            let left: Vec<_> = stage.slabs.iter().map(Slab::words).collect();
+            let left = if left.is_empty() { String::new() } else { format!("; {} stays there", left.join(" and ")) };
+            Err(Error::interrupted(format!(
+                "interrupted while preparing{left}; nothing was measured; the next run prepares what is missing"
+            )))
+        }
+        Err(error) => Err(error),
+        Ok(()) => {
+            stage.prepare_s = began.elapsed().as_secs_f64();
+            Ok(stage)
+        }
+    }
+}
+
+/// Whether nobody has asked to stop.
+fn going_on(stop: &Stop) -> Result<()> {
+    if stop.requested() { Err(Error::interrupted("interrupted while preparing; nothing was measured")) } else { Ok(()) }
 }
 
 fn run_id() -> String {
@@ -122,7 +136,14 @@ impl Stage {
         }
     }
 
-    fn make_tiers(&mut self, plan: &Plan, config: &ReplayConfig) -> Result<()> {
+    fn fill(&mut self, plan: &Plan, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<()> {
+        self.make_tiers(plan, config, stop, progress)?;
+        let mut writer = Writer { slot_bytes: config.io_size_bytes as usize, free: Vec::new(), done: Vec::new(), stop };
+        self.fill_slabs(&mut writer, progress)?;
+        self.put_cold(&mut writer, &plan.cold, progress)
+    }
+
+    fn make_tiers(&mut self, plan: &Plan, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<()> {
         let mut spaces = [Space::default(), Space::default(), Space::default()];
         for (tier, target) in config.targets.iter().enumerate() {
             if plan.facts.peak_granules[tier] == 0 {
@@ -138,7 +159,13 @@ impl Stage {
                 }
                 Target::Dram(_) => {
                     let bytes = super::fits::memory_needed(tier, &plan.facts);
-                    self.pools.push(Region::new(bytes, &format!("tier {tier}"))?);
+                    progress.stage("memory", Some(bytes), "bytes");
+                    let present = |piece| {
+                        progress.advance(piece);
+                        going_on(stop)
+                    };
+                    self.pools.push(Region::new(bytes, &format!("tier {tier}"), present)?);
+                    progress.done();
                     spaces[tier] = Space::new(0, granule_count(bytes));
                     Backend::Memory(self.pools.len() - 1)
                 }
@@ -191,6 +218,7 @@ impl Stage {
                 match self.backends[tier] {
                     Backend::Storage(file) => writer.write(self, file, at, &stream, offset, len)?,
                     Backend::Memory(pool) => {
+                        going_on(writer.stop)?;
                         let padded = len.next_multiple_of(super::fill::BLOCK);
                         stream.fill(offset, self.pools[pool].slice_mut(at as usize, padded));
                     }
@@ -229,11 +257,7 @@ impl Writer<'_> {
         offset: u64,
         len: usize,
     ) -> Result<()> {
-        if self.stop.requested() {
-            return Err(Error::interrupted(
-                "interrupted while preparing; nothing was measured, and the next run prepares again",
-            ));
-        }
+        going_on(self.stop)?;
         let slots = stage.arena.len() / self.slot_bytes;
         if self.free.is_empty() && self.done.capacity() == 0 {
             self.done.reserve(slots);

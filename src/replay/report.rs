@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::measure::histogram::LogLinear;
 use crate::measure::replay::{
-    Cpu, Host, Latency, REPLAY_SCHEMA, ReplayResult, TierReport, Timing, Tokens, Totals, TraceFacts, Verdict, Verify,
+    Cpu, Host, Latency, REPLAY_SCHEMA, ReplayResult, TierReport, Timing, Tokens, Totals, TraceFacts, Verify,
     VerifyFailure,
 };
 use crate::measure::{BlockResult, Histogram};
@@ -66,7 +66,7 @@ impl Ended<'_> {
         let (timing, late_bound_ns) = self.timing();
         let verify = self.verify();
         let totals = self.totals();
-        let failure = self.failure(&verify);
+        let failure = self.failure(&timing, late_bound_ns, &verify);
         let mut result = ReplayResult {
             schema: REPLAY_SCHEMA.to_owned(),
             tool: crate::TOOL.to_owned(),
@@ -83,7 +83,7 @@ impl Ended<'_> {
             tokens: self.tokens(&totals, served.as_ref()),
             requests_absent: served.is_none().then(|| self.why_no_requests()),
             requests: served.map(|s| s.report),
-            verdict: self.verdict(),
+            verdict: verdict(&self.tally.spent, self.wall_ns(), self.backlog()),
             totals,
             timing,
             verify,
@@ -104,17 +104,19 @@ impl Ended<'_> {
         format!("no requests file beside the trace ({} is what would be read)", file_name(&name))
     }
 
-    fn wall_ns(&self) -> u64 {
+    /// From the first start to the last end.
+    pub fn wall_ns(&self) -> u64 {
         self.tally.last_done.saturating_sub(self.tally.first_start.min(self.tally.last_done))
     }
 
-    fn verdict(&self) -> Verdict {
-        let behind = self.tally.last_start.saturating_sub(self.tally.last_sched);
+    /// How far a paced run was behind its schedule; none without one.
+    pub fn backlog(&self) -> Option<Backlog> {
         if self.config.pace == Pace::Asap {
-            return verdict(&self.tally.spent, self.wall_ns(), None);
+            return None;
         }
         let wait = self.tally.wait.save("wait", None, "ns").quantile(0.99).unwrap_or(0.0);
-        verdict(&self.tally.spent, self.wall_ns(), Some(Backlog { behind_ns: behind, wait_p99_ns: wait as u64 }))
+        let behind_ns = self.tally.last_start.saturating_sub(self.tally.last_sched);
+        Some(Backlog { behind_ns, wait_p99_ns: wait as u64 })
     }
 
     fn latency(&self) -> Vec<Latency> {

@@ -1,9 +1,10 @@
 //! What a row means: which version of which object it reads or writes, whether it is the second
 //! leg of a move, and whether the object has to be there from the start.
 //!
-//! An object lives on a tier from the write that put it there to the last row that uses it
-//! there. That one rule frees space in traces without Delete rows and survives rows that
-//! contradict each other: whatever a later row still asks for is still there.
+//! An object lives on a tier from the write that put it there until a Delete row or a move takes
+//! it away, or, in a trace that does not say when objects go, to the last row that uses it there.
+//! Either way whatever a later row still asks for is still there, which survives rows that
+//! contradict each other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,10 +89,11 @@ impl Resolver {
         Ok(row)
     }
 
-    /// The trace has ended: whatever is still there was used for the last time.
-    pub fn finish(&mut self, rows: &mut RowWriter) -> Result<Vec<Cold>> {
+    /// The trace has ended. What is still there stays to the end if the trace `says_deletes`;
+    /// otherwise it was there up to its last use.
+    pub fn finish(&mut self, rows: &mut RowWriter, says_deletes: bool) -> Result<Vec<Cold>> {
         for key in self.keys.values_mut() {
-            for copy in key.copies.iter_mut().filter_map(Option::take) {
+            for copy in key.copies.iter_mut().filter_map(Option::take).filter(|copy| copy.gone || !says_deletes) {
                 rows.change(copy.last_row, |row| row.flags |= LAST_USE)?;
             }
         }
@@ -188,6 +190,11 @@ mod tests {
 
     /// Resolves `(op, size, tier, key, phase)` rows.
     fn resolve(text: &str) -> (Vec<Row>, Vec<Cold>, PlanFacts) {
+        resolve_as(text, false)
+    }
+
+    /// The same; `says_deletes` for a trace of which every Delete row is there.
+    fn resolve_as(text: &str, says_deletes: bool) -> (Vec<Row>, Vec<Cold>, PlanFacts) {
         let (mut rows, mut names) = (RowWriter::new().unwrap(), NameWriter::new().unwrap());
         let (mut resolver, mut facts) = (Resolver::default(), PlanFacts::default());
         for (at, line) in text.lines().map(str::trim).filter(|l| !l.is_empty()).enumerate() {
@@ -207,7 +214,7 @@ mod tests {
             };
             resolver.resolve(row, &fields[3].into(), &mut rows, &mut names, &mut facts).unwrap();
         }
-        let cold = resolver.finish(&mut rows).unwrap();
+        let cold = resolver.finish(&mut rows, says_deletes).unwrap();
         let rows = rows.finish().unwrap();
         let mut iter = rows.iter();
         let all = std::iter::from_fn(|| iter.next_row().unwrap()).collect();
@@ -223,6 +230,16 @@ mod tests {
         let (rows, cold, _) =
             resolve("Write 10 2 a Prefill\nRead 10 2 a Decode\nWrite 10 2 b Prefill\nRead 10 2 a Decode");
         assert_eq!((last_uses(&rows), cold.len()), (vec![2, 3], 0));
+    }
+
+    #[test]
+    fn space_is_freed_by_deletes_and_moves_alone_where_all_of_them_are_there() {
+        let (rows, cold, _) = resolve_as(
+            "Write 10 0 a Prefill\nRead 10 0 a Evict\nWrite 10 1 a Evict\nWrite 10 2 b Prefill\nRead 10 2 b Decode\n\
+             Read 10 1 a Decode\nDelete 10 2 b Evict",
+            true,
+        );
+        assert_eq!((last_uses(&rows), cold.len()), (vec![1, 6], 0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The slab: one preallocated file that holds all objects of a storage tier. Its first granule
 //! is a header by which the next replay recognises it.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -54,6 +55,27 @@ pub struct SlabPlan {
     found: Option<Header>,
     io: IoMode,
     prepare: Prepare,
+}
+
+/// The disk space of a storage tier.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlabSpace {
+    /// The tier's number.
+    pub tier: usize,
+    /// The slab.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether it is there already, prepared and large enough.
+    pub there: bool,
+}
+
+impl fmt::Display for SlabSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tier, path, bytes) = (self.tier, self.path.display(), units::bytes(self.bytes));
+        let rest = if self.there { "is there" } else { "will be written before the clock starts" };
+        write!(f, "tier {tier}: a slab of {bytes} on disk, {path}, {rest}")
+    }
 }
 
 /// A slab in use.
@@ -127,6 +149,11 @@ impl SlabPlan {
     /// Whether a prepared slab of sufficient size is there.
     pub fn is_prepared(&self) -> bool {
         self.found.as_ref().is_some_and(|h| h.prepared && h.size_bytes >= self.size_bytes)
+    }
+
+    /// What it takes, without touching it.
+    pub fn disk(&self) -> SlabSpace {
+        SlabSpace { tier: self.tier, path: self.path.clone(), bytes: self.size_bytes, there: self.is_prepared() }
     }
 
     /// Runs that have used it.
@@ -244,6 +271,11 @@ impl Slab {
         self.header.size_bytes
     }
 
+    /// Its name and size for people.
+    pub fn words(&self) -> String {
+        format!("{} ({})", self.path.display(), units::bytes(self.size_bytes()))
+    }
+
     /// Every block was written.
     ///
     /// # Errors
@@ -290,9 +322,12 @@ fn least_size(tier: usize, facts: &PlanFacts) -> u64 {
     facts.peak_granules[tier].saturating_add(1).saturating_mul(GRANULE)
 }
 
-/// Space beyond the peak, so that operations which overlap rarely wait for space.
+/// Space beyond the peak, so that operations which overlap rarely wait for space: room for one
+/// more object and a sixteenth, at most an eighth in all, and 8 MiB. Objects may lie in many runs of
+/// granules, so that nothing is needed against fragmentation.
 fn slack(tier: usize, facts: &PlanFacts) -> u64 {
-    let granules = facts.peak_granules[tier] / 8 + facts.largest_bytes[tier].div_ceil(GRANULE) + 64;
+    let share = facts.peak_granules[tier] / 16;
+    let granules = share + share.min(facts.largest_bytes[tier].div_ceil(GRANULE)) + 64;
     granules.saturating_mul(GRANULE)
 }
 

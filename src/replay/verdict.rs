@@ -20,13 +20,19 @@ const KEPT_SHARE: u64 = 100;
 const KEPT_NS: (u64, u64) = (10_000_000, 100_000_000);
 
 impl Backlog {
-    fn is_small(self, wall_ns: u64) -> bool {
+    /// Whether a run of `wall_ns` nanoseconds kept its schedule.
+    pub fn is_small(self, wall_ns: u64) -> bool {
         self.behind_ns.max(self.wait_p99_ns) <= (wall_ns / KEPT_SHARE).clamp(KEPT_NS.0, KEPT_NS.1)
+    }
+
+    /// What a reader must know of a run with a backlog that is not small.
+    pub fn not_sustained(self) -> String {
+        format!("the load was not sustained: {}", self.words().replacen("its", "the", 1))
     }
 
     fn words(self) -> String {
         format!(
-            "its last operation started {} late, and waiting for objects and free places has a P99 of {}",
+            "its last operation started {} behind its schedule, and waiting for objects and free places has a P99 of {}",
             units::ns(self.behind_ns as f64),
             units::ns(self.wait_p99_ns as f64)
         )

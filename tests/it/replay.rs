@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kvtrace::error::Result;
+use kvtrace::error::{Kind, Result};
 use kvtrace::measure::BlockResult;
 use kvtrace::progress::Silent;
 use kvtrace::replay::{Device, Pace, ReplayConfig, RunWatch, Target, Unwatched, Verify, replay};
@@ -159,7 +159,7 @@ fn a_paced_replay_keeps_the_traces_schedule() {
     }
     meta.rows = Some(400);
     writer.finish(&meta).unwrap();
-    bench.run(&["replay", "t.csv", "--pace", "trace", "--speed", "2", "-o", "r.json"]);
+    let ended = bench.run(&["replay", "t.csv", "--pace", "trace", "--speed", "2", "-o", "r.json"]);
     let result = bench.json("r.json");
     let wall = result["totals"]["wall_s"].as_f64().unwrap();
     assert!((0.95..1.6).contains(&wall), "992 ms of schedule took {wall} s");
@@ -173,6 +173,29 @@ fn a_paced_replay_keeps_the_traces_schedule() {
     assert!((offered - 400.0 * 200_000.0 / 1.992 / 1e9).abs() < 1e-3, "{offered}");
     let late = result["timing"]["late_fraction"].as_f64().unwrap();
     assert!(result["valid"] == true || late > 0.0, "invalid only for a reason that shows");
+    // A busy machine may make it late or leave it behind; then the exit code says so, and only then.
+    let kept = result["valid"] == true && result["verdict"]["bound"] == "pace";
+    assert_eq!(ended.code, if kept { 0 } else { 3 }, "{}", ended.stderr);
+}
+
+#[test]
+fn a_schedule_that_is_not_kept_is_said_with_figures_and_ends_with_3() {
+    let bench = Bench::on_disk();
+    let rows: Vec<_> = (0..50).map(|i| format!("0 Write 4000000 Tier-2 k{i} Prefill")).collect();
+    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    // 200 MB in half a millisecond, one after the other through a tier that takes 100 ms.
+    let tiers = ["--tier-2", "model:2GB/s+10us", "--max-objects", "1", "--pace", "rate:100000/s", "-o", "r.json"];
+    let last = bench.refused(3, &[&["replay", "t.csv"][..], &tiers].concat());
+    assert!(last.contains("not sustained") && last.contains("rate:N/s") && !last.contains("--speed"), "{last}");
+    let result = bench.json("r.json");
+    assert_eq!(result["complete"], true);
+    let note = result["notes"][0].as_str().unwrap();
+    assert!(
+        note.contains("the load was not sustained: the last operation started") && note.contains("behind"),
+        "{note}"
+    );
+    let reasons = result["invalid_reasons"].to_string();
+    assert!(result["valid"] == true || reasons.contains("start delay"), "{reasons}");
 }
 
 #[test]
@@ -188,6 +211,49 @@ fn what_does_not_fit_is_refused_before_anything_is_touched() {
     assert!(last.contains("larger size="), "{last}");
     bench.ok(&["replay", "t.csv", "--tier-2", "dir:D", "--size-scale", "0.00000001", "-o", "r.json"]);
     assert_eq!(bench.json("r.json")["totals"]["write_bytes"], 9_000_000);
+}
+
+#[test]
+fn tiers_hold_what_they_held_when_the_trace_was_recorded() {
+    let bench = Bench::on_disk();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/golden.csv");
+    let meta: Value = serde_json::from_slice(&fs::read(golden.with_extension("csv.meta.json")).unwrap()).unwrap();
+    let recorded: Vec<_> = (0..3).map(|tier| meta["record"]["tiers"][tier]["peak_bytes"].as_u64().unwrap()).collect();
+    let plan = |name: &str| -> Value {
+        serde_json::from_str(&bench.ok(&["replay", name, "--plan-only", "--json", "--tier-2", "dir:D"])).unwrap()
+    };
+    let peaks = |plan: &Value| -> Vec<_> {
+        plan["plan"]["peak_bytes"].as_array().unwrap().iter().map(|bytes| bytes.as_u64().unwrap()).collect()
+    };
+    let golden = golden.to_str().unwrap();
+    assert_eq!(peaks(&plan(golden)), recorded);
+    bench.ok(&["convert", golden, "six.csv", "--columns", "mlperf"]);
+    let six = peaks(&plan("six.csv"));
+    assert!(six[2] < recorded[2], "without Delete rows objects go with their last use: {six:?}");
+    assert!(bench.ok(&["replay", "six.csv", "--plan-only", "--tier-2", "dir:D"]).contains("has no Delete rows"));
+    bench.ok(&["replay", golden, "--tier-2", "dir:D", "--verify", "full", "-o", "r.json"]);
+    let result = bench.json("r.json");
+    assert!(result["verify"]["failure_count"] == 0 && !result["notes"].to_string().contains("Delete"));
+}
+
+#[test]
+fn a_plan_says_what_the_slab_will_take() {
+    let bench = Bench::on_disk();
+    let objects = (0..10).map(|i| format!("0 Write 4000000 Tier-2 k{i} Prefill"));
+    let reads = (0..10).map(|i| format!("1 Read 4000000 Tier-2 k{i} Decode"));
+    let rows: Vec<_> = objects.chain(reads).collect();
+    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let plan = |more: &[&str]| bench.ok(&[&["replay", "t.csv", "--tier-2", "dir:D", "--plan-only"], more].concat());
+    let disk = || serde_json::from_str::<Value>(&plan(&["--json"])).unwrap()["disk"][0].clone();
+    let planned = disk();
+    assert_eq!((&planned["tier"], &planned["there"]), (&2.into(), &false.into()));
+    let bytes = planned["bytes"].as_u64().unwrap();
+    assert!((40_000_000..40_000_000 * 5 / 4 + (9 << 20)).contains(&bytes), "{bytes} for 40 MB");
+    assert!(plan(&[]).contains("on disk, D/kvtrace-tier2.slab, will be written"));
+    assert!(!bench.path("D").exists());
+    bench.ok(&["replay", "t.csv", "--tier-2", "dir:D"]);
+    assert_eq!(fs::metadata(bench.path("D/kvtrace-tier2.slab")).unwrap().len(), bytes);
+    assert_eq!(disk()["there"], true);
 }
 
 #[test]
@@ -390,7 +456,9 @@ fn rows_in_any_order_are_executed_and_what_is_read_is_right() {
         config.max_objects = [None, Some(1), Some(7)][seed as usize % 3];
         config.pace = if seed % 5 == 4 { Pace::Rate(5000.0) } else { Pace::Asap };
         let replayed = replay(&config, &mut Unwatched, &Stop::new(), &Silent).unwrap();
-        assert!(replayed.failure.is_none(), "seed {seed}: {:?}", replayed.failure);
+        // A busy machine may not keep the pace; nothing else may go wrong.
+        let wrong = replayed.failure.filter(|e| e.kind() != Kind::NotSustained || config.pace == Pace::Asap);
+        assert!(wrong.is_none(), "seed {seed}: {wrong:?}");
         let result = replayed.result;
         assert_eq!((result.totals.ops, result.verify.failure_count), (400, 0), "seed {seed}");
         assert!(result.verify.checked_bytes > 0, "seed {seed}");

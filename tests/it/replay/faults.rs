@@ -5,9 +5,14 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use kvtrace::error::Kind;
+use kvtrace::progress::Progress;
+use kvtrace::replay::{ReplayConfig, Target, Unwatched, replay};
+use kvtrace::stop::Stop;
 use serde_json::Value;
 
 use super::trace;
@@ -71,6 +76,45 @@ fn an_interrupted_run_keeps_what_it_has_as_partial() {
     assert!((1..60).contains(&ops), "{ops}");
 }
 
+/// Presses Ctrl-C as soon as a stage has begun and moved.
+struct Impatient<'a> {
+    stop: &'a Stop,
+    stage: &'static str,
+    now: Mutex<String>,
+}
+
+impl Progress for Impatient<'_> {
+    fn stage(&self, name: &str, _total: Option<u64>, _unit: &'static str) {
+        name.clone_into(&mut self.now.lock().unwrap());
+    }
+
+    fn advance(&self, _amount: u64) {
+        if *self.now.lock().unwrap() == self.stage {
+            self.stop.request();
+        }
+    }
+
+    fn done(&self) {}
+}
+
+#[test]
+fn preparing_ends_when_asked_and_names_the_slab_it_leaves() {
+    let bench = Bench::on_disk();
+    let rows = ["0 Write 90000000 Tier-1 a Prefill", "1 Write 90000000 Tier-2 b Prefill"];
+    let mut config = ReplayConfig::new(trace(&bench, "t.csv", &rows));
+    config.targets[2] = Target::Dir(bench.path("D"));
+    for stage in ["memory", "prepare"] {
+        let stop = Stop::new();
+        let impatient = Impatient { stop: &stop, stage, now: Mutex::default() };
+        let error = replay(&config, &mut Unwatched, &stop, &impatient).map(drop).unwrap_err();
+        assert_eq!(error.kind(), Kind::Interrupted, "{stage}: {error}");
+        assert!(error.to_string().contains("D/kvtrace-tier2.slab ("), "{stage}: {error}");
+    }
+    bench.ok(&["replay", "t.csv", "--tier-2", "dir:D", "--verify", "full", "-o", "r.json"]);
+    let notes = bench.json("r.json")["notes"].to_string();
+    assert!(!notes.contains("did not end"), "an interruption is an end: {notes}");
+}
+
 #[test]
 fn a_killed_run_is_noticed_by_the_next() {
     let bench = Bench::on_disk();
@@ -96,7 +140,7 @@ fn a_backlog_beyond_the_allowed_lag_ends_the_run() {
     trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
     let args = ["replay", "t.csv", "--tier-2", "dir:D", "--pace", "rate:100000/s", "--max-lag", "20ms", "-o", "r.json"];
     let last = bench.refused(3, &args);
-    assert!(last.contains("not sustained"), "{last}");
+    assert!(last.contains("not sustained") && last.contains("--max-lag") && !last.contains("--speed"), "{last}");
     assert_eq!(bench.json("r.partial.json")["complete"], false);
 }
 
