@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::distill::job::JOB_SCHEMA;
+use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA};
 use crate::distill::{Job, Options, Origin};
 use crate::error::{Error, Result};
 use crate::measure::block::BLOCK_SCHEMA;
@@ -234,7 +234,7 @@ fn summary(folder: &Folder, recording: &Recording, replay: &ReplayResult, distil
     ];
     if distilled {
         lines.push(format!("block    {}", folder.block.display()));
-        lines.push(format!("fio job  fio --filename=FILE {}", folder.job.display()));
+        lines.push(format!("fio job  {HUGE_PAGES} fio --filename=FILE {}", folder.job.display()));
     }
     lines.push(format!("pictures {}, {}, …", at("latency.svg"), at("throughput.svg")));
     lines.push(format!("report   {}", folder.report.display()));

@@ -13,6 +13,10 @@ use super::streams::{Direction, Load, MAX_FLOW, Stream, streams};
 /// The schema that a job's first line names.
 pub const JOB_SCHEMA: &str = "kvtrace.job/1";
 
+/// What makes glibc ask for huge pages below large buffers (glibc manual, "Memory Allocation
+/// Tunables"); fio itself only knows pages that were reserved before.
+pub const HUGE_PAGES: &str = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1";
+
 /// The file of a job is at least this many times its largest request, so that fio seldom has to
 /// draw another size because the end of the file is near.
 const SIZE_IN_REQUESTS: u64 = 64;
@@ -208,8 +212,10 @@ fn header(text: &mut String, block: &BlockResult, origin: &Origin, loads: &[Load
         format!("{JOB_SCHEMA} by {}", crate::TOOL),
         String::new(),
         "Run it with fio 3.28 or later; FILE is created if it is missing, and is overwritten if the job writes:".into(),
-        format!("  fio --filename=FILE {}", quoted(&origin.job_file)),
-        "Options must stand before the job file: fio does not apply later ones to the file's jobs.".into(),
+        format!("  {HUGE_PAGES} fio --filename=FILE {}", quoted(&origin.job_file)),
+        "Options must stand before the job file: fio does not apply later ones to the file's jobs. The first".into(),
+        "word puts fio's buffers on huge pages (glibc 2.35 or later); on 4 KiB pages, a large request has more".into(),
+        "segments than most devices take at once, and is split.".into(),
         String::new(),
         format!("Source: {} ({}), sha256 {}", origin.file, origin.schema, origin.sha256),
     ];

@@ -30,8 +30,10 @@ fn option(job: &str, section: &str, name: &str) -> Option<String> {
 
 /// Runs the job's own printed command with fio and hands out its JSON.
 fn run_printed_command(bench: &Bench, job: &str) -> Value {
-    let printed = job.lines().find_map(|line| line.strip_prefix("#   fio --filename=FILE ")).expect("a command line");
-    let line = format!("fio --output-format=json --filename=fio-target {printed}");
+    let (before, after) =
+        job.lines().find_map(|line| line.split_once(" fio --filename=FILE ")).expect("a command line");
+    let before = before.strip_prefix("#   ").expect("an indented command line");
+    let line = format!("{before} fio --output-format=json --filename=fio-target {after}");
     let output = Command::new("sh").current_dir(bench.path("")).args(["-c", &line]).output().expect("a shell");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{line}\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
