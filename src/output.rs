@@ -271,7 +271,7 @@ fn schema_of(path: &Path, preferred: &str) -> Option<String> {
         let mut file = File::open(path)?;
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(HEAD).read_to_end(&mut head)?;
-        if let Some(first) = schemas_in(&head).next() {
+        if let Some(first) = first_schema(&head) {
             return Ok(Some(first));
         }
         let length = file.seek(SeekFrom::End(0))?;
@@ -281,6 +281,11 @@ fn schema_of(path: &Path, preferred: &str) -> Option<String> {
         Ok(schemas_in(&tail).find(|found| kind(found) == preferred).or_else(|| schemas_in(&tail).last()))
     };
     of(path).ok().flatten().or_else(|| of(&sidecar_path(path)).ok().flatten())
+}
+
+/// The first schema that some bytes name.
+pub fn first_schema(data: &[u8]) -> Option<String> {
+    schemas_in(data).next()
 }
 
 /// Every `kvtrace.<kind>/<version>` in some bytes.

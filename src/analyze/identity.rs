@@ -37,7 +37,7 @@ pub struct Identity {
     pub sha256: String,
     /// What it is, in words.
     pub what: String,
-    /// `csv`, `csv.zst`, `parquet` or `json`.
+    /// `csv`, `csv.zst`, `parquet`, `json`, `ini`, `svg`, `png` or `html`.
     pub format: &'static str,
     /// The schema that it carries; none for a stranger's file.
     pub contains: Option<String>,
@@ -92,6 +92,9 @@ impl Identity {
         let head = input.head(HEAD)?;
         if head.trim_ascii_start().starts_with(b"{") && likeness::names_our_schema(&head) {
             return base.result(&input);
+        }
+        if let Some((format, what)) = shown(&head) {
+            return Ok(Self { what: what.to_owned(), format, contains: output::first_schema(&head), ..base });
         }
         match likeness::of(&head) {
             likeness::Likeness::Trace => base.trace(input),
@@ -196,6 +199,18 @@ impl Identity {
             facts,
             ..self
         })
+    }
+}
+
+/// Files of ours that are made to be looked at or run, not read back.
+fn shown(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    let schema = output::first_schema(head)?;
+    match schema.split('/').next()? {
+        "kvtrace.job" if head.starts_with(b"# ") => Some(("ini", "a distilled fio job")),
+        "kvtrace.plot" if head.starts_with(b"\x89PNG") => Some(("png", "a picture")),
+        "kvtrace.plot" if head.starts_with(b"<") => Some(("svg", "a picture")),
+        "kvtrace.report" if head.starts_with(b"<") => Some(("html", "a report")),
+        _ => None,
     }
 }
 

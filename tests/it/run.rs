@@ -43,6 +43,9 @@ fn one_command_leaves_a_trace_a_result_a_job_and_a_report() {
         assert!(exists(&bench, name), "{name} is missing; {}", ended.stderr);
         assert!(ended.stderr.contains("out"), "the folder is named");
     }
+    for (name, words) in [("report.html", "a report"), ("latency.png", "a picture"), ("trace.csv.zst", "a trace")] {
+        assert!(bench.ok(&["info", &format!("out/{name}")]).contains(words), "{name}");
+    }
     let replay = bench.json("out/replay.json");
     assert_eq!(replay["valid"], true, "{}", replay["invalid_reasons"]);
     assert_eq!(replay["verify"]["failure_count"], 0);
