@@ -2,9 +2,7 @@
 //! them, a full tier demotes its victims one tier down, the last one deletes. What is used never
 //! exceeds a limit, and a step costs the same however many objects are resident.
 
-use std::sync::Arc;
-
-use crate::trace::Tier;
+use crate::trace::{Key, Tier};
 
 mod list;
 mod lru;
@@ -32,42 +30,72 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct NewObject {
     /// Its name in the trace.
-    pub key: Arc<str>,
+    pub key: Key,
     /// Its size, above 0.
     pub size_bytes: u64,
     /// The tokens that it holds.
     pub tokens: u32,
 }
 
-/// A resident object.
+/// What a read found.
 #[derive(Clone, Debug)]
-pub struct Object {
-    /// Its name in the trace.
-    pub key: Arc<str>,
+pub struct Found {
+    /// The object's name in the trace.
+    pub key: Key,
     /// Its size.
     pub size_bytes: u64,
     /// The tokens that it holds.
     pub tokens: u32,
-    /// Where it is.
+    /// Where it was read from.
     pub tier: Tier,
+}
+
+/// A resident object.
+#[derive(Debug)]
+struct Object {
+    key: Key,
+    size_bytes: u64,
+    tokens: u32,
+    tier: Tier,
     orphan: bool,
     /// The cache's own clock at its last use.
     last_use: u64,
 }
 
-/// An object that had to make room.
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It was written to a tier as a new one.
+    Write(Tier),
+    /// It made room: it moved down.
+    Demote {
+        /// Where it was.
+        from: Tier,
+        /// Where it is now.
+        to: Tier,
+    },
+    /// It was read and moved up.
+    Promote {
+        /// Where it was.
+        from: Tier,
+        /// Where it is now.
+        to: Tier,
+    },
+    /// It made room: it left a tier for nowhere.
+    Delete(Tier),
+}
+
+/// Something that happened to an object; in their order no limit is exceeded after any of them.
 #[derive(Clone, Debug)]
 pub struct Move {
     /// Its name in the trace.
-    pub key: Arc<str>,
+    pub key: Key,
     /// Its size.
     pub size_bytes: u64,
     /// The tokens that it holds.
     pub tokens: u32,
-    /// Where it was.
-    pub from: Tier,
-    /// Where it is now; none when it was deleted.
-    pub to: Option<Tier>,
+    /// What happened.
+    pub step: Step,
 }
 
 /// The tiers and what is in them.
@@ -91,26 +119,29 @@ impl Cache {
         Self { objects: Slab::default(), tiers: Tier::ALL.map(state), clock: 0, orphans: 0, demotions: 0, deletes: 0 }
     }
 
-    /// Stores an object in the fastest tier that takes one of its size. What had to make room is
-    /// appended to `moves` in the order in which it happened, so that no limit is exceeded after
-    /// any of the moves. None, with nothing changed, when the object is too large for every tier.
-    pub fn insert(&mut self, object: NewObject, moves: &mut Vec<Move>) -> Option<(Id, Tier)> {
+    /// Stores an object in the fastest tier that takes one of its size. What had to make room and
+    /// the writing itself are appended to `moves`. None, with nothing changed, when the object is
+    /// too large for every tier.
+    pub fn insert(&mut self, object: NewObject, moves: &mut Vec<Move>) -> Option<Id> {
         let tier = self.tier_for(object.size_bytes, 0)?;
         self.make_room(tier, object.size_bytes, moves);
         self.clock += 1;
         let NewObject { key, size_bytes, tokens } = object;
+        moves.push(Move { key: key.clone(), size_bytes, tokens, step: Step::Write(tier) });
         let id = self.objects.insert(Object { key, size_bytes, tokens, tier, orphan: false, last_use: self.clock });
         self.tiers[tier.index()].add_new(id.slot(), size_bytes, self.clock);
-        Some((id, tier))
+        Some(id)
     }
 
-    /// Uses an object: where it is and what it is, or none when it is gone.
-    pub fn read(&mut self, id: Id) -> Option<&Object> {
+    /// Uses an object: what it is and where it is read from, or none when it is gone. When the
+    /// read moves it up, what had to make room and the promotion are appended to `moves`.
+    pub fn read(&mut self, id: Id, _moves: &mut Vec<Move>) -> Option<Found> {
         let object = self.objects.get_mut(id)?;
         self.clock += 1;
         object.last_use = self.clock;
         self.tiers[object.tier.index()].touch(id.slot(), self.clock);
-        Some(object)
+        let Object { ref key, size_bytes, tokens, tier, .. } = *object;
+        Some(Found { key: key.clone(), size_bytes, tokens, tier })
     }
 
     /// Says that nobody will ask for an object again; it stays until its tier evicts it.
@@ -176,7 +207,12 @@ impl Cache {
         self.tiers[from.index()].remove(slot, object.size_bytes);
         self.tiers[to.index()].add_demoted(slot, object.size_bytes, object.last_use);
         self.demotions += 1;
-        Move { key: Arc::clone(&object.key), size_bytes: object.size_bytes, tokens: object.tokens, from, to: Some(to) }
+        Move {
+            key: object.key.clone(),
+            size_bytes: object.size_bytes,
+            tokens: object.tokens,
+            step: Step::Demote { from, to },
+        }
     }
 
     fn delete(&mut self, id: Id) -> Move {
@@ -184,7 +220,12 @@ impl Cache {
         self.tiers[object.tier.index()].remove(id.slot(), object.size_bytes);
         self.deletes += 1;
         self.orphans -= u64::from(object.orphan);
-        Move { key: object.key, size_bytes: object.size_bytes, tokens: object.tokens, from: object.tier, to: None }
+        Move {
+            key: object.key,
+            size_bytes: object.size_bytes,
+            tokens: object.tokens,
+            step: Step::Delete(object.tier),
+        }
     }
 }
 

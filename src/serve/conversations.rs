@@ -103,6 +103,7 @@ impl Conversations {
 mod tests {
     use super::*;
     use crate::cache::{Limits, NewObject};
+    use crate::trace::Key;
 
     struct World {
         conversations: Conversations,
@@ -119,8 +120,8 @@ mod tests {
         fn turn(&mut self, ordinal: u64, turn: u32) -> (usize, u32) {
             let mut history = History::default();
             self.conversations.begin_turn(ordinal, turn, true, &mut history, &mut self.cache);
-            let object = NewObject { key: format!("{ordinal} {turn}").into(), size_bytes: 1, tokens: 1 };
-            let (id, _) = self.cache.insert(object, &mut Vec::new()).unwrap();
+            let object = NewObject { key: Key::Block(ordinal), size_bytes: 1, tokens: 1 };
+            let id = self.cache.insert(object, &mut Vec::new()).unwrap();
             self.conversations.stored(ordinal, turn, id, &mut self.cache);
             (history.objects.len(), history.unknown)
         }

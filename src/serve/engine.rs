@@ -10,7 +10,8 @@ use crate::stop::Stop;
 use crate::workload::{Conversation, Conversations, Request, Requests, Workload};
 
 use super::queue::Queue;
-use super::service::{Service, System};
+use super::service::{Service, Wait};
+use super::system::System;
 use super::{Config, Recorded, Sink};
 
 /// Events between two looks at the stop flag.
@@ -90,26 +91,39 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Lets the next thing happen; false when nothing is left.
+    /// Lets the next thing happen; false when nothing is left. At one moment, steps come before
+    /// tokens, and tokens before arrivals.
     fn next_event(&mut self, arrivals: &mut Arrivals) -> Result<bool> {
-        let step_at = self.steps.peek().map(|Reverse((at, ..))| *at);
+        let step = self.steps.peek().map(|Reverse((at, _, worker))| (*at, *worker));
+        let tokens = self.system.gpu.next().filter(|(at, _)| step.is_none_or(|(step_at, _)| *at < step_at));
+        let due = tokens.or(step);
         if let Arrivals::Open { requests, next } = arrivals
-            && let Some(request) = next.take_if(|request| step_at.is_none_or(|at| request.arrival_ns < at))
+            && let Some(request) = next.take_if(|request| due.is_none_or(|(at, _)| request.arrival_ns < at))
         {
             self.arrive(request);
             *next = self.admissible(requests)?;
             return Ok(true);
         }
-        let Some(Reverse((now, _, worker))) = self.steps.pop() else { return Ok(false) };
-        let service = self.workers[worker as usize].as_mut().expect("a step belongs to a request in service");
+        let Some((now, worker)) = due else { return Ok(false) };
+        if tokens.is_none() {
+            self.steps.pop();
+        }
+        self.advance(worker, now, arrivals)?;
+        Ok(true)
+    }
+
+    /// A worker's request goes on.
+    fn advance(&mut self, worker: u32, now: u64, arrivals: &mut Arrivals) -> Result<()> {
+        let service = self.workers[worker as usize].as_mut().expect("whoever goes on is in service");
         match service.advance(now, &mut self.system)? {
-            Some(due) => self.steps.push(Reverse((due, service.ordinal, worker))),
-            None => {
+            Wait::Until(due) => self.steps.push(Reverse((due, service.visit.caller.request, worker))),
+            Wait::Tokens(_) => {}
+            Wait::Over => {
                 self.workers[worker as usize] = None;
                 self.take_next(worker, now, arrivals)?;
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// A request arrives by the clock.
@@ -139,8 +153,7 @@ impl<'a> Engine<'a> {
     }
 
     fn serve(&mut self, worker: u32, ordinal: u64, request: Request, now: u64) {
-        let arrival_ns = request.arrival_ns;
-        let service = Service::begin(ordinal, request, arrival_ns, now, &mut self.system);
+        let service = Service::begin(ordinal, request, worker, now, &mut self.system);
         self.workers[worker as usize] = Some(service);
         self.steps.push(Reverse((now, ordinal, worker)));
     }

@@ -7,15 +7,19 @@ use crate::model::Model;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::meta::RecordStats;
-use crate::trace::{Record, RequestRow};
+use crate::trace::{Row, Served};
 use crate::workload::Workload;
 
 mod conversations;
 mod engine;
+mod gpu;
+mod prefixes;
 mod queue;
 mod service;
+mod system;
 mod tally;
 mod timing;
+mod turns;
 
 pub use queue::QueueOrder;
 pub use timing::{TierTiming, Timing};
@@ -68,13 +72,13 @@ pub trait Sink {
     ///
     /// # Errors
     /// When it cannot be written.
-    fn record(&mut self, record: &Record) -> Result<()>;
+    fn row(&mut self, row: Row) -> Result<()>;
 
     /// A request that has ended.
     ///
     /// # Errors
     /// When it cannot be written.
-    fn request(&mut self, row: RequestRow) -> Result<()>;
+    fn request(&mut self, served: Served) -> Result<()>;
 }
 
 /// What came of a recording.

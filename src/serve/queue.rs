@@ -87,16 +87,8 @@ mod tests {
         for (ordinal, qos) in [Qos::Batch, Qos::Interactive, Qos::Responsive, Qos::Interactive].into_iter().enumerate()
         {
             let request = Request {
-                user: "u".into(),
                 qos,
-                conversation: "c".into(),
-                conversation_ordinal: 0,
-                turn: 1,
-                last_turn: true,
-                arrival_ns: 0,
-                context_tokens: 1,
-                generate_tokens: 1,
-                prefix: None,
+                ..Request::default()
             };
             queue.push(ordinal as u64, request);
         }

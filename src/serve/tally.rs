@@ -16,16 +16,19 @@ pub enum Sought {
     History,
     /// A shared prefix.
     Prefix,
+    /// A part of a document.
+    Document,
 }
 
 impl Sought {
-    const ALL: [Sought; 3] = [Sought::Object, Sought::History, Sought::Prefix];
+    const ALL: [Sought; 4] = [Sought::Object, Sought::History, Sought::Prefix, Sought::Document];
 
     fn word(self) -> &'static str {
         match self {
             Sought::Object => "object",
             Sought::History => "multi_turn",
             Sought::Prefix => "system",
+            Sought::Document => "rag",
         }
     }
 }
@@ -47,7 +50,7 @@ pub struct Tally {
     requests: u64,
     conversations: u64,
     by_kind: [u64; 4],
-    lookups: [Lookups; 3],
+    lookups: [Lookups; 4],
     waited_ns: u128,
     longest_wait_ns: u64,
     ended_ns: u64,

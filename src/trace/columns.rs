@@ -1,6 +1,8 @@
 //! The columns of a trace in CSV, and how a row is written.
 
-use super::record::{Op, Record};
+use super::name::{Key, Name};
+use super::record::Op;
+use super::row::Row;
 use super::stamp;
 use super::writer::Columns;
 
@@ -31,34 +33,51 @@ pub fn push_header(out: &mut Vec<u8>, columns: Columns) {
 }
 
 /// Whether a row belongs into a file with these columns: the reference knows no deletes.
-pub fn belongs(record: &Record, columns: Columns) -> bool {
-    columns == Columns::Full || record.op != Op::Delete
+pub fn belongs(row: &Row, columns: Columns) -> bool {
+    columns == Columns::Full || row.op != Op::Delete
 }
 
 /// Appends a row whose stamp is `stamp_ns`.
-pub fn push_row(out: &mut Vec<u8>, record: &Record, stamp_ns: u64, columns: Columns) {
+pub fn push_row(out: &mut Vec<u8>, row: &Row, stamp_ns: u64, columns: Columns) {
     match columns {
         Columns::Full => stamp::push_nanos(out, stamp_ns),
         Columns::Mlperf => stamp::push_micros(out, stamp_ns),
     }
     out.push(b',');
-    out.extend_from_slice(record.op.word().as_bytes());
+    out.extend_from_slice(row.op.word().as_bytes());
     out.push(b',');
-    stamp::push_decimal(out, record.size_bytes);
+    stamp::push_decimal(out, row.size_bytes);
     out.push(b',');
-    out.extend_from_slice(record.tier.word().as_bytes());
+    out.extend_from_slice(row.tier.word().as_bytes());
     out.push(b',');
-    push_text(out, &record.key);
+    push_key(out, &row.key);
     out.push(b',');
-    out.extend_from_slice(record.phase.word().as_bytes());
+    out.extend_from_slice(row.phase.word().as_bytes());
     if columns == Columns::Full {
-        push_optional(out, record.request);
+        push_optional(out, row.request);
         out.push(b',');
-        push_text(out, record.conversation.as_deref().unwrap_or_default());
-        push_optional(out, record.turn.map(u64::from));
-        push_optional(out, record.tokens.map(u64::from));
+        push_name(out, row.conversation.as_ref());
+        push_optional(out, row.turn.map(u64::from));
+        push_optional(out, row.tokens.map(u64::from));
     }
     out.push(b'\n');
+}
+
+/// Generated names hold nothing that has to be quoted.
+fn push_key(out: &mut Vec<u8>, key: &Key) {
+    match key {
+        Key::Text(text) => push_text(out, text),
+        Key::Turn { conversation: Name::Text(_), .. } => push_text(out, &key.to_string()),
+        _ => key.push(out),
+    }
+}
+
+fn push_name(out: &mut Vec<u8>, name: Option<&Name>) {
+    match name {
+        Some(Name::Text(text)) => push_text(out, text),
+        Some(name) => name.push(out),
+        None => {}
+    }
 }
 
 fn push_optional(out: &mut Vec<u8>, value: Option<u64>) {
@@ -87,11 +106,11 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{Phase, Tier};
+    use crate::trace::{Phase, Record, Tier};
 
     fn line(record: &Record, columns: Columns) -> String {
         let mut out = Vec::new();
-        push_row(&mut out, record, record.at_ns as u64, columns);
+        push_row(&mut out, &Row::from(record), record.at_ns as u64, columns);
         String::from_utf8(out).unwrap()
     }
 
@@ -111,6 +130,6 @@ mod tests {
         };
         assert_eq!(line(&record, Columns::Full), "1.000002345,Write,4096,Tier-1,\"a,\"\"b\"\"\",Evict,7,,0,\n");
         assert_eq!(line(&record, Columns::Mlperf), "1.000002,Write,4096,Tier-1,\"a,\"\"b\"\"\",Evict\n");
-        assert!(!belongs(&Record { op: Op::Delete, ..record }, Columns::Mlperf));
+        assert!(!belongs(&Row::from(&Record { op: Op::Delete, ..record }), Columns::Mlperf));
     }
 }

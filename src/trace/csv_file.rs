@@ -11,7 +11,7 @@ use crate::output::{self, Output, Overwrite};
 
 use super::columns;
 use super::meta::{Meta, TRACE_SCHEMA};
-use super::record::Record;
+use super::row::Row;
 use super::writer::Columns;
 use super::zst;
 
@@ -55,20 +55,20 @@ impl CsvFile {
     }
 
     /// Appends a row; false when the columns have no place for it.
-    pub fn write(&mut self, record: &Record) -> Result<bool> {
-        if !columns::belongs(record, self.columns) {
+    pub fn write(&mut self, row: &Row) -> Result<bool> {
+        if !columns::belongs(row, self.columns) {
             return Ok(false);
         }
-        let stamp = record.at_ns.checked_add(self.epoch_ns).and_then(|stamp| u64::try_from(stamp).ok());
+        let stamp = row.at_ns.checked_add(self.epoch_ns).and_then(|stamp| u64::try_from(stamp).ok());
         let stamp = stamp.ok_or_else(|| {
             Error::usage(format!(
                 "{}: a row {} ns after the start with {} ns added has no stamp that a trace can hold; change --epoch",
                 self.path.display(),
-                record.at_ns,
+                row.at_ns,
                 self.epoch_ns
             ))
         })?;
-        columns::push_row(&mut self.buffer, record, stamp, self.columns);
+        columns::push_row(&mut self.buffer, row, stamp, self.columns);
         if self.buffer.len() >= BUFFER {
             self.flush()?;
         }

@@ -1,5 +1,5 @@
-//! Traces: the whole contract between recording and replay. A [`record::Record`] is a row, a
-//! [`meta::Meta`] is what a trace says of itself, a [`requests::RequestRow`] is who asked; the
+//! Traces: the whole contract between recording and replay. A [`row::Row`] goes into one, a
+//! [`record::Record`] comes out, a [`meta::Meta`] is what a trace says of itself, a [`requests::RequestRow`] is who asked; the
 //! other files read and write them.
 
 mod columns;
@@ -9,6 +9,7 @@ mod csv_rows;
 mod guard;
 pub mod input;
 pub mod meta;
+pub mod name;
 mod order;
 mod parquet;
 mod parquet_file;
@@ -17,14 +18,17 @@ pub mod reader;
 pub mod record;
 pub mod requests;
 pub mod requests_file;
+pub mod row;
 pub mod stamp;
 pub mod writer;
 mod zst;
 
 pub use input::{Format, Input};
 pub use meta::Meta;
+pub use name::{Key, Name};
 pub use reader::TraceReader;
 pub use record::{Op, Phase, Record, Tier};
-pub use requests::{RequestKind, RequestRow};
+pub use requests::{RequestKind, RequestRow, Served};
 pub use requests_file::{REQUESTS_SCHEMA, RequestsReader, RequestsWriter, requests_path};
+pub use row::Row;
 pub use writer::{Columns, TraceWriter, WriteOptions};

@@ -9,7 +9,7 @@ use crate::output::{Output, Overwrite};
 
 use super::meta::{Meta, TRACE_SCHEMA};
 use super::parquet::{Field, GROUP_ROWS, TableFile, needed, optional};
-use super::record::Record;
+use super::row::Row;
 
 /// The columns of a trace.
 pub const FIELDS: [Field; 10] = [
@@ -52,8 +52,8 @@ impl ParquetFile {
     }
 
     /// Appends a row; every row has a place in Parquet.
-    pub fn write(&mut self, record: &Record) -> Result<bool> {
-        self.group.push(record);
+    pub fn write(&mut self, row: &Row) -> Result<bool> {
+        self.group.push(row);
         if self.group.at_ns.len() == GROUP_ROWS {
             self.flush()?;
         }
@@ -101,17 +101,17 @@ impl Group {
         }
     }
 
-    fn push(&mut self, record: &Record) {
-        self.at_ns.push(record.at_ns);
-        self.op.append_value(record.op.word());
-        self.size_bytes.push(record.size_bytes);
-        self.tier.push(record.tier.into());
-        self.key.append_value(&*record.key);
-        self.phase.append_value(record.phase.word());
-        self.request.push(record.request);
-        self.conversation.append_option(record.conversation.as_deref());
-        self.turn.push(record.turn);
-        self.tokens.push(record.tokens);
+    fn push(&mut self, row: &Row) {
+        self.at_ns.push(row.at_ns);
+        self.op.append_value(row.op.word());
+        self.size_bytes.push(row.size_bytes);
+        self.tier.push(row.tier.into());
+        self.key.append_value(&*row.key.to_string());
+        self.phase.append_value(row.phase.word());
+        self.request.push(row.request);
+        self.conversation.append_option(row.conversation.as_ref().map(|name| name.to_string()));
+        self.turn.push(row.turn);
+        self.tokens.push(row.tokens);
     }
 
     fn columns(self) -> Vec<Column> {

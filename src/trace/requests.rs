@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::name::Name;
+
 /// What kind of request it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,6 +55,93 @@ pub struct RequestRow {
     pub hits: u32,
     /// Of these, missing.
     pub misses: u32,
+    /// Hits among earlier turns.
+    pub history_hits: u32,
+    /// Misses among earlier turns.
+    pub history_misses: u32,
+    /// Hits of shared system prompts.
+    pub prefix_hits: u32,
+    /// Misses of shared system prompts.
+    pub prefix_misses: u32,
+    /// Hits among parts of documents.
+    pub rag_hits: u32,
+    /// Misses among parts of documents.
+    pub rag_misses: u32,
+}
+
+/// What the lookups of one kind found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Objects looked up and found.
+    pub hits: u32,
+    /// Objects looked up and missing.
+    pub misses: u32,
+}
+
+/// A request that was served, on its way into a requests file; a [`RequestRow`] comes out.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Ordinal, the `Request` column of the trace.
+    pub request: u64,
+    /// Conversation.
+    pub conversation: Name,
+    /// Turn in the conversation, from 1 (0: none).
+    pub turn: u32,
+    /// User.
+    pub user: Name,
+    /// QoS class.
+    pub qos: &'static str,
+    /// Kind.
+    pub kind: RequestKind,
+    /// When it arrived, ns since the start of the trace.
+    pub arrival_ns: i64,
+    /// When a worker took it.
+    pub start_ns: i64,
+    /// Prompt tokens.
+    pub context_tokens: u32,
+    /// Generated tokens.
+    pub generate_tokens: u32,
+    /// Modelled generation time.
+    pub generation_ns: i64,
+    /// Prompt tokens covered by a shared prefix.
+    pub prefix_tokens: u32,
+    /// Tokens found resident in any tier.
+    pub hit_tokens: u32,
+    /// What was looked up and found: the request's own objects (or token blocks), its history,
+    /// its shared prefix, its documents.
+    pub found: [Found; 4],
+}
+
+impl From<&Served> for RequestRow {
+    fn from(served: &Served) -> Self {
+        let hits = served.found.iter().map(|found| found.hits).sum();
+        let misses = served.found.iter().map(|found| found.misses).sum();
+        let [_, history, prefix, rag] = served.found;
+        Self {
+            request: served.request,
+            conversation: Some(served.conversation.to_string()),
+            turn: served.turn,
+            user: served.user.to_string(),
+            qos: served.qos.to_owned(),
+            kind: served.kind,
+            arrival_ns: served.arrival_ns,
+            start_ns: served.start_ns,
+            context_tokens: served.context_tokens,
+            generate_tokens: served.generate_tokens,
+            generation_ns: served.generation_ns,
+            prefix_tokens: served.prefix_tokens,
+            hit_tokens: served.hit_tokens,
+            lookups: hits + misses,
+            hits,
+            misses,
+            history_hits: history.hits,
+            history_misses: history.misses,
+            prefix_hits: prefix.hits,
+            prefix_misses: prefix.misses,
+            rag_hits: rag.hits,
+            rag_misses: rag.misses,
+        }
+    }
 }
 
 impl RequestKind {

@@ -17,7 +17,7 @@ use super::requests::{RequestKind, RequestRow};
 pub const REQUESTS_SCHEMA: &str = "kvtrace.requests/1";
 
 /// The columns, named as the fields of [`RequestRow`].
-const FIELDS: [Field; 16] = [
+const FIELDS: [Field; 22] = [
     needed("request", DataType::UInt64),
     optional("conversation", DataType::String),
     needed("turn", DataType::UInt32),
@@ -34,6 +34,12 @@ const FIELDS: [Field; 16] = [
     needed("lookups", DataType::UInt32),
     needed("hits", DataType::UInt32),
     needed("misses", DataType::UInt32),
+    needed("history_hits", DataType::UInt32),
+    needed("history_misses", DataType::UInt32),
+    needed("prefix_hits", DataType::UInt32),
+    needed("prefix_misses", DataType::UInt32),
+    needed("rag_hits", DataType::UInt32),
+    needed("rag_misses", DataType::UInt32),
 ];
 
 /// What a requests file says of itself.
@@ -237,6 +243,12 @@ fn columns_of(rows: &[RequestRow]) -> Vec<Column> {
         u32s("lookups", |r| r.lookups),
         u32s("hits", |r| r.hits),
         u32s("misses", |r| r.misses),
+        u32s("history_hits", |r| r.history_hits),
+        u32s("history_misses", |r| r.history_misses),
+        u32s("prefix_hits", |r| r.prefix_hits),
+        u32s("prefix_misses", |r| r.prefix_misses),
+        u32s("rag_hits", |r| r.rag_hits),
+        u32s("rag_misses", |r| r.rag_misses),
     ]
 }
 
@@ -290,6 +302,12 @@ impl Values<'_> {
             lookups: self.u32("lookups", at)?,
             hits: self.u32("hits", at)?,
             misses: self.u32("misses", at)?,
+            history_hits: self.u32("history_hits", at)?,
+            history_misses: self.u32("history_misses", at)?,
+            prefix_hits: self.u32("prefix_hits", at)?,
+            prefix_misses: self.u32("prefix_misses", at)?,
+            rag_hits: self.u32("rag_hits", at)?,
+            rag_misses: self.u32("rag_misses", at)?,
         })
     }
 }
@@ -316,6 +334,12 @@ mod tests {
             lookups: 9,
             hits: 10,
             misses: 11,
+            history_hits: 12,
+            history_misses: 13,
+            prefix_hits: 14,
+            prefix_misses: 15,
+            rag_hits: 16,
+            rag_misses: 17,
         }
     }
 

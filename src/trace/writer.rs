@@ -9,6 +9,7 @@ use super::csv_file::CsvFile;
 use super::meta::Meta;
 use super::parquet_file::ParquetFile;
 use super::record::Record;
+use super::row::Row;
 
 /// Which columns a CSV has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,25 +74,33 @@ impl TraceWriter {
         Ok(Self { sink, epoch_ns, rows: 0, last_ns: i64::MIN })
     }
 
+    /// Appends a row that came out of another trace. Stamps must not decrease.
+    ///
+    /// # Errors
+    /// As [`TraceWriter::write_row`].
+    pub fn write(&mut self, record: &Record) -> Result<()> {
+        self.write_row(&Row::from(record))
+    }
+
     /// Appends a row. Stamps must not decrease.
     ///
     /// # Errors
     /// When the file cannot be written, or the row cannot be in a trace.
-    pub fn write(&mut self, record: &Record) -> Result<()> {
-        if record.at_ns < self.last_ns || record.size_bytes == 0 {
+    pub fn write_row(&mut self, row: &Row) -> Result<()> {
+        if row.at_ns < self.last_ns || row.size_bytes == 0 {
             return Err(Error::usage(format!(
                 "row {} cannot be written: {} bytes of {} at {} ns, after {} ns; sizes are above 0, stamps never decrease",
                 self.rows + 1,
-                record.size_bytes,
-                record.key,
-                record.at_ns,
+                row.size_bytes,
+                row.key,
+                row.at_ns,
                 self.last_ns
             )));
         }
-        self.last_ns = record.at_ns;
+        self.last_ns = row.at_ns;
         let written = match &mut self.sink {
-            Sink::Csv(file) => file.write(record)?,
-            Sink::Parquet(file) => file.write(record)?,
+            Sink::Csv(file) => file.write(row)?,
+            Sink::Parquet(file) => file.write(row)?,
         };
         self.rows += u64::from(written);
         Ok(())

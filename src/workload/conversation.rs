@@ -1,8 +1,7 @@
 //! A conversation of known turns, as a file of dialogues holds it.
 
-use std::sync::Arc;
-
 use crate::seed::Seed;
+use crate::trace::Name;
 
 use super::{Qos, Request, prompts};
 
@@ -19,8 +18,8 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 pub struct Conversation {
     ordinal: u64,
-    name: Arc<str>,
-    user: Arc<str>,
+    name: Name,
+    user: Name,
     qos: Qos,
     turns: std::vec::IntoIter<Turn>,
     turn: u32,
@@ -33,8 +32,8 @@ impl Conversation {
     pub fn new(seed: Seed, ordinal: u64, name: &str, users: u64, turns: Vec<Turn>, shared_prefixes: bool) -> Self {
         Self {
             ordinal,
-            name: name.into(),
-            user: format!("dataset_user_{}", ordinal % users).into(),
+            name: Name::Text(name.into()),
+            user: Name::DatasetUser(ordinal % users),
             qos: Qos::of(seed.stream("conversation qos", ordinal, 0).unit()),
             turns: turns.into_iter(),
             turn: 0,
@@ -56,9 +55,9 @@ impl Iterator for Conversation {
         self.turn += 1;
         let prefix = self.shared_prefixes.and_then(|seed| prompts::draw(seed, self.ordinal, u64::from(self.turn)));
         Some(Request {
-            user: Arc::clone(&self.user),
+            user: self.user.clone(),
             qos: self.qos,
-            conversation: Arc::clone(&self.name),
+            conversation: self.name.clone(),
             conversation_ordinal: self.ordinal,
             turn: self.turn,
             last_turn: self.is_over(),
@@ -66,6 +65,7 @@ impl Iterator for Conversation {
             context_tokens: turn.context_tokens,
             generate_tokens: turn.generate_tokens,
             prefix,
+            ..Request::default()
         })
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::error::Result;
+use crate::trace::Name;
 
 mod arrivals;
 mod conversation;
@@ -70,15 +71,35 @@ impl Qos {
     }
 }
 
-/// One request: what a user asks in one turn.
+/// A run of prompt tokens that has an identity: equal ids are equal tokens, wherever they occur.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// What the tokens are.
+    pub id: u64,
+    /// How many, above 0.
+    pub tokens: u32,
+}
+
+/// What is known of the tokens of a prompt, for caches that go by content.
+#[derive(Clone, Debug, Default)]
+pub enum Content {
+    /// That they are a shared prefix, then the conversation so far, then this turn's own.
+    #[default]
+    Conversation,
+    /// All of them, the turns before included, from the prompt's first token on.
+    Segments(Box<[Segment]>),
+}
+
+/// One request: what a user asks in one turn. A source fills in what it knows and takes the rest
+/// from [`Request::default`].
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The user's name.
-    pub user: Arc<str>,
+    pub user: Name,
     /// The user's class.
     pub qos: Qos,
     /// The conversation's name, unique in the source.
-    pub conversation: Arc<str>,
+    pub conversation: Name,
     /// The conversation's number, unique in the source.
     pub conversation_ordinal: u64,
     /// The turn in it, from 1.
@@ -92,7 +113,27 @@ pub struct Request {
     /// Tokens of the answer.
     pub generate_tokens: u32,
     /// The shared system prompt in front of it, as an index of [`prompts::ALL`].
-    pub prefix: Option<usize>,
+    pub prefix: Option<u8>,
+    /// What the prompt's tokens are.
+    pub content: Content,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            user: Name::default(),
+            qos: Qos::Batch,
+            conversation: Name::default(),
+            conversation_ordinal: 0,
+            turn: 1,
+            last_turn: true,
+            arrival_ns: 0,
+            context_tokens: 0,
+            generate_tokens: 0,
+            prefix: None,
+            content: Content::Conversation,
+        }
+    }
 }
 
 /// What a source left out, by reason. Cloning shares the counts.

@@ -2,6 +2,7 @@
 
 use crate::checksum;
 use crate::seed::Seed;
+use crate::trace::Key;
 
 /// The share of requests that begin with one (the reference's `system_prompt_hit_probability`).
 const SHARE: f64 = 0.2;
@@ -42,16 +43,17 @@ pub const ALL: [SystemPrompt; 3] = [
 ];
 
 impl SystemPrompt {
-    /// The key of its object: `kv_system_` and the first 16 hex digits of the text's sha256.
-    pub fn key(&self) -> String {
-        format!("kv_system_{}", &checksum::of(self.text.as_bytes())[..16])
+    /// The key of its object, by the first 64 bits of the text's sha256.
+    pub fn key(&self) -> Key {
+        let digits = checksum::of(self.text.as_bytes());
+        Key::Prompt(u64::from_str_radix(&digits[..16], 16).expect("a sha256 is written in hex"))
     }
 }
 
 /// The prompt in front of a request, if it has one.
-pub fn draw(seed: Seed, who: u64, ordinal: u64) -> Option<usize> {
+pub fn draw(seed: Seed, who: u64, ordinal: u64) -> Option<u8> {
     let mut stream = seed.stream("system prompt", who, ordinal);
-    stream.chance(SHARE).then(|| stream.below(ALL.len() as u64) as usize)
+    stream.chance(SHARE).then(|| stream.below(ALL.len() as u64) as u8)
 }
 
 #[cfg(test)]
@@ -69,7 +71,7 @@ mod tests {
     fn a_fifth_of_the_requests_have_one_and_all_are_used() {
         let mut counts = [0u32; 4];
         for ordinal in 0..10_000 {
-            counts[draw(Seed(42), 3, ordinal).unwrap_or(3)] += 1;
+            counts[usize::from(draw(Seed(42), 3, ordinal).unwrap_or(3))] += 1;
         }
         assert!((7_800..8_200).contains(&counts[3]), "{counts:?}");
         assert!(counts[..3].iter().all(|n| (560..780).contains(n)), "{counts:?}");

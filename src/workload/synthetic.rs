@@ -3,10 +3,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 
 use crate::error::Result;
 use crate::seed::Seed;
+use crate::trace::Name;
 use crate::units::SECOND_NS;
 
 use super::arrivals::Poisson;
@@ -51,12 +51,11 @@ pub struct Synthetic {
 
 #[derive(Debug)]
 struct User {
-    name: Arc<str>,
     qos: Qos,
     character: Character,
     requests: u64,
-    opened: u64,
-    conversation: Arc<str>,
+    /// Conversations opened so far, the open one included.
+    opened: u32,
     conversation_ordinal: u64,
     /// The last turn asked; 0 when no conversation is open.
     turn: u32,
@@ -75,8 +74,7 @@ impl Synthetic {
 
     /// These users, in place of `options.users` drawn ones.
     pub fn of(seed: Seed, options: SyntheticOptions, characters: impl IntoIterator<Item = (Character, Qos)>) -> Self {
-        let named = characters.into_iter().enumerate();
-        let users: Vec<User> = named.map(|(number, (character, qos))| User::new(number, character, qos)).collect();
+        let users: Vec<User> = characters.into_iter().map(User::new).collect();
         let options = SyntheticOptions { users: users.len() as u32, ..options };
         let paced = options.request_rate.map(|rate| Poisson::new(seed, rate));
         let first = |number: u32| Reverse((users[number as usize].pause_ns(seed, number), number));
@@ -125,18 +123,8 @@ impl Iterator for Synthetic {
 }
 
 impl User {
-    fn new(number: usize, character: Character, qos: Qos) -> Self {
-        let name: Arc<str> = format!("user_{number:04}").into();
-        Self {
-            conversation: Arc::clone(&name),
-            name,
-            qos,
-            character,
-            requests: 0,
-            opened: 0,
-            conversation_ordinal: 0,
-            turn: 0,
-        }
+    fn new((character, qos): (Character, Qos)) -> Self {
+        Self { qos, character, requests: 0, opened: 0, conversation_ordinal: 0, turn: 0 }
     }
 
     fn pause_ns(&self, seed: Seed, number: u32) -> u64 {
@@ -145,7 +133,6 @@ impl User {
     }
 
     fn open(&mut self, ordinal: u64) {
-        self.conversation = format!("{}_{}", self.name, self.opened).into();
         self.conversation_ordinal = ordinal;
         self.opened += 1;
     }
@@ -156,7 +143,7 @@ impl User {
         let mut part = |whole: u64| lengths.inclusive((whole / SMALLEST_PART).max(1), whole) as u32;
         let (context, generate_tokens) = (part(self.character.context), part(self.character.generation));
         let prefix = if options.shared_prefixes { prompts::draw(seed, who, self.requests) } else { None };
-        let covered = prefix.map_or(0, |index| prompts::ALL[index].tokens);
+        let covered = prefix.map_or(0, |index| prompts::ALL[usize::from(index)].tokens);
         self.turn += 1;
         let turn = self.turn;
         let ends = || seed.stream("end of conversation", who, self.requests).chance(END_PROBABILITY);
@@ -166,9 +153,9 @@ impl User {
         }
         self.requests += 1;
         Request {
-            user: Arc::clone(&self.name),
+            user: Name::User(number),
             qos: self.qos,
-            conversation: Arc::clone(&self.conversation),
+            conversation: Name::UserConversation { user: number, n: self.opened - 1 },
             conversation_ordinal: self.conversation_ordinal,
             turn,
             last_turn,
@@ -176,6 +163,7 @@ impl User {
             context_tokens: context.saturating_sub(covered),
             generate_tokens,
             prefix,
+            ..Request::default()
         }
     }
 }

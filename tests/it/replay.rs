@@ -355,6 +355,12 @@ fn requests_are_taken_from_the_file_beside_the_trace() {
                 lookups: 1,
                 hits: 0,
                 misses: 1,
+                history_hits: 0,
+                history_misses: 0,
+                prefix_hits: 0,
+                prefix_misses: 0,
+                rag_hits: 0,
+                rag_misses: 0,
             })
             .unwrap();
     }

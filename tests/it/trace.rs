@@ -111,6 +111,12 @@ fn record_one(bench: &Bench, name: &str) {
             lookups: 1,
             hits: 0,
             misses: 1,
+            history_hits: 0,
+            history_misses: 0,
+            prefix_hits: 0,
+            prefix_misses: 0,
+            rag_hits: 0,
+            rag_misses: 0,
         };
         requests.write(request).expect("a request");
     }

@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::serve::{self, Sink};
 use crate::stop::Stop;
 use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, TRACE_SCHEMA};
-use crate::trace::{Record, RequestRow, RequestsWriter, TraceWriter, WriteOptions, requests_path};
+use crate::trace::{RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
 use crate::workload::{Paced, ShareGpt, Skipped, Synthetic, Workload};
 
 use super::settings::{Settings, SourceSettings};
@@ -32,13 +32,13 @@ struct Files {
 }
 
 impl Sink for Files {
-    fn record(&mut self, record: &Record) -> Result<()> {
-        self.trace.write(record)
+    fn row(&mut self, row: Row) -> Result<()> {
+        self.trace.write_row(&row)
     }
 
-    fn request(&mut self, row: RequestRow) -> Result<()> {
+    fn request(&mut self, served: Served) -> Result<()> {
         match &mut self.requests {
-            Some(requests) => requests.write(row),
+            Some(requests) => requests.write((&served).into()),
             None => Ok(()),
         }
     }

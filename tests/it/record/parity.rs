@@ -7,7 +7,7 @@ use kvtrace::progress::Silent;
 use kvtrace::seed::Seed;
 use kvtrace::serve::{self, Config, QueueOrder, Sink};
 use kvtrace::stop::Stop;
-use kvtrace::trace::{Op, Phase, Record, RequestRow, Tier, TraceReader};
+use kvtrace::trace::{Op, Phase, Row, Served, Tier, TraceReader};
 use kvtrace::units::GIB;
 use kvtrace::workload::{Character, Qos, Synthetic, SyntheticOptions, Workload};
 
@@ -24,7 +24,7 @@ struct Figures {
 }
 
 impl Figures {
-    fn take(&mut self, record: &Record) {
+    fn take(&mut self, record: &Row) {
         self.rows += 1.0;
         match (record.op, record.phase) {
             (Op::Write, Phase::Prefill) => {
@@ -53,12 +53,12 @@ impl Figures {
 }
 
 impl Sink for Figures {
-    fn record(&mut self, record: &Record) -> Result<()> {
-        self.take(record);
+    fn row(&mut self, row: Row) -> Result<()> {
+        self.take(&row);
         Ok(())
     }
 
-    fn request(&mut self, _row: RequestRow) -> Result<()> {
+    fn request(&mut self, _served: Served) -> Result<()> {
         Ok(())
     }
 }
@@ -107,7 +107,7 @@ fn the_same_users_make_the_same_load_as_in_the_reference() {
     };
     let users = population(&std::fs::read_to_string(users).expect("the population"));
     let mut theirs = Figures::default();
-    TraceReader::open(&trace).expect("the reference's trace").for_each(|row| theirs.take(&row.expect("a row")));
+    TraceReader::open(&trace).expect("the reference's trace").for_each(|row| theirs.take(&Row::from(&row.expect("a row"))));
     let mut ours = Figures::default();
     for seed in 0..20 {
         ours.add(recorded(seed, &users), 1.0 / 20.0);

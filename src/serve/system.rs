@@ -1,0 +1,170 @@
+//! The system around the requests: the tiers, how long they take, and where rows go. Reading and
+//! storing an object ends here, whatever kind of object it is.
+
+use crate::cache::{Cache, Id, Move, NewObject, Step};
+use crate::error::Result;
+use crate::trace::{Key, Name, Op, Phase, Row, Tier};
+
+use super::conversations::Conversations;
+use super::gpu::Gpu;
+use super::prefixes::Prefixes;
+use super::tally::{Sought, Tally};
+use super::timing::Channels;
+use super::{Config, Sink};
+
+/// The parts that requests share.
+pub struct System<'a> {
+    pub config: &'a Config,
+    pub cache: Cache,
+    pub gpu: Gpu,
+    pub conversations: Conversations,
+    pub prefixes: Prefixes,
+    pub tally: Tally,
+    sink: &'a mut dyn Sink,
+    channels: Channels,
+    moves: Vec<Move>,
+}
+
+/// On whose behalf a row is written.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The request's ordinal.
+    pub request: u64,
+    /// Its conversation.
+    pub conversation: Name,
+    /// Its turn.
+    pub turn: u32,
+}
+
+/// What a read found.
+#[derive(Clone, Copy, Debug)]
+pub struct Loaded {
+    /// When it is done.
+    pub done_ns: u64,
+    /// The tokens that the object holds.
+    pub tokens: u32,
+}
+
+/// What became of an object to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    /// Its id; none when no tier takes it.
+    pub id: Option<Id>,
+    /// When it is written.
+    pub done_ns: u64,
+}
+
+impl<'a> System<'a> {
+    /// An idle system with empty tiers.
+    pub fn new(config: &'a Config, sink: &'a mut dyn Sink) -> Self {
+        Self {
+            config,
+            cache: Cache::new(config.limits),
+            gpu: Gpu::new(config),
+            conversations: Conversations::new(config.live_conversations),
+            prefixes: Prefixes::default(),
+            tally: Tally::default(),
+            sink,
+            channels: Channels::new(&config.timing),
+            moves: Vec::new(),
+        }
+    }
+
+    /// Hands out a request that has ended.
+    pub fn sink(&mut self) -> &mut dyn Sink {
+        self.sink
+    }
+
+    /// Reads an object; none when it is gone.
+    pub fn read(&mut self, caller: &Caller, id: Id, sought: Sought, now: u64) -> Result<Option<Loaded>> {
+        let mut moves = std::mem::take(&mut self.moves);
+        moves.clear();
+        let found = self.cache.read(id, &mut moves);
+        let loaded = match found {
+            None => {
+                self.tally.looked_up(sought, None);
+                None
+            }
+            Some(found) => {
+                self.tally.looked_up(sought, Some(found.tier));
+                let (tier, size_bytes, tokens) = (found.tier, found.size_bytes, found.tokens);
+                let moved = Move { key: found.key, size_bytes, tokens, step: Step::Write(tier) };
+                if moves.is_empty() {
+                    self.emit(caller, now, &moved, Op::Read, tier, Phase::Decode)?;
+                }
+                self.apply(caller, &moves, Phase::Decode, now)?;
+                Some(Loaded { done_ns: self.channels.ask(tier, Op::Read, size_bytes, now), tokens })
+            }
+        };
+        self.moves = moves;
+        Ok(loaded)
+    }
+
+    /// Stores an object of `tokens` tokens after what makes room for it. `phase` is why it is
+    /// written.
+    pub fn store(&mut self, caller: &Caller, key: Key, tokens: u32, phase: Phase, now: u64) -> Result<Stored> {
+        let size_bytes = self.config.object_bytes(tokens);
+        let mut moves = std::mem::take(&mut self.moves);
+        moves.clear();
+        let object = NewObject { key, size_bytes, tokens };
+        let id = if size_bytes > 0 { self.cache.insert(object, &mut moves) } else { None };
+        let done_ns = self.apply(caller, &moves, phase, now)?;
+        self.moves = moves;
+        match id {
+            Some(_) => self.tally.stored += 1,
+            None => self.tally.refused += 1,
+        }
+        Ok(Stored { id, done_ns })
+    }
+
+    /// Writes the rows of what happened, in its order: when the last write to a tier that the
+    /// request waits for is done.
+    fn apply(&mut self, caller: &Caller, moves: &[Move], phase: Phase, now: u64) -> Result<u64> {
+        let (mut room_ns, mut done_ns) = (now, now);
+        for moved in moves {
+            match moved.step {
+                Step::Delete(from) => self.emit(caller, now, moved, Op::Delete, from, Phase::Evict)?,
+                Step::Demote { from, to } => {
+                    room_ns = room_ns.max(self.pair(caller, moved, from, to, Phase::Evict, now)?);
+                }
+                Step::Promote { from, to } => {
+                    self.pair(caller, moved, from, to, Phase::Decode, now)?;
+                }
+                Step::Write(tier) => {
+                    self.emit(caller, now, moved, Op::Write, tier, phase)?;
+                    done_ns = self.channels.ask(tier, Op::Write, moved.size_bytes, room_ns);
+                }
+            }
+        }
+        Ok(done_ns)
+    }
+
+    /// An object moves between two tiers: when it has arrived.
+    fn pair(&mut self, caller: &Caller, moved: &Move, from: Tier, to: Tier, phase: Phase, now: u64) -> Result<u64> {
+        self.emit(caller, now, moved, Op::Read, from, phase)?;
+        self.emit(caller, now, moved, Op::Write, to, phase)?;
+        let read = self.channels.ask(from, Op::Read, moved.size_bytes, now);
+        Ok(self.channels.ask(to, Op::Write, moved.size_bytes, read))
+    }
+
+    fn emit(&mut self, caller: &Caller, now: u64, moved: &Move, op: Op, tier: Tier, phase: Phase) -> Result<()> {
+        self.tally.rows += 1;
+        self.sink.row(Row {
+            at_ns: signed(now),
+            size_bytes: moved.size_bytes,
+            key: moved.key.clone(),
+            conversation: Some(caller.conversation.clone()),
+            request: Some(caller.request),
+            turn: Some(caller.turn),
+            tokens: Some(moved.tokens),
+            op,
+            tier,
+            phase,
+        })
+    }
+}
+
+/// Virtual time fits: 2^63 ns are 292 years.
+pub fn signed(ns: u64) -> i64 {
+    i64::try_from(ns).unwrap_or(i64::MAX)
+}
