@@ -1,20 +1,35 @@
-//! The flags of a recording, named as the reference's where it has them. `kvtrace run` takes them
-//! too.
+//! The flags of a recording, named as the reference's where it has them, in the groups in which
+//! help shows them. `kvtrace run` takes them too.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::model::KvDtype;
 use crate::output::Overwrite;
 use crate::progress::Progress;
-use crate::serve::Timing;
 use crate::stop::Stop;
 
 use super::super::columns::ColumnsFlag;
 use super::run::Recording;
 use super::settings::Settings;
+
+mod cache;
+mod files;
+mod foreign;
+mod objects;
+mod time;
+mod users;
+
+pub(super) use cache::CacheFlags;
+pub(super) use files::FileFlags;
+pub(super) use foreign::ForeignFlags;
+pub(super) use objects::ObjectFlags;
+pub(super) use time::TimeFlags;
+pub(super) use users::UserFlags;
 
 /// What is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,6 +38,8 @@ pub enum SourceKind {
     Synthetic,
     /// Conversations of a ShareGPT file
     Sharegpt,
+    /// Requests of a trace of requests, whatever its format
+    Requests,
 }
 
 /// Defaults of everything else.
@@ -30,33 +47,8 @@ pub enum SourceKind {
 pub enum Profile {
     /// What the MLPerf Storage KV cache benchmark documents
     Mlperf,
-}
-
-/// Who is served first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum QueueFlag {
-    /// The highest class first
-    Qos,
-    /// The first come
-    Fifo,
-}
-
-/// How text is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TokenizerFlag {
-    /// Exactly, with the vocabulary of GPT-4
-    Cl100k,
-    /// A quarter of the characters
-    Chars4,
-}
-
-/// What tier limits mean with tensor parallelism.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LimitsFlag {
-    /// The machine's memory, of which a rank has its share
-    Rank,
-    /// One rank has all of it, as the reference counts
-    Whole,
+    /// What vLLM does with LMCache or an offload tier
+    Engine,
 }
 
 /// Everything that says what a recording is.
@@ -66,79 +58,21 @@ pub struct RecordFlags {
     /// What to record
     #[arg(value_name = "SOURCE", help_heading = None::<&str>)]
     pub source: SourceKind,
-    /// The file of a sharegpt source
+    /// The files of a source that is not synthetic; a pattern such as 'BurstGPT_*.csv' will do
     #[arg(value_name = "FILE", help_heading = None::<&str>)]
-    pub file: Option<PathBuf>,
+    pub files: Vec<PathBuf>,
     /// A name that `kvtrace models` lists, the path of a Hugging Face config.json, or bytes:N
     #[arg(long, default_value = "llama3.1-8b")]
     pub model: String,
     /// Element type of the KV cache, instead of the model's
     #[arg(long, value_name = "TYPE")]
     pub kv_dtype: Option<KvDtype>,
-    /// Users [1 to 100000]
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    pub num_users: u32,
-    /// Seconds in which requests arrive [1 to 86400; synthetic: 60, sharegpt: until the file ends]
+    /// Seconds in which requests arrive [1 to 86400; synthetic: 60, files: until they end]
     #[arg(long, value_name = "SECONDS")]
     pub duration: Option<u64>,
-    /// Memory of one GPU for the cache, GiB; 0: no such tier
-    #[arg(long, default_value_t = 16.0, value_name = "GIB")]
-    pub gpu_mem_gb: f64,
-    /// GPUs
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub num_gpus: u32,
-    /// Ranks that share every object, at most the GPUs
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub tensor_parallel: u32,
-    /// Host memory for the cache, GiB; 0: no such tier
-    #[arg(long, default_value_t = 32.0, value_name = "GIB")]
-    pub cpu_mem_gb: f64,
-    /// Storage for the cache, GiB; 0: unlimited
-    #[arg(long, default_value_t = 0.0, value_name = "GIB")]
-    pub storage_capacity_gb: f64,
-    /// What the three sizes above mean with tensor parallelism
-    #[arg(long, value_enum, default_value_t = LimitsFlag::Rank)]
-    pub limits: LimitsFlag,
-    /// How far a tier above storage fills [0.05 to 1]
-    #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
-    pub target_usage: f64,
-    /// Time to generate a token: none, fast (2ms), realistic (30ms), or a time such as 12ms
-    #[arg(long, default_value = "realistic", value_name = "MODE")]
-    pub generation_mode: String,
-    /// Time that tiers take: none, nvme-gen4, nvme-gen5, sata, or values as in
-    /// 2=7GB/s:5GB/s+80us*4 (tier=read:write+latency*channels)
-    #[arg(long, default_value_t = Timing::default(), value_name = "TIMING")]
-    pub tier_timing: Timing,
-    /// Requests served at a time [default: as many as users, at most 500]
-    #[arg(long, value_name = "N")]
-    pub workers: Option<u32>,
-    /// Who is served first
-    #[arg(long, value_enum, default_value_t = QueueFlag::Qos)]
-    pub queue: QueueFlag,
-    /// Conversations whose history is kept; 0: all
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    pub live_conversations: u64,
-    /// Requests a second of all users together; 0: by think time, or sharegpt by free workers
-    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
-    pub request_rate: f64,
     /// Requests at most; 0: no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub max_requests: u64,
-    /// Conversations of the file at most [default: the whole file]
-    #[arg(long, value_name = "N")]
-    pub max_conversations: Option<u64>,
-    /// How the text of a file is counted
-    #[arg(long, value_enum, default_value_t = TokenizerFlag::Cl100k)]
-    pub tokenizer: TokenizerFlag,
-    /// Use the whole conversations of a file that is cut off
-    #[arg(long)]
-    pub allow_truncated: bool,
-    /// Turns do not read the turns before them
-    #[arg(long)]
-    pub disable_multi_turn: bool,
-    /// No shared system prompts
-    #[arg(long)]
-    pub disable_prefix_caching: bool,
     /// Seed of every random draw
     #[arg(long, default_value_t = 42, value_name = "N")]
     pub seed: u64,
@@ -152,46 +86,54 @@ pub struct RecordFlags {
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub epoch: u32,
     #[command(flatten)]
+    pub(super) users: UserFlags,
+    #[command(flatten)]
+    pub(super) from_files: FileFlags,
+    #[command(flatten)]
+    pub(super) objects: ObjectFlags,
+    #[command(flatten)]
+    pub(super) cache: CacheFlags,
+    #[command(flatten)]
+    pub(super) time: TimeFlags,
+    #[command(flatten)]
     pub(super) foreign: ForeignFlags,
 }
 
-/// Flags of the reference that mean something else here, or nothing.
-#[derive(Clone, Debug, clap::Args)]
-pub(super) struct ForeignFlags {
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    cache_dir: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    io_trace_log: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    dataset_path: Option<String>,
-    #[arg(long, hide = true)]
-    enable_latency_tracing: bool,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    output: Option<String>,
-}
+/// The flags of a group that are in force, by their long names.
+pub(super) type InForce = Vec<(&'static str, Value)>;
 
-impl ForeignFlags {
-    /// For every one that was given, what to use instead.
-    pub fn complaints(&self) -> impl Iterator<Item = String> {
-        let given = [
-            (
-                self.cache_dir.is_some(),
-                "--cache-dir",
-                "recording touches no storage; `kvtrace replay --tier-2 dir:PATH` does",
-            ),
-            (self.io_trace_log.is_some(), "--io-trace-log", "-o TRACE names the trace"),
-            (self.dataset_path.is_some(), "--dataset-path", "the file follows the source: `sharegpt FILE`"),
-            (
-                self.enable_latency_tracing,
-                "--enable-latency-tracing",
-                "`kvtrace capture` or `kvtrace replay --capture` watches the block layer",
-            ),
-            (self.output.is_some(), "--output", "-o TRACE names the trace, and --json prints the statistics"),
-        ];
-        given
-            .into_iter()
-            .filter(|(is_given, ..)| *is_given)
-            .map(|(_, flag, ours)| format!("{flag} is the reference's: {ours}"))
+/// Collects what is wrong with what was typed, so that all of it is said at once.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(Vec<String>);
+
+impl Complaints {
+    /// Something is wrong.
+    pub fn say(&mut self, what: impl Into<String>) {
+        self.0.push(what.into());
+    }
+
+    /// A whole number has to be in a range.
+    pub fn whole(&mut self, flag: &str, value: u64, low: u64, high: u64) {
+        if !(low..=high).contains(&value) {
+            self.say(format!("--{flag} {value}: allowed are {low} to {high}"));
+        }
+    }
+
+    /// A number has to be in a range; NaN is in none.
+    pub fn real(&mut self, flag: &str, value: f64, low: f64, high: f64) {
+        if !(low..=high).contains(&value) {
+            self.say(format!("--{flag} {value}: allowed are {low} to {high}"));
+        }
+    }
+
+    /// The value, or what is wrong with it.
+    pub fn keep<T, E: std::fmt::Display>(&mut self, result: std::result::Result<T, E>) -> Option<T> {
+        result.map_err(|why| self.say(why.to_string())).ok()
+    }
+
+    /// Everything that is wrong, in the order in which it was found.
+    pub fn into_lines(self) -> Vec<String> {
+        self.0
     }
 }
 
@@ -218,4 +160,43 @@ impl RecordFlags {
     ) -> Result<Recording> {
         super::run::record(&self.settings()?, trace, overwrite, stop, progress)
     }
+
+    /// Says what is out of range or contradicts something else.
+    pub(super) fn check(&self, complaints: &mut Complaints) {
+        self.foreign.check(complaints);
+        complaints.whole("duration", self.duration.unwrap_or(1), 1, 86_400);
+        self.users.check(self, complaints);
+        self.from_files.check(self, complaints);
+        self.objects.check(self, complaints);
+        self.cache.check(complaints);
+        self.time.check(complaints);
+    }
+
+    /// Every flag in force, by its long name.
+    pub(super) fn in_force(&self, duration_s: Option<u64>, kv_dtype: &str) -> BTreeMap<String, Value> {
+        let own = vec![
+            ("model", json!(self.model)),
+            ("kv-dtype", json!(kv_dtype)),
+            ("duration", json!(duration_s)),
+            ("max-requests", json!(self.max_requests)),
+            ("seed", json!(self.seed)),
+            ("profile", json!(word(self.profile))),
+            ("columns", json!(word(self.columns))),
+            ("epoch", json!(self.epoch)),
+        ];
+        let groups = [
+            own,
+            self.users.in_force(),
+            self.from_files.in_force(self),
+            self.objects.in_force(),
+            self.cache.in_force(),
+            self.time.in_force(),
+        ];
+        groups.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// The word of a flag's value.
+pub(super) fn word(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|possible| possible.get_name().to_owned()).unwrap_or_default()
 }
