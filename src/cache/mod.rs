@@ -220,12 +220,7 @@ impl Cache {
         self.tiers[object.tier.index()].remove(id.slot(), object.size_bytes);
         self.deletes += 1;
         self.orphans -= u64::from(object.orphan);
-        Move {
-            key: object.key,
-            size_bytes: object.size_bytes,
-            tokens: object.tokens,
-            step: Step::Delete(object.tier),
-        }
+        Move { key: object.key, size_bytes: object.size_bytes, tokens: object.tokens, step: Step::Delete(object.tier) }
     }
 }
 

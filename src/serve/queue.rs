@@ -86,10 +86,7 @@ mod tests {
         let mut queue = Queue::new(queue_order);
         for (ordinal, qos) in [Qos::Batch, Qos::Interactive, Qos::Responsive, Qos::Interactive].into_iter().enumerate()
         {
-            let request = Request {
-                qos,
-                ..Request::default()
-            };
+            let request = Request { qos, ..Request::default() };
             queue.push(ordinal as u64, request);
         }
         std::iter::from_fn(|| queue.pop()).map(|waiting| waiting.ordinal).collect()

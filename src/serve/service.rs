@@ -130,13 +130,7 @@ impl Visit {
     }
 
     /// Reads an object for this request; none when it is gone.
-    pub fn read(
-        &mut self,
-        id: Id,
-        sought: Sought,
-        now: u64,
-        system: &mut System<'_>,
-    ) -> Result<Option<Loaded>> {
+    pub fn read(&mut self, id: Id, sought: Sought, now: u64, system: &mut System<'_>) -> Result<Option<Loaded>> {
         let loaded = system.read(&self.caller, id, sought, now)?;
         let found = &mut self.found[sought as usize];
         match loaded {
@@ -153,13 +147,7 @@ impl Visit {
     }
 
     /// Stores an object for this request because of its prompt.
-    pub fn store(
-        &mut self,
-        key: Key,
-        tokens: u32,
-        now: u64,
-        system: &mut System<'_>,
-    ) -> Result<Stored> {
+    pub fn store(&mut self, key: Key, tokens: u32, now: u64, system: &mut System<'_>) -> Result<Stored> {
         system.store(&self.caller, key, tokens, Phase::Prefill, now)
     }
 

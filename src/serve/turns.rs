@@ -125,8 +125,7 @@ impl Turns {
     fn store_own(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         let context_tokens = visit.request.context_tokens;
         let done_ns = if context_tokens > 0 { self.store(visit, now, system)? } else { now };
-        let reads_back =
-            self.own.is_some() && context_tokens.saturating_add(visit.prefix_tokens) < PREFILL_ONLY_TOKENS;
+        let reads_back = self.own.is_some() && context_tokens.saturating_add(visit.prefix_tokens) < PREFILL_ONLY_TOKENS;
         self.step = if reads_back { Step::FirstRead } else { Step::Generate };
         Ok(Wait::Until(done_ns))
     }

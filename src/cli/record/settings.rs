@@ -56,7 +56,7 @@ impl Settings {
         typed.check(&mut complaints);
         let model = complaints.keep(Model::resolve(&typed.model, typed.kv_dtype));
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
-        let config = model.and_then(|model| complaints.keep(config(typed, model, duration_s)));
+        let config = model.and_then(|model| config(typed, model, duration_s));
         let wrong = complaints.into_lines();
         let (true, Some(config)) = (wrong.is_empty(), config) else {
             return Err(Error::usage(wrong.join("; ")));
@@ -88,8 +88,8 @@ impl Settings {
     }
 }
 
-fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> std::result::Result<serve::Config, String> {
-    Ok(serve::Config {
+fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> Option<serve::Config> {
+    Some(serve::Config {
         model,
         tensor_parallel: typed.cache.tensor_parallel,
         limits: typed.cache.limits(),

@@ -107,7 +107,9 @@ fn the_same_users_make_the_same_load_as_in_the_reference() {
     };
     let users = population(&std::fs::read_to_string(users).expect("the population"));
     let mut theirs = Figures::default();
-    TraceReader::open(&trace).expect("the reference's trace").for_each(|row| theirs.take(&Row::from(&row.expect("a row"))));
+    TraceReader::open(&trace)
+        .expect("the reference's trace")
+        .for_each(|row| theirs.take(&Row::from(&row.expect("a row"))));
     let mut ours = Figures::default();
     for seed in 0..20 {
         ours.add(recorded(seed, &users), 1.0 / 20.0);

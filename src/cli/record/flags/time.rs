@@ -34,8 +34,10 @@ pub struct TimeFlags {
 }
 
 impl TimeFlags {
-    /// Says what is wrong, but for the time of a token, which is read on the way.
-    pub fn check(&self, _complaints: &mut Complaints) {}
+    /// Says what is wrong.
+    pub fn check(&self, complaints: &mut Complaints) {
+        complaints.keep(self.token_ns());
+    }
 
     /// What is in force.
     pub fn in_force(&self) -> InForce {
@@ -46,8 +48,12 @@ impl TimeFlags {
         ]
     }
 
-    /// Time of a generated token.
-    pub fn generation_ns(&self) -> Result<u64, String> {
+    /// Time of a generated token; none when [`TimeFlags::check`] complains of it.
+    pub fn generation_ns(&self) -> Option<u64> {
+        self.token_ns().ok()
+    }
+
+    fn token_ns(&self) -> Result<u64, String> {
         match self.generation_mode.as_str() {
             "none" => Ok(0),
             "fast" => Ok(2_000_000),
