@@ -8,8 +8,11 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 
 mod config_json;
+mod estimate;
+mod parameters;
 mod table;
 
+pub use parameters::Parameters;
 pub use table::names;
 
 /// The largest KV cache of one token that is believed, 1 GiB: beyond it a typing error is more
@@ -126,7 +129,7 @@ struct LayerGroup {
     window: Option<u64>,
 }
 
-/// A model, as far as the size of its KV cache goes.
+/// A model, as far as the size of its KV cache and the time that it takes go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     /// Its name.
@@ -135,6 +138,8 @@ pub struct Model {
     pub attention: Attention,
     /// The element type of the cache; none when only bytes are known.
     pub kv_dtype: Option<KvDtype>,
+    /// Its weights; none when only bytes per token are known.
+    pub parameters: Option<Parameters>,
     groups: Vec<LayerGroup>,
     bits: u64,
 }
@@ -206,7 +211,8 @@ impl Model {
             ));
         }
         let groups = vec![LayerGroup { layers: 1, elements: bytes, window: None }];
-        Ok(Self { name: format!("bytes:{bytes}"), attention: Attention::Unknown, kv_dtype: None, groups, bits: 8 })
+        let name = format!("bytes:{bytes}");
+        Ok(Self { name, attention: Attention::Unknown, kv_dtype: None, parameters: None, groups, bits: 8 })
     }
 
     fn of_config(path: &Path) -> Result<Self> {
