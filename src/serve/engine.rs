@@ -7,6 +7,7 @@ use std::collections::BinaryHeap;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
+use crate::trace::meta::RecordStats;
 use crate::workload::{Conversation, Conversations, Request, Requests, Workload};
 
 use super::queue::Queue;
@@ -70,8 +71,9 @@ impl<'a> Engine<'a> {
             }
         }
         progress.done();
-        let System { tally, cache, .. } = self.system;
-        Ok(Recorded { stats: tally.stats(&cache), complete })
+        let System { tally, cache, gpu, .. } = self.system;
+        let gpu = gpu.used(tally.ended_ns());
+        Ok(Recorded { stats: RecordStats { gpu, ..tally.stats(&cache) }, complete })
     }
 
     fn start(&mut self, workload: Workload) -> Result<Arrivals> {
@@ -95,20 +97,26 @@ impl<'a> Engine<'a> {
     /// tokens, and tokens before arrivals.
     fn next_event(&mut self, arrivals: &mut Arrivals) -> Result<bool> {
         let step = self.steps.peek().map(|Reverse((at, _, worker))| (*at, *worker));
-        let tokens = self.system.gpu.next().filter(|(at, _)| step.is_none_or(|(step_at, _)| *at < step_at));
-        let due = tokens.or(step);
+        let tokens = self.system.gpu.next().filter(|at| step.is_none_or(|(step_at, _)| *at < step_at));
+        let due = tokens.or(step.map(|(at, _)| at));
         if let Arrivals::Open { requests, next } = arrivals
-            && let Some(request) = next.take_if(|request| due.is_none_or(|(at, _)| request.arrival_ns < at))
+            && let Some(request) = next.take_if(|request| due.is_none_or(|at| request.arrival_ns < at))
         {
             self.arrive(request);
             *next = self.admissible(requests)?;
             return Ok(true);
         }
-        let Some((now, worker)) = due else { return Ok(false) };
-        if tokens.is_none() {
-            self.steps.pop();
+        let goes_on = match (tokens, step) {
+            (Some(now), _) => self.system.gpu.take(now).map(|worker| (now, worker)),
+            (None, Some(step)) => {
+                self.steps.pop();
+                Some(step)
+            }
+            (None, None) => return Ok(false),
+        };
+        if let Some((now, worker)) = goes_on {
+            self.advance(worker, now, arrivals)?;
         }
-        self.advance(worker, now, arrivals)?;
         Ok(true)
     }
 

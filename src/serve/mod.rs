@@ -21,8 +21,9 @@ mod tally;
 mod timing;
 mod turns;
 
+pub use gpu::{GpuModel, GpuSpec, Speed, read_gpu};
 pub use queue::QueueOrder;
-pub use timing::{TierTiming, Timing};
+pub use timing::{NetworkLeg, TierTiming, Timing, rate};
 
 /// A prompt of so many tokens is prefilled and never read back by its own request: the
 /// reference's rule of thumb for machines that only prefill.
@@ -42,8 +43,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long tiers take.
     pub timing: Timing,
-    /// How long a token takes to generate.
-    pub generation_ns_per_token: u64,
+    /// How long the GPU takes.
+    pub gpu: GpuModel,
     /// Requests that are served at a time, above 0.
     pub workers: u32,
     /// Who is served next.
@@ -56,9 +57,31 @@ pub struct Config {
     pub duration_ns: Option<u64>,
     /// Requests that are admitted at most.
     pub max_requests: Option<u64>,
+    /// What the link between a GPU and its host moves in each direction; none takes no time.
+    pub pcie_bytes_per_s: Option<u64>,
 }
 
 impl Config {
+    /// What the stamps follow from, beside arrivals: service times, the GPU and its link. None
+    /// when neither tiers nor a modelled GPU take time, so that rows of a request share a stamp.
+    pub fn time_model(&self) -> Option<String> {
+        let mut parts = vec![match self.timing.tiers {
+            Some(_) => self.timing.name.clone(),
+            None => "tiers none".to_owned(),
+        }];
+        match &self.gpu {
+            GpuModel::Fixed { .. } => {}
+            GpuModel::None => parts.push("gpu none".to_owned()),
+            GpuModel::Batched(speed) => parts.push(format!("gpu {}", speed.name)),
+        }
+        if let Some(rate) = self.pcie_bytes_per_s {
+            parts.push(format!("pcie {} GB/s", rate as f64 / 1e9));
+        }
+        let takes_time =
+            self.timing.tiers.is_some() || self.pcie_bytes_per_s.is_some() || matches!(self.gpu, GpuModel::Batched(_));
+        takes_time.then(|| parts.join(", "))
+    }
+
     /// The bytes of one rank's object of `tokens` tokens.
     pub fn object_bytes(&self, tokens: u32) -> u64 {
         self.model.bytes(u64::from(tokens)) / u64::from(self.tensor_parallel)

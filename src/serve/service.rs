@@ -47,6 +47,8 @@ pub struct Visit {
     pub generating_since_ns: Option<u64>,
     pub hit_tokens: u32,
     pub prefix_tokens: u32,
+    /// Tokens before the answer, found or computed.
+    pub resident_tokens: u64,
     /// By [`Sought`].
     pub found: [Found; 4],
 }
@@ -55,6 +57,7 @@ impl Service {
     /// A worker takes a request at `now`.
     pub fn begin(ordinal: u64, request: Request, worker: u32, now: u64, system: &mut System<'_>) -> Self {
         let caller = Caller { request: ordinal, conversation: request.conversation.clone(), turn: request.turn };
+        let resident_tokens = u64::from(request.context_tokens);
         let mut visit = Visit {
             caller,
             request,
@@ -63,6 +66,7 @@ impl Service {
             generating_since_ns: None,
             hit_tokens: 0,
             prefix_tokens: 0,
+            resident_tokens,
             found: [Found::default(); 4],
         };
         let walk = Walk::Turns(Turns::begin(&mut visit, system));
@@ -123,7 +127,7 @@ impl Visit {
     fn resolve(&self, wait: Wait, now: u64, system: &mut System<'_>) -> Wait {
         let Wait::Tokens(tokens) = wait else { return wait };
         let since_ns = self.generating_since_ns.unwrap_or(now);
-        match system.gpu.after(self.worker, tokens, since_ns) {
+        match system.gpu.after(self.worker, tokens, since_ns, now) {
             Some(at_ns) => Wait::Until(at_ns.max(now)),
             None => wait,
         }
@@ -154,6 +158,6 @@ impl Visit {
     /// The answer begins.
     pub fn begin_generating(&mut self, now: u64, system: &mut System<'_>) {
         self.generating_since_ns = Some(now);
-        system.gpu.begin(self.worker, u64::from(self.request.context_tokens), now);
+        system.gpu.begin(self.worker, self.resident_tokens, self.request.generate_tokens, now);
     }
 }

@@ -65,7 +65,7 @@ impl<'a> System<'a> {
             prefixes: Prefixes::default(),
             tally: Tally::default(),
             sink,
-            channels: Channels::new(&config.timing),
+            channels: Channels::new(&config.timing, config.pcie_bytes_per_s),
             moves: Vec::new(),
         }
     }
@@ -143,8 +143,7 @@ impl<'a> System<'a> {
     fn pair(&mut self, caller: &Caller, moved: &Move, from: Tier, to: Tier, phase: Phase, now: u64) -> Result<u64> {
         self.emit(caller, now, moved, Op::Read, from, phase)?;
         self.emit(caller, now, moved, Op::Write, to, phase)?;
-        let read = self.channels.ask(from, Op::Read, moved.size_bytes, now);
-        Ok(self.channels.ask(to, Op::Write, moved.size_bytes, read))
+        Ok(self.channels.transfer(from, to, moved.size_bytes, now))
     }
 
     fn emit(&mut self, caller: &Caller, now: u64, moved: &Move, op: Op, tier: Tier, phase: Phase) -> Result<()> {

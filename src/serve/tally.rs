@@ -81,7 +81,12 @@ impl Tally {
         self.requests
     }
 
-    /// The statistics of the recording.
+    /// When the last of them ended.
+    pub fn ended_ns(&self) -> u64 {
+        self.ended_ns
+    }
+
+    /// The statistics of the recording, the GPU's apart.
     pub fn stats(self, cache: &Cache) -> RecordStats {
         let seconds = |ns: f64| ns / SECOND_NS as f64;
         let kinds = RequestKind::ALL.iter().map(|kind| (kind.word().to_owned(), self.by_kind[*kind as usize]));
@@ -108,6 +113,7 @@ impl Tally {
                 max: seconds(self.longest_wait_ns as f64),
             },
             skipped,
+            gpu: None,
         }
     }
 }

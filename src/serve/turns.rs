@@ -33,6 +33,8 @@ pub struct Turns {
     step: Step,
     history: History,
     own: Option<Id>,
+    /// Tokens of a shared prefix that has to be computed.
+    missed_prefix_tokens: u32,
 }
 
 impl Turns {
@@ -50,7 +52,7 @@ impl Turns {
         if !system.config.history {
             history = History::default();
         }
-        Self { step: Step::Prefix, history, own: None }
+        Self { step: Step::Prefix, history, own: None, missed_prefix_tokens: 0 }
     }
 
     /// Takes one step.
@@ -74,6 +76,7 @@ impl Turns {
         let Some(prompt) = visit.request.prefix else { return Ok(Wait::Until(now)) };
         let prompt_text = &prompts::ALL[usize::from(prompt)];
         visit.prefix_tokens = prompt_text.tokens;
+        visit.resident_tokens += u64::from(prompt_text.tokens);
         match system.prefixes.object(prompt) {
             None => visit.missed(Sought::Prefix, system),
             Some(id) => {
@@ -84,6 +87,7 @@ impl Turns {
                 }
             }
         }
+        self.missed_prefix_tokens = prompt_text.tokens;
         let stored = visit.store(prompt_text.key(), prompt_text.tokens, now, system)?;
         system.prefixes.stored(prompt, stored.id);
         Ok(Wait::Until(stored.done_ns))
@@ -102,12 +106,14 @@ impl Turns {
         self.step = Step::History(next + 1);
         let Some(loaded) = visit.read(id, Sought::History, now, system)? else { return Ok(Wait::Until(now)) };
         visit.hit_tokens = visit.hit_tokens.saturating_add(loaded.tokens);
+        visit.resident_tokens += u64::from(loaded.tokens);
         Ok(Wait::Until(loaded.done_ns))
     }
 
     fn compute(&mut self, visit: &Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         self.step = Step::Store;
-        Ok(Wait::Until(system.gpu.prefill(u64::from(visit.request.context_tokens), now)))
+        let tokens = u64::from(visit.request.context_tokens) + u64::from(self.missed_prefix_tokens);
+        Ok(Wait::Until(system.gpu.prefill(tokens, now)))
     }
 
     /// Stores the turn's object and remembers it as part of the conversation: when it is written.

@@ -119,6 +119,37 @@ pub struct RecordStats {
     pub queue_wait_s: QueueWait,
     /// Input items that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// What the GPU did; none where it was not modelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuUse>,
+}
+
+/// What a modelled GPU did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpuUse {
+    /// Its name.
+    pub name: String,
+    /// The sha256 of the file that described it, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Tokens of prompts that it computed.
+    pub prefill_tokens: u64,
+    /// Time that it took to compute them.
+    pub prefill_s: f64,
+    /// Tokens that it generated.
+    pub decode_tokens: u64,
+    /// Time of its decode steps.
+    pub decode_s: f64,
+    /// Time that requests took to generate, from the beginning of the answer to its last token,
+    /// all together: waiting for the prompts of others is in it.
+    pub generation_s: f64,
+    /// Share of the span in which it computed.
+    pub busy_share: f64,
+    /// Requests that generated in the mean decode step.
+    pub mean_batch: f64,
+    /// Requests that generated at a time at most.
+    pub max_batch: u32,
 }
 
 /// Hits and misses of one kind of lookup.

@@ -169,7 +169,7 @@ impl RecordFlags {
         self.from_files.check(self, complaints);
         self.objects.check(self, complaints);
         self.cache.check(complaints);
-        self.time.check(complaints);
+        self.time.check(self, complaints);
     }
 
     /// Every flag in force, by its long name.
@@ -191,6 +191,7 @@ impl RecordFlags {
             self.objects.in_force(),
             self.cache.in_force(),
             self.time.in_force(),
+            vec![("workers", json!(self.workers()))],
         ];
         groups.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
     }

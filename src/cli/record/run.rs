@@ -166,7 +166,7 @@ fn meta(settings: &Settings, source: Source, stats: RecordStats, complete: bool)
         }),
         tensor_parallel: config.tensor_parallel,
         tiers: settings.tiers(),
-        time_model: config.timing.tiers.is_some().then(|| config.timing.name.clone()),
+        time_model: config.time_model(),
         epoch_ns: settings.epoch_ns,
         rows: Some(stats.rows),
         inversions: None,

@@ -56,7 +56,7 @@ impl Settings {
         typed.check(&mut complaints);
         let model = complaints.keep(Model::resolve(&typed.model, typed.kv_dtype));
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
-        let config = model.and_then(|model| config(typed, model, duration_s));
+        let config = model.and_then(|model| config(typed, model, duration_s, &mut complaints));
         let wrong = complaints.into_lines();
         let (true, Some(config)) = (wrong.is_empty(), config) else {
             return Err(Error::usage(wrong.join("; ")));
@@ -88,19 +88,26 @@ impl Settings {
     }
 }
 
-fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> Option<serve::Config> {
+fn config(
+    typed: &RecordFlags,
+    model: Model,
+    duration_s: Option<u64>,
+    complaints: &mut Complaints,
+) -> Option<serve::Config> {
+    let gpu = typed.time.gpu(typed, &model, complaints)?;
     Some(serve::Config {
         model,
         tensor_parallel: typed.cache.tensor_parallel,
         limits: typed.cache.limits(),
         timing: typed.time.tier_timing.clone(),
-        generation_ns_per_token: typed.time.generation_ns()?,
-        workers: typed.users.workers(),
+        gpu,
+        workers: typed.workers(),
         queue: typed.time.queue_order(),
         history: !typed.users.disable_multi_turn,
         live_conversations: above_zero(typed.users.live_conversations),
         duration_ns: duration_s.map(|s| s * SECOND_NS),
         max_requests: above_zero(typed.max_requests),
+        pcie_bytes_per_s: typed.time.pcie_bytes_per_s(),
     })
 }
 

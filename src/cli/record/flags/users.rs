@@ -45,7 +45,6 @@ impl UserFlags {
     pub fn in_force(&self) -> InForce {
         vec![
             ("num-users", json!(self.num_users)),
-            ("workers", json!(self.workers())),
             ("live-conversations", json!(self.live_conversations)),
             ("request-rate", json!(self.request_rate)),
             ("disable-multi-turn", json!(self.disable_multi_turn)),
@@ -53,7 +52,7 @@ impl UserFlags {
         ]
     }
 
-    /// Requests served at a time.
+    /// Requests served at a time unless the engine says otherwise.
     pub fn workers(&self) -> u32 {
         self.workers.unwrap_or(self.num_users.min(MOST_DEFAULT_WORKERS))
     }
