@@ -203,7 +203,7 @@ mod tests {
         // 16.0605 GB at 3,350 GB/s are 4.7942 ms, and 0.1 ms beside them.
         assert_eq!(speed.step_ns[1], 4_894_186);
         // 2 x 8.030261248e9 / (989e12 / 2) s.
-        assert_eq!(speed.prefill_ps_per_token, 32_478_307);
+        assert_eq!(speed.prefill_ps_per_token, 32_478_306);
         assert_eq!(speed.prefill_floor_ns, speed.step_ns[1]);
         // 148 tokens of arithmetic take longer than the weights.
         assert_eq!((speed.step_ns[147], speed.step_ns[148]), (4_894_186, 100_000 + 4_806_789));

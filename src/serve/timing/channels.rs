@@ -132,8 +132,8 @@ mod tests {
         let mut channels = channels("2=1GB/s+10us*1@net:500MB/s+20us", None);
         let mut read = |at_ns| channels.ask(Tier::Storage, Op::Read, 1_000_000, at_ns);
         assert_eq!([read(0), read(0)], [2_020_000, 4_020_000]);
-        // The other direction is free.
-        assert_eq!(channels.ask(Tier::Storage, Op::Write, 1_000_000, 0), 2_020_000 + 1_010_000);
+        // The other direction is free, the drive is not.
+        assert_eq!(channels.ask(Tier::Storage, Op::Write, 1_000_000, 0), 3 * 1_010_000 + 20_000);
     }
 
     #[test]
