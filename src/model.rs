@@ -214,7 +214,14 @@ impl Model {
             ));
         }
         let groups = vec![LayerGroup { layers: 1, elements: bytes, window: None }];
-        Ok(Self { name: format!("bytes:{bytes}"), attention: Attention::Unknown, kv_dtype: None, groups, bits: 8, hidden_size: None })
+        Ok(Self {
+            name: format!("bytes:{bytes}"),
+            attention: Attention::Unknown,
+            kv_dtype: None,
+            groups,
+            bits: 8,
+            hidden_size: None,
+        })
     }
 
     fn of_config(path: &Path) -> Result<Self> {

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn request(ordinal: u64) -> Writer {
-        Writer::Request { ordinal, worker: 9 - ordinal as u32 }
+        Writer::Request { ordinal, worker: 7 * ordinal as u32 }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub struct DecodeOnly {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
+    Draw,
     Retrieve,
     FirstRead,
     Begin(bool),
@@ -30,18 +31,18 @@ enum Step {
 }
 
 impl DecodeOnly {
-    /// Draws the object, all of them equally likely.
-    pub fn begin(visit: &Visit, system: &mut System<'_>) -> Self {
-        let mut stream = system.config.seed.stream("prepopulated object", visit.ordinal, 0);
-        let objects = &system.prepopulated;
-        let object = if objects.is_empty() { None } else { objects[stream.below(objects.len() as u64) as usize] };
-        let retrieval = Retrieval::besides(visit.ordinal, system).map(Box::new);
-        Self { retrieval, object, step: Step::Retrieve }
+    /// Nothing is done yet.
+    pub fn new() -> Self {
+        Self { retrieval: None, object: None, step: Step::Draw }
     }
 
     /// Takes one step.
     pub fn step(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         match self.step {
+            Step::Draw => {
+                self.draw(visit.ordinal, system);
+                Ok(Wait::Until(now))
+            }
             Step::Retrieve => {
                 let retrieved = match &mut self.retrieval {
                     Some(retrieval) => retrieval.step(visit, now, system)?,
@@ -71,6 +72,15 @@ impl DecodeOnly {
             }
             Step::Finish => Ok(Wait::Over),
         }
+    }
+
+    /// Draws the object, all of them equally likely, and what is looked up besides.
+    fn draw(&mut self, ordinal: u64, system: &mut System<'_>) {
+        let mut stream = system.config.seed.stream("prepopulated object", ordinal, 0);
+        let objects = &system.prepopulated;
+        self.object = if objects.is_empty() { None } else { objects[stream.below(objects.len() as u64) as usize] };
+        self.retrieval = Retrieval::besides(ordinal, system).map(Box::new);
+        self.step = Step::Retrieve;
     }
 
     fn read_first(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {

@@ -108,8 +108,7 @@ impl Documents {
         let document = &self.complete[stream.below(self.complete.len() as u64) as usize];
         let picks = options.retrieve(stream, document.chunks.len() as u32);
         self.counts.retrievals += 1;
-        let chunk =
-            |index: u32| Chunk { document: document.number, index, tokens: document.chunks[index as usize].0 };
+        let chunk = |index: u32| Chunk { document: document.number, index, tokens: document.chunks[index as usize].0 };
         Some(picks.into_iter().map(chunk).collect())
     }
 

@@ -115,12 +115,7 @@ impl Retrieval {
 
 impl Visit {
     /// Reads a chunk of a document for this request; none when it is gone.
-    fn read_chunk(
-        &mut self,
-        chunk: Chunk,
-        now: u64,
-        system: &mut System<'_>,
-    ) -> Result<Option<super::system::Loaded>> {
+    fn read_chunk(&mut self, chunk: Chunk, now: u64, system: &mut System<'_>) -> Result<Option<super::system::Loaded>> {
         match system.documents.object(chunk).flatten() {
             Some(id) => self.read(id, Sought::Document, now, system),
             None => {

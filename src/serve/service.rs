@@ -162,7 +162,7 @@ impl Walk {
             return Walk::Query(query);
         }
         match system.config.phases {
-            Phases::DecodeOnly { .. } => Walk::DecodeOnly(DecodeOnly::begin(visit, system)),
+            Phases::DecodeOnly { .. } => Walk::DecodeOnly(DecodeOnly::new()),
             Phases::Both | Phases::PrefillOnly => Walk::Turns(Turns::begin(visit, system)),
         }
     }

@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_rate_replaces_the_think_times() {
-        let requests = first(1, SyntheticOptions { request_rate: Some(ArrivalRate::poisson(100.0)), ..options(10) }, 10_000);
+        let requests =
+            first(1, SyntheticOptions { request_rate: Some(ArrivalRate::poisson(100.0)), ..options(10) }, 10_000);
         let span_s = requests.last().unwrap().arrival_ns as f64 / 1e9;
         assert!((95.0..105.0).contains(&(10_000.0 / span_s)), "{span_s}");
     }

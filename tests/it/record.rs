@@ -5,3 +5,4 @@ mod ledger;
 mod parity;
 mod refusals;
 mod statistics;
+mod walks;

@@ -146,6 +146,17 @@ fn synthetic_users_with_tight_tiers_and_ranks() {
                 .collect(),
             [2048, 3072, 9216],
         ),
+        (
+            "--gpu-mem-gb 2 --cpu-mem-gb 3 --storage-capacity-gb 9 --enable-rag --rag-max-documents 4 \
+             --rag-request-probability 0.5 --max-concurrent-allocs 2"
+                .split_whitespace()
+                .collect(),
+            [2048, 3072, 9216],
+        ),
+        (
+            "--gpu-mem-gb 2 --cpu-mem-gb 3 --storage-capacity-gb 9 --decode-only".split_whitespace().collect(),
+            [2048, 3072, 9216],
+        ),
     ] {
         let book = check(&bench, &[&base[..], &flags].concat(), limits.map(|mib| Some(mib * MIB)));
         assert!(book.deletes > 0, "{flags:?}");
