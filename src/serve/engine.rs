@@ -139,7 +139,7 @@ impl<'a> Engine<'a> {
         let service = self.workers[worker as usize].as_mut().expect("whoever goes on is in service");
         match service.advance(now, &mut self.system)? {
             Wait::Until(due) => self.steps.push(Reverse((due, service.visit.ordinal, worker))),
-            Wait::Tokens(_) | Wait::Turn => {}
+            Wait::Tokens(_) | Wait::ToWrite => {}
             Wait::Over => {
                 self.workers[worker as usize] = None;
                 self.take_next(worker, now, arrivals)?;

@@ -133,3 +133,60 @@ impl Documents {
         (place < self.complete.len()).then_some(place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Distribution;
+
+    /// Documents of two chunks, of which so many are kept.
+    fn documents(most: u32) -> Documents {
+        let options = RagOptions {
+            documents: 4,
+            document_tokens: (90, 90),
+            chunk_tokens: 60,
+            top_k: 5,
+            request_probability: 1.0,
+            distribution: Distribution::Uniform,
+            max_documents: Some(most),
+        };
+        Documents::new(Some(options), Seed(1))
+    }
+
+    /// Ingests the next document; how many chunks it has, and whether one made room.
+    fn ingest(documents: &mut Documents) -> (u32, bool) {
+        assert!(documents.begin_next());
+        let made_room = documents.make_room().is_some();
+        let mut count = 0;
+        while documents.next_chunk(count).is_some() {
+            documents.ingested(count, None);
+            count += 1;
+        }
+        documents.complete();
+        (count, made_room)
+    }
+
+    #[test]
+    fn a_document_can_be_asked_about_from_its_last_chunk_until_it_makes_room() {
+        let mut documents = documents(2);
+        let retrieved = |documents: &mut Documents| {
+            let draw = |n| documents.retrieve(&mut Seed(2).stream("test", 0, n)).map(|chunks| chunks[0].document);
+            let mut numbers: Vec<u32> = (0..50).filter_map(draw).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            numbers
+        };
+        documents.begin_next();
+        assert!(retrieved(&mut documents).is_empty());
+        documents.complete();
+        assert_eq!(retrieved(&mut documents), [0]);
+        assert_eq!(ingest(&mut documents), (2, false));
+        assert_eq!(retrieved(&mut documents), [0, 1]);
+        assert_eq!(ingest(&mut documents), (2, true));
+        assert_eq!(retrieved(&mut documents), [1, 2]);
+        let gone = Chunk { document: 0, index: 0, tokens: 60 };
+        assert_eq!((documents.object(gone), documents.object(Chunk { document: 2, ..gone })), (None, Some(None)));
+        assert_eq!(ingest(&mut documents), (2, true));
+        assert!(!documents.begin_next(), "there are four");
+    }
+}

@@ -7,7 +7,7 @@ use crate::error::Result;
 use super::Phases;
 use super::rag::Chunk;
 use super::service::{Visit, Wait};
-use super::system::System;
+use super::system::{Loaded, System};
 use super::tally::Sought;
 
 /// A retrieval on its way.
@@ -88,7 +88,7 @@ impl Retrieval {
         // Whoever missed it too may have stored it meanwhile, and its document may be gone.
         if system.documents.object(chunk) == Some(known) {
             if !visit.may_store(now, system) {
-                return Ok(Some(Wait::Turn));
+                return Ok(Some(Wait::ToWrite));
             }
             let stored = visit.store(chunk.key(), chunk.tokens, now, system)?;
             system.documents.stored(chunk, stored.id);
@@ -115,7 +115,7 @@ impl Retrieval {
 
 impl Visit {
     /// Reads a chunk of a document for this request; none when it is gone.
-    fn read_chunk(&mut self, chunk: Chunk, now: u64, system: &mut System<'_>) -> Result<Option<super::system::Loaded>> {
+    fn read_chunk(&mut self, chunk: Chunk, now: u64, system: &mut System<'_>) -> Result<Option<Loaded>> {
         match system.documents.object(chunk).flatten() {
             Some(id) => self.read(id, Sought::Document, now, system),
             None => {

@@ -23,7 +23,7 @@ pub enum Wait {
     /// So many of its tokens, counted from the beginning of its answer.
     Tokens(u32),
     /// Its turn to write: the same step is taken again then.
-    Turn,
+    ToWrite,
     /// Nothing: it has ended.
     Over,
 }
@@ -131,7 +131,9 @@ impl Service {
         if request.last_turn {
             system.conversations.end(request.conversation_ordinal, &mut system.cache);
         }
-        system.gpu.end(self.visit.worker, now);
+        if self.visit.generating_since_ns.is_some() {
+            system.gpu.end(self.visit.worker, now);
+        }
         system.tally.ended(kind, request.turn, start_ns - request.arrival_ns, now);
         system.tally.waited_to_write(self.visit.waited_to_write_ns);
         let generation_ns = self.visit.generating_since_ns.map_or(0, |since| now.saturating_sub(since));
@@ -169,7 +171,7 @@ impl Walk {
 }
 
 impl Visit {
-    /// Whether it may make room and write now. If not, the step ends with [`Wait::Turn`] and is
+    /// Whether it may make room and write now. If not, the step ends with [`Wait::ToWrite`] and is
     /// taken again. The place is free again with the step after, when the write is done.
     pub fn may_store(&mut self, now: u64, system: &mut System<'_>) -> bool {
         if !system.allocations.limited() || self.place == Place::Taken {

@@ -111,7 +111,7 @@ impl Turns {
             return Ok(Wait::Until(now));
         };
         if !visit.may_store(now, system) {
-            return Ok(Wait::Turn);
+            return Ok(Wait::ToWrite);
         }
         self.step = Step::History(0);
         let prompt_text = &prompts::ALL[usize::from(prompt)];
@@ -156,7 +156,7 @@ impl Turns {
     fn store_own(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         let stores = visit.request.context_tokens > 0;
         if stores && !visit.may_store(now, system) {
-            return Ok(Wait::Turn);
+            return Ok(Wait::ToWrite);
         }
         let done_ns = if stores { self.store(visit, now, system)? } else { now };
         self.retrieval = Retrieval::besides(visit.ordinal, system).map(Box::new);
@@ -193,7 +193,7 @@ impl Turns {
     /// generated from without being read back, as the reference does.
     fn store_again(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         if !visit.may_store(now, system) {
-            return Ok(Wait::Turn);
+            return Ok(Wait::ToWrite);
         }
         self.step = Step::Generate;
         Ok(Wait::Until(self.store(visit, now, system)?))
