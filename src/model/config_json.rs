@@ -46,6 +46,7 @@ pub fn read(text: &[u8], folder: String) -> Result<Model> {
         parameters: estimate::parameters(&config, dtype).ok().flatten(),
         groups: group(&config.windows()?, elements),
         bits: dtype.bits(),
+        hidden_size: ["hidden_size", "n_embd", "d_model"].iter().find_map(|key| config.present(key)?.as_u64()),
     })
 }
 

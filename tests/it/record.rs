@@ -6,3 +6,4 @@ mod parity;
 mod refusals;
 mod statistics;
 mod time;
+mod walks;
