@@ -1,7 +1,7 @@
 //! The serving system in virtual time: users, a request queue, workers, the tiered cache and the
 //! time that tiers and generation take. It never reads a clock; what comes out is a trace.
 
-use crate::cache::Limits;
+use crate::cache::{Limits, Rules};
 use crate::error::Result;
 use crate::model::Model;
 use crate::progress::Progress;
@@ -56,6 +56,8 @@ pub struct Config {
     pub duration_ns: Option<u64>,
     /// Requests that are admitted at most.
     pub max_requests: Option<u64>,
+    /// How the tiers fill, empty and exchange objects.
+    pub rules: Rules,
 }
 
 impl Config {

@@ -1,7 +1,7 @@
 //! One request while a worker serves it: what it looked up, where its time went, and which way it
 //! walks.
 
-use crate::cache::Id;
+use crate::cache::{Holder, Id};
 use crate::error::Result;
 use crate::trace::requests::Found;
 use crate::trace::{Key, Phase, RequestKind, Served};
@@ -27,6 +27,7 @@ pub enum Wait {
 pub struct Service {
     pub visit: Visit,
     walk: Walk,
+    holder: Option<Holder>,
 }
 
 /// The way a request goes, by the kind of its objects.
@@ -54,6 +55,7 @@ pub struct Visit {
 impl Service {
     /// A worker takes a request at `now`.
     pub fn begin(ordinal: u64, request: Request, worker: u32, now: u64, system: &mut System<'_>) -> Self {
+        let holder = Some(system.cache.enter_holder());
         let caller = Caller { request: ordinal, conversation: request.conversation.clone(), turn: request.turn };
         let mut visit = Visit {
             caller,
@@ -66,7 +68,7 @@ impl Service {
             found: [Found::default(); 4],
         };
         let walk = Walk::Turns(Turns::begin(&mut visit, system));
-        Self { visit, walk }
+        Self { visit, walk, holder }
     }
 
     /// Takes steps until one takes time, and says what it waits for.
@@ -86,7 +88,7 @@ impl Service {
         Ok(wait)
     }
 
-    fn finish(&self, now: u64, system: &mut System<'_>) -> Result<()> {
+    fn finish(&mut self, now: u64, system: &mut System<'_>) -> Result<()> {
         let Visit { caller, request, start_ns, prefix_tokens, hit_tokens, found, .. } = &self.visit;
         let kind = match (request.prefix, request.turn) {
             (Some(_), _) => RequestKind::System,
@@ -95,6 +97,9 @@ impl Service {
         };
         if request.last_turn {
             system.conversations.end(request.conversation_ordinal, &mut system.cache);
+        }
+        if let Some(holder) = self.holder.take() {
+            system.cache.leave_holder(holder);
         }
         system.gpu.end(self.visit.worker, now);
         system.tally.ended(kind, request.turn, start_ns - request.arrival_ns, now);

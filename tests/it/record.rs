@@ -3,5 +3,6 @@
 mod determinism;
 mod ledger;
 mod parity;
+mod policies;
 mod refusals;
 mod statistics;

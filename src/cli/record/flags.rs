@@ -21,6 +21,7 @@ mod cache;
 mod files;
 mod foreign;
 mod objects;
+mod tier_rules;
 mod time;
 mod users;
 
@@ -189,7 +190,7 @@ impl RecordFlags {
             self.users.in_force(),
             self.from_files.in_force(self),
             self.objects.in_force(),
-            self.cache.in_force(),
+            self.cache.in_force(self.profile),
             self.time.in_force(),
         ];
         groups.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()

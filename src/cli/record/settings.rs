@@ -57,6 +57,9 @@ impl Settings {
         let model = complaints.keep(Model::resolve(&typed.model, typed.kv_dtype));
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
         let config = model.and_then(|model| config(typed, model, duration_s));
+        if let Some(config) = &config {
+            typed.cache.check_room(config, &mut complaints);
+        }
         let wrong = complaints.into_lines();
         let (true, Some(config)) = (wrong.is_empty(), config) else {
             return Err(Error::usage(wrong.join("; ")));
@@ -101,6 +104,7 @@ fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> Option<
         live_conversations: above_zero(typed.users.live_conversations),
         duration_ns: duration_s.map(|s| s * SECOND_NS),
         max_requests: above_zero(typed.max_requests),
+        rules: typed.cache.rules(typed.profile),
     })
 }
 
