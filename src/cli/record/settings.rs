@@ -58,6 +58,9 @@ impl Settings {
         typed.rag.check(model.as_ref(), &mut complaints);
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
         let config = model.and_then(|model| config(typed, model, duration_s, &mut complaints));
+        if let Some(config) = &config {
+            typed.cache.check_room(config, &mut complaints);
+        }
         let wrong = complaints.into_lines();
         let (true, Some(config)) = (wrong.is_empty(), config) else {
             return Err(Error::usage(wrong.join("; ")));
@@ -114,6 +117,7 @@ fn config(
         phases: typed.users.phases(),
         rag,
         max_concurrent_allocs: (typed.users.max_concurrent_allocs > 0).then_some(typed.users.max_concurrent_allocs),
+        rules: typed.cache.rules(typed.profile),
     })
 }
 
