@@ -144,6 +144,11 @@ impl Cache {
         Some(Found { key: key.clone(), size_bytes, tokens, tier })
     }
 
+    /// Whether an object is resident, without using it.
+    pub fn holds(&self, id: Id) -> bool {
+        self.objects.contains(id)
+    }
+
     /// Says that nobody will ask for an object again; it stays until its tier evicts it.
     pub fn abandon(&mut self, id: Id) {
         if let Some(object) = self.objects.get_mut(id).filter(|object| !object.orphan) {

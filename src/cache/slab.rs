@@ -51,6 +51,12 @@ impl<T> Slab<T> {
         self.entries.get_mut(id.slot as usize).filter(|entry| entry.generation == id.generation)?.value.as_mut()
     }
 
+    pub fn contains(&self, id: Id) -> bool {
+        self.entries
+            .get(id.slot as usize)
+            .is_some_and(|entry| entry.generation == id.generation && entry.value.is_some())
+    }
+
     pub fn remove(&mut self, id: Id) -> Option<T> {
         let entry = self.entries.get_mut(id.slot as usize).filter(|entry| entry.generation == id.generation)?;
         let value = entry.value.take()?;
@@ -91,6 +97,7 @@ mod tests {
         let new = slab.insert("new");
         assert_eq!(new.slot(), old.slot());
         assert_eq!(slab.get_mut(old), None);
+        assert!(!slab.contains(old) && slab.contains(new));
         assert_eq!(slab.remove(old), None);
         assert_eq!(slab.get_mut(new), Some(&mut "new"));
     }

@@ -10,17 +10,25 @@ use crate::trace::meta::RecordStats;
 use crate::trace::{Row, Served};
 use crate::workload::Workload;
 
+mod blocks;
 mod conversations;
+mod cutter;
 mod engine;
 mod gpu;
+mod live;
+mod objects;
 mod prefixes;
 mod queue;
+mod ratios;
+mod residents;
 mod service;
 mod system;
 mod tally;
 mod timing;
+mod transcripts;
 mod turns;
 
+pub use objects::{DecodeReads, HistoryReads, ObjectKind, ObjectModel, Sharing};
 pub use queue::QueueOrder;
 pub use timing::{TierTiming, Timing};
 
@@ -48,14 +56,14 @@ pub struct Config {
     pub workers: u32,
     /// Who is served next.
     pub queue: QueueOrder,
-    /// Whether a turn reads the turns before it.
-    pub history: bool,
     /// Conversations whose history is kept; none keeps all.
     pub live_conversations: Option<u64>,
     /// Arrivals at or after this time are not admitted.
     pub duration_ns: Option<u64>,
     /// Requests that are admitted at most.
     pub max_requests: Option<u64>,
+    /// What objects are, and which of them a request reads.
+    pub objects: ObjectModel,
 }
 
 impl Config {

@@ -7,6 +7,8 @@ use crate::trace::requests::Found;
 use crate::trace::{Key, Phase, RequestKind, Served};
 use crate::workload::Request;
 
+use super::blocks::Blocks;
+use super::objects::{HistoryReads, ObjectKind};
 use super::system::{Caller, Loaded, Stored, System, signed};
 use super::tally::Sought;
 use super::turns::Turns;
@@ -34,6 +36,8 @@ pub struct Service {
 enum Walk {
     /// One object per turn.
     Turns(Turns),
+    /// One object per token block.
+    Blocks(Blocks),
 }
 
 /// What every way keeps of a request.
@@ -47,6 +51,9 @@ pub struct Visit {
     pub generating_since_ns: Option<u64>,
     pub hit_tokens: u32,
     pub prefix_tokens: u32,
+    /// The whole prompt: a shared prefix, the turns before as far as they are known, and this
+    /// turn's own.
+    pub prompt_tokens: u64,
     /// By [`Sought`].
     pub found: [Found; 4],
 }
@@ -63,9 +70,13 @@ impl Service {
             generating_since_ns: None,
             hit_tokens: 0,
             prefix_tokens: 0,
+            prompt_tokens: 0,
             found: [Found::default(); 4],
         };
-        let walk = Walk::Turns(Turns::begin(&mut visit, system));
+        let walk = match system.config.objects.kind {
+            ObjectKind::Turns => Walk::Turns(Turns::begin(&mut visit, system)),
+            ObjectKind::TokenBlocks { tokens, keep_partial } => Walk::Blocks(Blocks::new(tokens, keep_partial)),
+        };
         Self { visit, walk }
     }
 
@@ -74,6 +85,7 @@ impl Service {
         let wait = loop {
             let wait = match &mut self.walk {
                 Walk::Turns(turns) => turns.step(&mut self.visit, now, system)?,
+                Walk::Blocks(blocks) => blocks.step(&mut self.visit, now, system)?,
             };
             let wait = self.visit.resolve(wait, now, system);
             if wait != Wait::Until(now) {
@@ -90,14 +102,20 @@ impl Service {
         let Visit { caller, request, start_ns, prefix_tokens, hit_tokens, found, .. } = &self.visit;
         let kind = match (request.prefix, request.turn) {
             (Some(_), _) => RequestKind::System,
-            (None, 2..) if system.config.history => RequestKind::MultiTurn,
+            (None, 2..) if system.config.objects.history != HistoryReads::None => RequestKind::MultiTurn,
             _ => RequestKind::User,
         };
         if request.last_turn {
             system.conversations.end(request.conversation_ordinal, &mut system.cache);
+            system.transcripts.end(request.conversation_ordinal);
         }
         system.gpu.end(self.visit.worker, now);
         system.tally.ended(kind, request.turn, start_ns - request.arrival_ns, now);
+        system.tally.ratios.ended(u64::from(*hit_tokens), self.visit.prompt_tokens);
+        let context_tokens = match &self.walk {
+            Walk::Turns(_) => request.context_tokens.saturating_add(*prefix_tokens),
+            Walk::Blocks(_) => u32::try_from(self.visit.prompt_tokens).unwrap_or(u32::MAX),
+        };
         let generation_ns = self.visit.generating_since_ns.map_or(0, |since| now.saturating_sub(since));
         system.sink().request(Served {
             request: caller.request,
@@ -108,7 +126,7 @@ impl Service {
             kind,
             arrival_ns: signed(request.arrival_ns),
             start_ns: signed(*start_ns),
-            context_tokens: request.context_tokens.saturating_add(*prefix_tokens),
+            context_tokens,
             generate_tokens: request.generate_tokens,
             generation_ns: signed(generation_ns),
             prefix_tokens: *prefix_tokens,
@@ -146,6 +164,13 @@ impl Visit {
         system.tally.looked_up(sought, None);
     }
 
+    /// So many more objects were sought of which nothing is known.
+    pub fn missed_more(&mut self, sought: Sought, objects: usize, system: &mut System<'_>) {
+        for _ in 0..objects {
+            self.missed(sought, system);
+        }
+    }
+
     /// Stores an object for this request because of its prompt.
     pub fn store(&mut self, key: Key, tokens: u32, now: u64, system: &mut System<'_>) -> Result<Stored> {
         system.store(&self.caller, key, tokens, Phase::Prefill, now)
@@ -154,6 +179,6 @@ impl Visit {
     /// The answer begins.
     pub fn begin_generating(&mut self, now: u64, system: &mut System<'_>) {
         self.generating_since_ns = Some(now);
-        system.gpu.begin(self.worker, u64::from(self.request.context_tokens), now);
+        system.gpu.begin(self.worker, self.prompt_tokens, now);
     }
 }

@@ -8,8 +8,10 @@ use crate::trace::{Key, Name, Op, Phase, Row, Tier};
 use super::conversations::Conversations;
 use super::gpu::Gpu;
 use super::prefixes::Prefixes;
+use super::residents::Residents;
 use super::tally::{Sought, Tally};
 use super::timing::Channels;
+use super::transcripts::Transcripts;
 use super::{Config, Sink};
 
 /// The parts that requests share.
@@ -19,6 +21,8 @@ pub struct System<'a> {
     pub gpu: Gpu,
     pub conversations: Conversations,
     pub prefixes: Prefixes,
+    pub residents: Residents,
+    pub transcripts: Transcripts,
     pub tally: Tally,
     sink: &'a mut dyn Sink,
     channels: Channels,
@@ -63,6 +67,8 @@ impl<'a> System<'a> {
             gpu: Gpu::new(config),
             conversations: Conversations::new(config.live_conversations),
             prefixes: Prefixes::default(),
+            residents: Residents::default(),
+            transcripts: Transcripts::new(config.objects, config.live_conversations),
             tally: Tally::default(),
             sink,
             channels: Channels::new(&config.timing),
@@ -73,6 +79,11 @@ impl<'a> System<'a> {
     /// Hands out a request that has ended.
     pub fn sink(&mut self) -> &mut dyn Sink {
         self.sink
+    }
+
+    /// The object of a token block; none when it is not resident.
+    pub fn resident_block(&self, block: u64) -> Option<Id> {
+        self.residents.find(block, &self.cache)
     }
 
     /// Reads an object; none when it is gone.
@@ -123,7 +134,10 @@ impl<'a> System<'a> {
         let (mut room_ns, mut done_ns) = (now, now);
         for moved in moves {
             match moved.step {
-                Step::Delete(from) => self.emit(caller, now, moved, Op::Delete, from, Phase::Evict)?,
+                Step::Delete(from) => {
+                    self.emit(caller, now, moved, Op::Delete, from, Phase::Evict)?;
+                    self.residents.left(&moved.key, &self.cache);
+                }
                 Step::Demote { from, to } => {
                     room_ns = room_ns.max(self.pair(caller, moved, from, to, Phase::Evict, now)?);
                 }

@@ -7,6 +7,8 @@ use crate::trace::meta::{Lookups, QueueWait, RECORD_SCHEMA, RecordStats, TierUse
 use crate::trace::{RequestKind, Tier};
 use crate::units::SECOND_NS;
 
+use super::ratios::Ratios;
+
 /// What is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sought {
@@ -47,6 +49,8 @@ pub struct Tally {
     pub refused: u64,
     /// Tokens of shared prefixes that were found.
     pub prefix_tokens_reused: u64,
+    /// How much of the prompts was found.
+    pub ratios: Ratios,
     requests: u64,
     conversations: u64,
     by_kind: [u64; 4],
@@ -108,6 +112,7 @@ impl Tally {
                 max: seconds(self.longest_wait_ns as f64),
             },
             skipped,
+            hit_ratios: self.ratios.stats(),
         }
     }
 }

@@ -119,6 +119,24 @@ pub struct RecordStats {
     pub queue_wait_s: QueueWait,
     /// Input items that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// How much of the prompts was found, by the definition: `token_block.prefix` (token blocks
+    /// found, of those that the prompts consist of), `token.prefix` (tokens), `bytes.prefix`
+    /// (bytes of the token blocks), `request_mean.prefix` (the mean of the requests' own
+    /// `token.prefix`). Always counted to the first one that is missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hit_ratios: BTreeMap<String, HitRatio>,
+}
+
+/// How much of something was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HitRatio {
+    /// What was found; none for a mean over requests.
+    pub hits: Option<u64>,
+    /// Of what was looked for; requests for a mean over them.
+    pub total: u64,
+    /// The share that was found, or the mean share.
+    pub ratio: f64,
 }
 
 /// Hits and misses of one kind of lookup.

@@ -188,7 +188,7 @@ impl RecordFlags {
             own,
             self.users.in_force(),
             self.from_files.in_force(self),
-            self.objects.in_force(),
+            self.objects.in_force(self),
             self.cache.in_force(),
             self.time.in_force(),
         ];

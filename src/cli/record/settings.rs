@@ -97,16 +97,16 @@ fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> Option<
         generation_ns_per_token: typed.time.generation_ns()?,
         workers: typed.users.workers(),
         queue: typed.time.queue_order(),
-        history: !typed.users.disable_multi_turn,
         live_conversations: above_zero(typed.users.live_conversations),
         duration_ns: duration_s.map(|s| s * SECOND_NS),
         max_requests: above_zero(typed.max_requests),
+        objects: typed.objects.model(typed),
     })
 }
 
 fn source(typed: &RecordFlags) -> Result<SourceSettings> {
     match (typed.source, typed.files.as_slice()) {
-        (SourceKind::Synthetic, _) => Ok(SourceSettings::Synthetic(typed.users.synthetic())),
+        (SourceKind::Synthetic, _) => Ok(SourceSettings::Synthetic(typed.users.synthetic(typed))),
         (SourceKind::Sharegpt, [file, ..]) => Ok(SourceSettings::ShareGpt {
             file: file.clone(),
             options: typed.from_files.sharegpt(typed),

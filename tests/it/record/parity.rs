@@ -5,7 +5,7 @@ use kvtrace::error::Result;
 use kvtrace::model::Model;
 use kvtrace::progress::Silent;
 use kvtrace::seed::Seed;
-use kvtrace::serve::{self, Config, QueueOrder, Sink};
+use kvtrace::serve::{self, Config, ObjectModel, QueueOrder, Sink};
 use kvtrace::stop::Stop;
 use kvtrace::trace::{Op, Phase, Row, Served, Tier, TraceReader};
 use kvtrace::units::GIB;
@@ -84,10 +84,10 @@ fn recorded(seed: u64, users: &[(Character, Qos)]) -> Figures {
         generation_ns_per_token: 0,
         workers: 32,
         queue: QueueOrder::Qos,
-        history: true,
         live_conversations: Some(1000),
         duration_ns: Some(30_000_000_000),
         max_requests: None,
+        objects: ObjectModel::default(),
     };
     let options = SyntheticOptions { users: 32, multi_turn: true, shared_prefixes: false, request_rate: None };
     let requests = Synthetic::of(Seed(seed), options, users.iter().copied());

@@ -25,10 +25,11 @@ pub struct UserFlags {
     /// Requests a second of all users together; 0: by think time, or sharegpt by free workers
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub request_rate: f64,
-    /// Turns do not read the turns before them
+    /// Turns do not read the turns before them: --history none, and synthetic conversations of one
+    /// turn
     #[arg(long)]
     pub disable_multi_turn: bool,
-    /// No shared system prompts
+    /// No shared system prompts: --prefix-sharing none
     #[arg(long)]
     pub disable_prefix_caching: bool,
 }
@@ -64,11 +65,11 @@ impl UserFlags {
     }
 
     /// What synthetic users do.
-    pub fn synthetic(&self) -> SyntheticOptions {
+    pub fn synthetic(&self, all: &RecordFlags) -> SyntheticOptions {
         SyntheticOptions {
             users: self.num_users,
             multi_turn: !self.disable_multi_turn,
-            shared_prefixes: !self.disable_prefix_caching,
+            shared_prefixes: all.objects.shares_prompts(all),
             request_rate: self.rate(),
         }
     }
