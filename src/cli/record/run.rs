@@ -7,7 +7,7 @@ use crate::checksum;
 use crate::error::{Error, Result};
 use crate::output::{self, Overwrite};
 use crate::progress::Progress;
-use crate::serve::{self, Sink};
+use crate::serve::{self, ObjectKind, Sink};
 use crate::stop::Stop;
 use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, TRACE_SCHEMA};
 use crate::trace::{RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
@@ -142,6 +142,11 @@ fn check_worth_keeping(stats: &RecordStats, settings: &Settings, complete: bool)
         }
         (SourceSettings::ShareGpt { file, .. }, 0) => {
             format!("{} holds no conversation that can be used ({})", file.display(), skipped.join(", "))
+        }
+        _ if skipped.is_empty() && settings.config.objects.kind != ObjectKind::Turns => {
+            "nothing was stored: no prompt fills a token block; --partial-blocks keep stores what does not, and \
+             --objects token-blocks:N with a smaller N cuts finer"
+                .to_owned()
         }
         _ => format!(
             "nothing was stored ({}); raise --storage-capacity-gb, or choose a smaller --model",
