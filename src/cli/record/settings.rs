@@ -14,7 +14,7 @@ use crate::trace::Columns;
 use crate::trace::Tier;
 use crate::trace::meta::TierCapacity;
 use crate::units::SECOND_NS;
-use crate::workload::{ShareGptOptions, SyntheticOptions};
+use crate::workload::{ShareGptOptions, SyntheticOptions, TraceOptions, trace_files};
 
 use super::flags::{Complaints, RecordFlags, SourceKind, word};
 
@@ -28,6 +28,8 @@ pub enum SourceSettings {
     Synthetic(SyntheticOptions),
     /// A file of conversations, at a rate or else closed by the workers.
     ShareGpt { file: PathBuf, options: ShareGptOptions, request_rate: Option<f64> },
+    /// Files of requests with stamps.
+    Requests { files: Vec<PathBuf>, options: TraceOptions },
 }
 
 /// A recording, ready to be made.
@@ -111,6 +113,10 @@ fn source(typed: &RecordFlags) -> Result<SourceSettings> {
             file: file.clone(),
             options: typed.from_files.sharegpt(typed),
             request_rate: typed.users.rate(),
+        }),
+        (SourceKind::Requests, [_, ..]) => Ok(SourceSettings::Requests {
+            files: trace_files(&typed.files)?,
+            options: typed.from_files.requests(typed),
         }),
         (kind, _) => Err(Error::usage(format!("{} needs a file", word(kind)))),
     }
