@@ -81,7 +81,7 @@ impl Book {
                 book.demotions += 1;
             } else if row.is("Read", "Evict") {
                 leaving = Some(row);
-            } else if row.is("Write", "Prefill") {
+            } else if row.is("Write", "Prefill") || row.is("Write", "Decode") {
                 book.put(&row.key, row.tier(), row.bytes);
             } else if row.op == "Delete" {
                 book.take(&row.key, row.tier(), row.bytes);
