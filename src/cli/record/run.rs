@@ -119,7 +119,7 @@ fn workload(settings: &Settings, skipped: &Skipped) -> Result<(Workload, Option<
 /// Says what the trace of requests was.
 fn describe(source: &mut Source, facts: &TraceFacts) {
     source.format = Some(facts.format.word().to_owned());
-    source.time_unit = Some(facts.time_unit.word().to_owned());
+    source.time_unit = facts.time_unit.map(|unit| unit.word().to_owned());
     source.block_tokens = facts.block_tokens;
     source.first_stamp = facts.first_stamp_ns().map(|ns| ns as f64 / 1e9);
     source.inversions = Some(facts.inversions());

@@ -1,6 +1,6 @@
 //! What readers give: an entry for every request of a file, and what they are given to do so.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -65,6 +65,8 @@ pub struct Reading {
     pub time_unit: TimeUnit,
     /// Tokens of an id.
     pub block_tokens: u32,
+    /// The same, when it is said by who reads and not by the file.
+    pub forced_block_tokens: Option<u32>,
     /// Whether requests without an answer are used.
     pub keep_failures: bool,
     /// How text is counted where there are no lengths.
@@ -82,10 +84,5 @@ impl Reading {
     /// A number for something of this file, that nothing of another file has.
     pub fn local(&self, number: u64) -> u64 {
         mix(self.number ^ mix(number))
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }

@@ -45,11 +45,12 @@ impl Format {
         }
     }
 
-    /// The unit of its stamps where they are numbers.
-    pub fn time_unit(self) -> TimeUnit {
+    /// The unit of its stamps; none where they are moments on a wall clock.
+    pub fn time_unit(self) -> Option<TimeUnit> {
         match self {
-            Format::Mooncake => TimeUnit::Millis,
-            _ => TimeUnit::Seconds,
+            Format::Mooncake => Some(TimeUnit::Millis),
+            Format::Azure => None,
+            _ => Some(TimeUnit::Seconds),
         }
     }
 

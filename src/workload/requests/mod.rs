@@ -3,15 +3,22 @@
 //! reader that gives entries in the order of its file; the source puts them in the order of their
 //! stamps, and makes requests of them.
 
+mod agenda;
+mod azure;
+mod bailian;
+mod burstgpt;
 mod conversations;
+mod csv_rows;
 mod detect;
 mod entry;
 mod files;
 mod format;
 mod json_lines;
+mod kv_cache_tester;
 mod mooncake;
 mod order;
 mod pass;
+mod ragpulse;
 mod scalar;
 mod segments;
 mod source;

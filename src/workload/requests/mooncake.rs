@@ -68,7 +68,7 @@ impl Rows for Mooncake {
         }
         let name = line.session_id.label().map(|id| names::plain(&id));
         let own = reading.local(number);
-        let segments = match blocks(&line, prompt_tokens, own, reading) {
+        let segments = match segments::of_ids(line.hash_ids.as_deref(), prompt_tokens, number, reading) {
             Ok(segments) => segments,
             Err(wrong) => return Outcome::Wrong(wrong),
         };
@@ -140,19 +140,5 @@ fn text_of(value: &Value) -> String {
             ["content", "text"].into_iter().filter_map(|key| fields.get(key)).map(text_of).collect()
         }
         _ => String::new(),
-    }
-}
-
-/// The prompt's segments, if the line has ids.
-fn blocks(line: &Line, prompt_tokens: u32, own: u64, reading: &Reading) -> Result<Option<Vec<Segment>>, String> {
-    let Some(ids) = &line.hash_ids else { return Ok(None) };
-    let block_tokens = reading.block_tokens;
-    match segments::of_blocks(ids.iter().map(|id| reading.local(id.0)), block_tokens, prompt_tokens, own) {
-        Ok(segments) => Ok(Some(segments)),
-        Err(segments::TooMany) => Err(format!(
-            "{} ids are too many for a prompt of {prompt_tokens} tokens in blocks of {block_tokens}; --source-block N \
-             says how many tokens an id stands for",
-            ids.len()
-        )),
     }
 }

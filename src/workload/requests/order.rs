@@ -6,17 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
+use super::super::Content;
 use super::entry::Entry;
 
 /// Entries among which order is restored. A file in which an entry comes later than this many
 /// after its place is not a trace that was written as it happened.
 pub const WINDOW: usize = 1 << 16;
+/// Segments of prompts that they may have together (32 MiB), which makes the window smaller.
+const WINDOW_SEGMENTS: usize = 2 << 20;
 
 /// Entries sorted by stamp, those of one stamp in the order of the file. Memory is bounded by the
 /// window.
 pub struct Sorted<I> {
     entries: I,
     waiting: VecDeque<Entry>,
+    /// The segments of those that wait.
+    segments: usize,
     /// The stamp of the entry that was handed out last.
     out_ns: u64,
     /// The highest stamp read.
@@ -28,10 +33,11 @@ pub struct Sorted<I> {
 impl<I: Iterator<Item = Result<Entry>>> Sorted<I> {
     /// Sorts `entries`; those below an earlier one's stamp are counted in `inversions`.
     pub fn new(entries: I, inversions: Arc<AtomicU64>) -> Self {
-        Self { entries, waiting: VecDeque::new(), out_ns: 0, highest_ns: 0, inversions, over: false }
+        Self { entries, waiting: VecDeque::new(), segments: 0, out_ns: 0, highest_ns: 0, inversions, over: false }
     }
 
     fn take(&mut self, entry: Entry) -> Result<()> {
+        self.segments += segments_of(&entry);
         if entry.at_ns >= self.highest_ns {
             self.highest_ns = entry.at_ns;
             self.waiting.push_back(entry);
@@ -40,9 +46,10 @@ impl<I: Iterator<Item = Result<Entry>>> Sorted<I> {
         self.inversions.fetch_add(1, Ordering::Relaxed);
         if entry.at_ns < self.out_ns {
             return Err(Error::usage(format!(
-                "a request is stamped {:.3} s before another that stands more than {WINDOW} requests above it; sort \
+                "a request is stamped {:.3} s before another that stands {} requests above it or more; sort \
                  the file by its stamps first",
-                (self.out_ns - entry.at_ns) as f64 / 1e9
+                (self.out_ns - entry.at_ns) as f64 / 1e9,
+                self.waiting.len()
             )));
         }
         let place = self.waiting.partition_point(|waiting| waiting.at_ns <= entry.at_ns);
@@ -55,7 +62,7 @@ impl<I: Iterator<Item = Result<Entry>>> Iterator for Sorted<I> {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.over && self.waiting.len() < WINDOW {
+        while !self.over && self.waiting.len() < WINDOW && self.segments < WINDOW_SEGMENTS {
             let taken = match self.entries.next() {
                 Some(entry) => entry.and_then(|entry| self.take(entry)),
                 None => {
@@ -71,14 +78,21 @@ impl<I: Iterator<Item = Result<Entry>>> Iterator for Sorted<I> {
         }
         let entry = self.waiting.pop_front()?;
         self.out_ns = entry.at_ns;
+        self.segments -= segments_of(&entry);
         Some(Ok(entry))
+    }
+}
+
+fn segments_of(entry: &Entry) -> usize {
+    match &entry.content {
+        Content::Conversation => 0,
+        Content::Segments(segments) => segments.len(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::Content;
 
     fn entry(at_ns: u64, prompt_tokens: u32) -> Entry {
         Entry { at_ns, prompt_tokens, answer_tokens: 1, turn: None, content: Content::Conversation }

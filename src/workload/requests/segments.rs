@@ -4,6 +4,8 @@
 use crate::seed::mix;
 
 use super::super::{Content, Segment};
+use super::entry::Reading;
+use super::scalar::ContentId;
 
 /// The rest of a prompt, which no id covers, is the request's own.
 const OWN: u64 = 0x6f77_6e5f_7461_696c;
@@ -35,6 +37,46 @@ pub fn of_blocks(
     }
     segments.extend(tail(rest, own));
     Ok(segments)
+}
+
+/// The segments of the prompt of line `number`, if it has ids.
+///
+/// # Errors
+/// When there are too many of them, in words.
+pub fn of_ids(
+    ids: Option<&[ContentId]>,
+    prompt_tokens: u32,
+    number: u64,
+    reading: &Reading,
+) -> Result<Option<Vec<Segment>>, String> {
+    let Some(ids) = ids else { return Ok(None) };
+    let block_tokens = reading.block_tokens;
+    let local = ids.iter().map(|id| reading.local(id.0));
+    match of_blocks(local, block_tokens, prompt_tokens, reading.local(number)) {
+        Ok(segments) => Ok(Some(segments)),
+        Err(TooMany) => Err(too_many(ids.len(), prompt_tokens, block_tokens)),
+    }
+}
+
+/// As [`of_ids`], as the content of the prompt.
+///
+/// # Errors
+/// As [`of_ids`].
+pub fn of_line(
+    ids: Option<&[ContentId]>,
+    prompt_tokens: u32,
+    number: u64,
+    reading: &Reading,
+) -> Result<Content, String> {
+    Ok(of_ids(ids, prompt_tokens, number, reading)?.map_or(Content::Conversation, content))
+}
+
+/// What is wrong when there are too many ids.
+pub fn too_many(ids: usize, prompt_tokens: u32, block_tokens: u32) -> String {
+    format!(
+        "{ids} ids are too many for a prompt of {prompt_tokens} tokens in blocks of {block_tokens}; --source-block N says \
+         how many tokens an id stands for"
+    )
 }
 
 /// Tokens that no id covers, if there are any.

@@ -15,7 +15,6 @@ use super::conversations::Conversations;
 use super::detect;
 use super::entry::{Entry, Reading};
 use super::format::{Format, TimeUnit};
-use super::order::Sorted;
 use super::pass::Pass;
 
 /// How a trace of requests is read, and when its requests come.
@@ -48,8 +47,8 @@ pub struct TraceOptions {
 pub struct TraceFacts {
     /// The format.
     pub format: Format,
-    /// The unit of its stamps.
-    pub time_unit: TimeUnit,
+    /// The unit of its stamps; none when they are moments on a wall clock.
+    pub time_unit: Option<TimeUnit>,
     /// Tokens of an id; none where there are none.
     pub block_tokens: Option<u32>,
     first_stamp_ns: Arc<Mutex<Option<u64>>>,
@@ -74,7 +73,7 @@ pub struct RequestTrace {
     options: TraceOptions,
     files: Vec<Reading>,
     facts: TraceFacts,
-    entries: Sorted<Pass>,
+    entries: Pass,
     conversations: Conversations,
     /// The pass, from 1.
     pass: u32,
@@ -95,15 +94,16 @@ impl RequestTrace {
     /// When a file cannot be opened, or its format is unknown or another than the first one's.
     pub fn open(paths: &[PathBuf], seed: Seed, options: TraceOptions, skipped: Skipped) -> Result<Self> {
         let format = common_format(paths, options.format)?;
-        let time_unit = options.time_unit.unwrap_or(format.time_unit());
+        let time_unit = options.time_unit.or(format.time_unit());
         let block_tokens = options.block_tokens.or(format.block_tokens());
         let refusals = Refusals::new(skipped, options.strict);
         let reading = |(path, number): (&PathBuf, u64)| Reading {
             path: path.clone(),
             number,
             format,
-            time_unit,
+            time_unit: time_unit.unwrap_or(TimeUnit::Seconds),
             block_tokens: block_tokens.unwrap_or(1),
+            forced_block_tokens: options.block_tokens,
             keep_failures: options.keep_failures,
             tokenizer: options.tokenizer,
             refusals: refusals.clone(),
@@ -114,7 +114,7 @@ impl RequestTrace {
         Ok(Self {
             seed,
             options,
-            entries: Sorted::new(Pass::new(files.clone()), Arc::clone(&facts.inversions)),
+            entries: Pass::new(files.clone(), options.users, &facts.inversions),
             files,
             facts,
             conversations: Conversations::default(),
@@ -143,7 +143,7 @@ impl RequestTrace {
         for file in &mut self.files {
             file.refusals = Refusals::default();
         }
-        self.entries = Sorted::new(Pass::new(self.files.clone()), Arc::default());
+        self.entries = Pass::new(self.files.clone(), self.options.users, &Arc::default());
         self.conversations = Conversations::default();
         (self.base_ns, self.began_ns) = (None, self.last_ns);
         true
