@@ -137,6 +137,8 @@ pub struct Model {
     pub kv_dtype: Option<KvDtype>,
     groups: Vec<LayerGroup>,
     bits: u64,
+    /// The width of a hidden state; none when it is not known.
+    hidden_size: Option<u64>,
 }
 
 impl Model {
@@ -184,6 +186,12 @@ impl Model {
         self.groups.iter().map(|group| group.layers).sum()
     }
 
+    /// Whether the model counts as a large one, by the reference's measure: 64 layers or more, or
+    /// hidden states of 8192 or more.
+    pub fn is_large(&self) -> bool {
+        self.layers() >= 64 || self.hidden_size.is_some_and(|width| width >= 8192)
+    }
+
     /// Layers that keep only a window of tokens.
     pub fn windowed_layers(&self) -> u64 {
         self.groups.iter().filter(|group| group.window.is_some()).map(|group| group.layers).sum()
@@ -206,7 +214,7 @@ impl Model {
             ));
         }
         let groups = vec![LayerGroup { layers: 1, elements: bytes, window: None }];
-        Ok(Self { name: format!("bytes:{bytes}"), attention: Attention::Unknown, kv_dtype: None, groups, bits: 8 })
+        Ok(Self { name: format!("bytes:{bytes}"), attention: Attention::Unknown, kv_dtype: None, groups, bits: 8, hidden_size: None })
     }
 
     fn of_config(path: &Path) -> Result<Self> {

@@ -42,6 +42,7 @@ pub fn read(text: &[u8], folder: String) -> Result<Model> {
         kv_dtype: Some(dtype),
         groups: group(&config.windows()?, elements),
         bits: dtype.bits(),
+        hidden_size: ["hidden_size", "n_embd", "d_model"].iter().find_map(|key| config.present(key)?.as_u64()),
     })
 }
 

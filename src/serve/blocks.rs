@@ -11,6 +11,8 @@
 use crate::error::{Error, Result};
 use crate::trace::{Key, Phase};
 
+use super::Phases;
+use super::answer::{Answer, Next};
 use super::cutter::Cutter;
 use super::objects::DecodeReads;
 use super::service::{Visit, Wait};
@@ -28,9 +30,10 @@ enum Step {
     Store,
     FirstRead,
     Begin,
-    Await(u32),
-    Rescan(u32),
+    Await(Answer),
+    Rescan(Answer),
     StoreAnswer,
+    Finish,
 }
 
 /// Where a request is on its way.
@@ -64,9 +67,10 @@ impl Blocks {
             Step::Store => self.store_prompt(visit, now, system),
             Step::FirstRead => self.read_again(self.found, Step::Begin, visit, now, system),
             Step::Begin => Ok(self.begin_answer(visit, now, system)),
-            Step::Await(number) => Ok(self.await_rescan(number, visit, system)),
-            Step::Rescan(number) => self.read_again(0, Step::Await(number + 1), visit, now, system),
+            Step::Await(answer) => Ok(self.await_rescan(answer, visit)),
+            Step::Rescan(answer) => self.read_again(0, Step::Await(answer), visit, now, system),
             Step::StoreAnswer => self.store_answer(visit, now, system),
+            Step::Finish => Ok(Wait::Over),
         }
     }
 
@@ -74,7 +78,7 @@ impl Blocks {
     fn cut(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         let (mut cutter, mut prompt_tokens) = (Cutter::new(self.block_tokens), 0u64);
         let (keys, most_tokens) = (&mut self.keys, MOST_BLOCKS * u64::from(self.block_tokens));
-        let answer = system.transcripts.begin_turn(visit.caller.request, &mut visit.request, |segment| {
+        let answer = system.transcripts.begin_turn(visit.ordinal, &mut visit.request, |segment| {
             prompt_tokens = prompt_tokens.saturating_add(u64::from(segment.tokens));
             if prompt_tokens <= most_tokens {
                 cutter.push(segment, keys);
@@ -142,6 +146,7 @@ impl Blocks {
         visit.hit_tokens = u32::try_from(hit_tokens).unwrap_or(u32::MAX);
         system.tally.prefix_tokens_reused += hit_tokens.min(u64::from(visit.prefix_tokens));
         let (hit_bytes, sought_bytes) = (self.bytes(self.found, system), self.bytes(sought, system));
+        system.tally.ratios.prompt(hit_tokens, visit.prompt_tokens);
         system.tally.ratios.looked_up(self.found as u64, sought as u64, hit_bytes, sought_bytes);
         self.step = Step::Compute;
         Ok(Wait::Until(done_ns))
@@ -153,12 +158,13 @@ impl Blocks {
     }
 
     fn store_prompt(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
-        let mut done_ns = now;
-        for index in self.found..self.sought() {
-            done_ns = done_ns.max(store(self.block(index), Phase::Prefill, visit, now, system)?);
-        }
-        let reads = system.config.objects.decode_reads != DecodeReads::None;
-        self.step = if reads { Step::FirstRead } else { Step::Begin };
+        let missing = (self.found..self.sought()).map(|index| self.block(index));
+        let Some(done_ns) = store(missing, Phase::Prefill, visit, now, system)? else { return Ok(Wait::Turn) };
+        self.step = match (system.config.phases, system.config.objects.decode_reads) {
+            (Phases::PrefillOnly, _) => Step::Finish,
+            (_, DecodeReads::Rescan(_)) => Step::FirstRead,
+            (_, DecodeReads::None) => Step::Begin,
+        };
         Ok(Wait::Until(done_ns))
     }
 
@@ -186,49 +192,53 @@ impl Blocks {
     }
 
     fn begin_answer(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Wait {
-        visit.begin_generating(now, system);
-        self.step = Step::Await(1);
+        self.step = Step::Await(Answer::begin(self.sought() > 0, visit, now, system));
         Wait::Until(now)
     }
 
-    fn await_rescan(&mut self, number: u32, visit: &Visit, system: &System<'_>) -> Wait {
-        let answer_tokens = visit.request.generate_tokens;
-        match system.config.objects.decode_reads.tokens_before(number, answer_tokens) {
-            Some(tokens) => {
-                self.step = Step::Rescan(number);
-                Wait::Tokens(tokens)
-            }
-            None => {
-                self.step = Step::StoreAnswer;
-                Wait::Tokens(answer_tokens)
-            }
-        }
+    fn await_rescan(&mut self, mut answer: Answer, visit: &Visit) -> Wait {
+        let (step, wait) = match answer.next(visit.request.generate_tokens) {
+            Next::Rescan(wait) => (Step::Rescan(answer), wait),
+            Next::End(wait) => (Step::StoreAnswer, wait),
+        };
+        self.step = step;
+        wait
     }
 
     /// Writes the blocks that the answer has filled. Its last one, if it is not full, is never
     /// stored: no later prompt ends where it does.
     fn store_answer(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
-        for key in &self.keys[self.full..] {
-            store((*key, self.block_tokens), Phase::Decode, visit, now, system)?;
-        }
-        Ok(Wait::Over)
+        visit.answered(now);
+        let of_answer = self.keys[self.full..].iter().map(|key| (*key, self.block_tokens));
+        let Some(done_ns) = store(of_answer, Phase::Decode, visit, now, system)? else { return Ok(Wait::Turn) };
+        self.step = Step::Finish;
+        // A place among the writes in progress is kept until they are done.
+        Ok(Wait::Until(if system.allocations.limited() { done_ns } else { now }))
     }
 }
 
-/// Stores a block unless it is resident: when it is written.
+/// Stores blocks, those apart that are resident by now: when they are written, or none when the
+/// request has to wait for its turn to write.
 fn store(
-    (block, tokens): (u64, u32),
+    blocks: impl Iterator<Item = (u64, u32)>,
     phase: Phase,
     visit: &mut Visit,
     now: u64,
     system: &mut System<'_>,
-) -> Result<u64> {
-    if system.resident_block(block).is_some() {
-        return Ok(now);
+) -> Result<Option<u64>> {
+    let mut done_ns = now;
+    for (block, tokens) in blocks {
+        if system.resident_block(block).is_some() {
+            continue;
+        }
+        if !visit.may_store(now, system) {
+            return Ok(None);
+        }
+        let stored = system.store(&visit.caller, Key::Block(block), tokens, phase, now)?;
+        if let Some(id) = stored.id {
+            system.residents.stored(block, id);
+        }
+        done_ns = done_ns.max(stored.done_ns);
     }
-    let stored = system.store(&visit.caller, Key::Block(block), tokens, phase, now)?;
-    if let Some(id) = stored.id {
-        system.residents.stored(block, id);
-    }
-    Ok(stored.done_ns)
+    Ok(Some(done_ns))
 }

@@ -5,22 +5,30 @@ use crate::cache::Limits;
 use crate::error::Result;
 use crate::model::Model;
 use crate::progress::Progress;
+use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::trace::meta::RecordStats;
 use crate::trace::{Row, Served};
-use crate::workload::Workload;
+use crate::workload::{RagOptions, Workload};
 
+mod allocations;
+mod answer;
+mod background;
 mod blocks;
 mod conversations;
 mod cutter;
+mod decode_only;
 mod engine;
 mod gpu;
 mod live;
 mod objects;
 mod prefixes;
+mod query;
 mod queue;
+mod rag;
 mod ratios;
 mod residents;
+mod retrieval;
 mod service;
 mod system;
 mod tally;
@@ -38,6 +46,22 @@ pub const PREFILL_ONLY_TOKENS: u32 = 10_000;
 /// Tokens generated between two whole reads of a request's object (the reference's
 /// `decode.batch_size`).
 pub const DECODE_BATCH_TOKENS: u32 = 32;
+
+/// Which phases of a request the machine serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phases {
+    /// Both on one machine.
+    Both,
+    /// Prompts are computed and stored; answers are generated elsewhere, so that nothing is read
+    /// for them and they take no time.
+    PrefillOnly,
+    /// Answers are generated from objects that are there before the first request; what prompts
+    /// need was done elsewhere.
+    DecodeOnly {
+        /// How many objects there are.
+        objects: u64,
+    },
+}
 
 /// The system that serves.
 #[derive(Clone, Debug)]
@@ -64,6 +88,14 @@ pub struct Config {
     pub max_requests: Option<u64>,
     /// What objects are, and which of them a request reads.
     pub objects: ObjectModel,
+    /// The seed of what is drawn while serving.
+    pub seed: Seed,
+    /// What is served of a request.
+    pub phases: Phases,
+    /// The documents that can be asked about; none: no request asks.
+    pub rag: Option<RagOptions>,
+    /// Object writes, with what makes room for them, in progress at a time; none is no limit.
+    pub max_concurrent_allocs: Option<u32>,
 }
 
 impl Config {

@@ -29,8 +29,8 @@ impl Ratios {
         self.bytes.add(hit_bytes, total_bytes);
     }
 
-    /// A request of whose prompt so many tokens were found has ended.
-    pub fn ended(&mut self, hit_tokens: u64, prompt_tokens: u64) {
+    /// A prompt was looked up: its tokens that were found.
+    pub fn prompt(&mut self, hit_tokens: u64, prompt_tokens: u64) {
         if prompt_tokens > 0 {
             let hits = hit_tokens.min(prompt_tokens);
             self.tokens.add(hits, prompt_tokens);
@@ -77,9 +77,9 @@ mod tests {
         // A prompt of one full block and 44 tokens, found but for nothing, and one of 1,000 tokens
         // of which one block of four is found.
         ratios.looked_up(2, 2, 300, 300);
-        ratios.ended(300, 300);
+        ratios.prompt(300, 300);
         ratios.looked_up(1, 4, 256, 1000);
-        ratios.ended(256, 1000);
+        ratios.prompt(256, 1000);
         let stats = ratios.stats();
         let of = |name: &str| (stats[name].hits, stats[name].total, stats[name].ratio);
         assert_eq!(of("token_block.prefix"), (Some(3), 6, 0.5));

@@ -148,6 +148,13 @@ pub struct RecordStats {
     pub orphans: u64,
     /// Time that requests waited for a worker.
     pub queue_wait_s: QueueWait,
+    /// Time that requests waited for their turns to write, where the writes in progress are
+    /// limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation_wait_s: Option<QueueWait>,
+    /// The documents, where requests ask about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rag: Option<RagUse>,
     /// Input items that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// How much of the prompts was found, by the definition: `token_block.prefix` (token blocks
@@ -204,6 +211,22 @@ pub struct QueueWait {
     pub mean: f64,
     /// The longest.
     pub max: f64,
+}
+
+/// What became of the documents of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RagUse {
+    /// Documents that were ingested completely.
+    pub documents_ingested: u64,
+    /// Of these, documents that made room for another.
+    pub documents_evicted: u64,
+    /// Chunks of documents that were ingested.
+    pub chunks_ingested: u64,
+    /// Times that chunks of a document were retrieved.
+    pub retrievals: u64,
+    /// Chunks that were gone when they were retrieved, and were computed and stored again.
+    pub chunks_recomputed: u64,
 }
 
 impl Meta {

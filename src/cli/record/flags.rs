@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::KvDtype;
+use crate::model::{KvDtype, Model};
 use crate::output::Overwrite;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -21,6 +21,7 @@ mod cache;
 mod files;
 mod foreign;
 mod objects;
+mod rag;
 mod time;
 mod users;
 
@@ -28,6 +29,7 @@ pub(super) use cache::CacheFlags;
 pub(super) use files::FileFlags;
 pub(super) use foreign::ForeignFlags;
 pub(super) use objects::ObjectFlags;
+pub(super) use rag::RagFlags;
 pub(super) use time::TimeFlags;
 pub(super) use users::UserFlags;
 
@@ -87,6 +89,8 @@ pub struct RecordFlags {
     pub epoch: u32,
     #[command(flatten)]
     pub(super) users: UserFlags,
+    #[command(flatten)]
+    pub(super) rag: RagFlags,
     #[command(flatten)]
     pub(super) from_files: FileFlags,
     #[command(flatten)]
@@ -173,10 +177,10 @@ impl RecordFlags {
     }
 
     /// Every flag in force, by its long name.
-    pub(super) fn in_force(&self, duration_s: Option<u64>, kv_dtype: &str) -> BTreeMap<String, Value> {
+    pub(super) fn in_force(&self, duration_s: Option<u64>, model: &Model) -> BTreeMap<String, Value> {
         let own = vec![
             ("model", json!(self.model)),
-            ("kv-dtype", json!(kv_dtype)),
+            ("kv-dtype", json!(model.dtype_word())),
             ("duration", json!(duration_s)),
             ("max-requests", json!(self.max_requests)),
             ("seed", json!(self.seed)),
@@ -187,6 +191,7 @@ impl RecordFlags {
         let groups = [
             own,
             self.users.in_force(),
+            self.rag.in_force(model),
             self.from_files.in_force(self),
             self.objects.in_force(self),
             self.cache.in_force(),

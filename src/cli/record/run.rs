@@ -11,7 +11,7 @@ use crate::serve::{self, ObjectKind, Sink};
 use crate::stop::Stop;
 use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, SourceFile, TRACE_SCHEMA};
 use crate::trace::{RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
-use crate::workload::{Paced, RequestTrace, ShareGpt, Skipped, Synthetic, TraceFacts, Workload};
+use crate::workload::{Paced, RequestTrace, Requests, ShareGpt, Skipped, Synthetic, TraceFacts, WithQueries, Workload};
 
 use super::settings::{Settings, SourceSettings};
 
@@ -99,7 +99,14 @@ pub(super) fn record(
 /// The requests, and what will be known of the trace that they come from.
 fn workload(settings: &Settings, skipped: &Skipped) -> Result<(Workload, Option<TraceFacts>)> {
     Ok(match &settings.source {
-        SourceSettings::Synthetic(options) => (Workload::Open(Box::new(Synthetic::new(settings.seed, *options))), None),
+        SourceSettings::Synthetic(options) => {
+            let requests = Box::new(Synthetic::new(settings.seed, *options));
+            let requests: Requests = match &settings.config.rag {
+                Some(rag) => Box::new(WithQueries::new(requests, settings.seed, rag.request_probability)),
+                None => requests,
+            };
+            (Workload::Open(requests), None)
+        }
         SourceSettings::ShareGpt { file, options, request_rate } => {
             let conversations = Box::new(ShareGpt::open(file, settings.seed, *options, skipped.clone())?);
             let workload = match request_rate {
@@ -167,9 +174,9 @@ fn sha256(path: &Path, progress: &dyn Progress) -> Result<String> {
     Ok(sum)
 }
 
-/// A complete recording without a row is of no use to anybody; say which setting made it so.
+/// A complete recording without a request or a row is of no use to anybody; say which setting made it so.
 fn check_worth_keeping(stats: &RecordStats, settings: &Settings, complete: bool) -> Result<()> {
-    if stats.rows > 0 || !complete {
+    if (stats.rows > 0 && stats.requests > 0) || !complete {
         return Ok(());
     }
     let skipped: Vec<String> = stats.skipped.iter().map(|(reason, count)| format!("{count} x {reason}")).collect();

@@ -14,7 +14,7 @@ use crate::trace::Columns;
 use crate::trace::Tier;
 use crate::trace::meta::TierCapacity;
 use crate::units::SECOND_NS;
-use crate::workload::{ShareGptOptions, SyntheticOptions, TraceOptions, trace_files};
+use crate::workload::{ArrivalRate, ShareGptOptions, SyntheticOptions, TraceOptions, trace_files};
 
 use super::flags::{Complaints, RecordFlags, SourceKind, word};
 
@@ -27,7 +27,7 @@ pub enum SourceSettings {
     /// Synthetic users.
     Synthetic(SyntheticOptions),
     /// A file of conversations, at a rate or else closed by the workers.
-    ShareGpt { file: PathBuf, options: ShareGptOptions, request_rate: Option<f64> },
+    ShareGpt { file: PathBuf, options: ShareGptOptions, request_rate: Option<ArrivalRate> },
     /// Files of requests with stamps.
     Requests { files: Vec<PathBuf>, options: TraceOptions },
 }
@@ -57,6 +57,7 @@ impl Settings {
         let mut complaints = Complaints::default();
         typed.check(&mut complaints);
         let model = complaints.keep(Model::resolve(&typed.model, typed.kv_dtype));
+        typed.rag.check(model.as_ref(), &mut complaints);
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
         let config = model.and_then(|model| config(typed, model, duration_s));
         let wrong = complaints.into_lines();
@@ -64,7 +65,7 @@ impl Settings {
             return Err(Error::usage(wrong.join("; ")));
         };
         Ok(Self {
-            flags: typed.in_force(duration_s, config.model.dtype_word()),
+            flags: typed.in_force(duration_s, &config.model),
             config,
             profile: word(typed.profile),
             seed: Seed(typed.seed),
@@ -91,6 +92,7 @@ impl Settings {
 }
 
 fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> Option<serve::Config> {
+    let rag = typed.rag.options(&model);
     Some(serve::Config {
         model,
         tensor_parallel: typed.cache.tensor_parallel,
@@ -103,6 +105,10 @@ fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> Option<
         duration_ns: duration_s.map(|s| s * SECOND_NS),
         max_requests: above_zero(typed.max_requests),
         objects: typed.objects.model(typed),
+        seed: Seed(typed.seed),
+        phases: typed.users.phases(),
+        rag,
+        max_concurrent_allocs: (typed.users.max_concurrent_allocs > 0).then_some(typed.users.max_concurrent_allocs),
     })
 }
 

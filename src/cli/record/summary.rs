@@ -34,6 +34,20 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         three_digits(stats.queue_wait_s.mean),
         three_digits(stats.queue_wait_s.max)
     ));
+    lines.extend(stats.rag.as_ref().map(|rag| {
+        format!(
+            "{} documents in {} chunks, {} made room; {} retrievals, {} chunks computed again",
+            count(rag.documents_ingested),
+            count(rag.chunks_ingested),
+            count(rag.documents_evicted),
+            count(rag.retrievals),
+            count(rag.chunks_recomputed)
+        )
+    }));
+    lines.extend(stats.allocation_wait_s.as_ref().map(|wait| {
+        let (mean, max) = (three_digits(wait.mean), three_digits(wait.max));
+        format!("requests waited {mean} s in the mean to write, {max} s at most")
+    }));
     lines.extend(stats.skipped.iter().map(|(reason, n)| format!("skipped: {} x {reason}", count(*n))));
     if let Some(requests) = &recording.requests {
         lines.push(format!("who asked: {}", requests.display()));

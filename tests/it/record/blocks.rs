@@ -6,8 +6,9 @@ use kvtrace::cache::Limits;
 use kvtrace::error::Result;
 use kvtrace::model::Model;
 use kvtrace::progress::Silent;
+use kvtrace::seed::Seed;
 use kvtrace::serve::{
-    self, Config, DecodeReads, HistoryReads, ObjectKind, ObjectModel, QueueOrder, Recorded, Sharing, Sink,
+    self, Config, DecodeReads, HistoryReads, ObjectKind, ObjectModel, Phases, QueueOrder, Recorded, Sharing, Sink,
 };
 use kvtrace::stop::Stop;
 use kvtrace::trace::{Key, Op, Phase, RequestRow, RequestsReader, Row, Served};
@@ -70,6 +71,10 @@ fn config(objects: ObjectModel, storage_bytes: Option<u64>) -> Config {
         duration_ns: None,
         max_requests: None,
         objects,
+        seed: Seed(42),
+        phases: Phases::Both,
+        rag: None,
+        max_concurrent_allocs: None,
     }
 }
 
@@ -240,6 +245,7 @@ fn tight_tiers_hold_no_more_than_their_limits() {
         "--objects token-blocks:1000 --partial-blocks keep --decode-reads rescan:100 --workers 5",
         "--objects token-blocks:300 --decode-reads none --prefix-sharing none --live-conversations 3",
         "--objects llm-d --decode-reads none --history none --generation-mode none --tier-timing none",
+        "--objects llm-d --decode-reads none --max-concurrent-allocs 2",
     ] {
         let flags: Vec<&str> = base.split(' ').chain(more.split(' ')).collect();
         let stats = stats(&bench, &flags);
@@ -325,6 +331,8 @@ fn flags_that_contradict_each_other_are_named() {
         ("--objects vllm --history all", ["--objects token-blocks:16", "--history all"]),
         ("--partial-blocks keep", ["--partial-blocks keep", "--objects turn"]),
         ("--prefix-sharing content", ["--prefix-sharing content", "--objects turn"]),
+        ("--objects llm-d --enable-rag", ["--enable-rag", "--objects token-blocks:256"]),
+        ("--objects vllm --decode-only", ["--decode-only", "--objects token-blocks:16"]),
         ("--history all --disable-multi-turn", ["--disable-multi-turn", "--history"]),
         ("--prefix-sharing prompts --disable-prefix-caching", ["--disable-prefix-caching", "--prefix-sharing"]),
     ] {

@@ -5,7 +5,7 @@ use kvtrace::error::Result;
 use kvtrace::model::Model;
 use kvtrace::progress::Silent;
 use kvtrace::seed::Seed;
-use kvtrace::serve::{self, Config, ObjectModel, QueueOrder, Sink};
+use kvtrace::serve::{self, Config, ObjectModel, Phases, QueueOrder, Sink};
 use kvtrace::stop::Stop;
 use kvtrace::trace::{Op, Phase, Row, Served, Tier, TraceReader};
 use kvtrace::units::GIB;
@@ -88,6 +88,10 @@ fn recorded(seed: u64, users: &[(Character, Qos)]) -> Figures {
         duration_ns: Some(30_000_000_000),
         max_requests: None,
         objects: ObjectModel::default(),
+        seed: Seed(seed),
+        phases: Phases::Both,
+        rag: None,
+        max_concurrent_allocs: None,
     };
     let options = SyntheticOptions { users: 32, multi_turn: true, shared_prefixes: false, request_rate: None };
     let requests = Synthetic::of(Seed(seed), options, users.iter().copied());

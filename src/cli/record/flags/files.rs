@@ -191,7 +191,7 @@ impl FileFlags {
             max_conversations: self.max_conversations,
             allow_truncated: self.allow_truncated,
             users: all.users.num_users,
-            shared_prefixes: all.objects.shares_prompts(all),
+            shared_prefixes: all.users.shared_prefixes(all),
         }
     }
 

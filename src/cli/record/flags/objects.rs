@@ -107,6 +107,10 @@ impl ObjectFlags {
                          longest-prefix or none"
                     ));
                 }
+                let turns_only = [(all.rag.enable_rag, "--enable-rag"), (all.users.decode_only, "--decode-only")];
+                for (_, flag) in turns_only.iter().filter(|(given, _)| *given) {
+                    complaints.say(format!("{flag} has whole objects of its own: not with --objects {objects}"));
+                }
             }
         }
         if all.users.disable_multi_turn && self.history.is_some_and(|history| history != HistoryFlag::None) {
