@@ -95,6 +95,7 @@ mod tests {
         let new = slab.insert("new");
         assert_eq!(new.slot(), old.slot());
         assert_eq!(slab.get_mut(old), None);
+        assert!(slab.get(old).is_none() && slab.get(new).is_some());
         assert_eq!(slab.remove(old), None);
         assert_eq!(slab.get_mut(new), Some(&mut "new"));
     }

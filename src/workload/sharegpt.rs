@@ -1,8 +1,7 @@
 //! Conversations of people with chatbots, in the JSON shapes that carry the name ShareGPT.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -11,7 +10,7 @@ use crate::seed::{Seed, hash_bytes};
 
 use super::json_items::{Broken, Item, Items};
 use super::pipeline::Pipeline;
-use super::{Conversation, Skipped, Tokenizer};
+use super::{Conversation, Skipped, Tokenizer, names, text_file};
 
 mod dialogue;
 
@@ -20,8 +19,6 @@ use dialogue::{Dialogue, Parsed};
 /// Items that a thread takes at a time, by number and by bytes.
 const BATCH_ITEMS: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
-/// Conversation names are written into every row; longer ids are replaced by a hash.
-const LONGEST_ID: usize = 64;
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +60,7 @@ impl ShareGpt {
     /// # Errors
     /// When the file cannot be opened or is not a regular file.
     pub fn open(path: &Path, seed: Seed, options: ShareGptOptions, skipped: Skipped) -> Result<Self> {
-        let input = open_text(path)?;
+        let input = text_file::open(path, "a ShareGPT file")?;
         let threads = thread::available_parallelism().map_or(2, usize::from).min(8);
         let tokenizer = options.tokenizer;
         let work = move |batch: Batch| batch?.iter().map(|item| dialogue::parse(item, tokenizer)).collect();
@@ -118,11 +115,7 @@ impl ShareGpt {
     }
 
     fn name(&mut self, id: Option<&str>) -> String {
-        let id = match id {
-            Some(id) if is_plain(id) => id.to_owned(),
-            Some(id) => format!("id{:016x}", hash_bytes(id.as_bytes())),
-            None => format!("item{}", self.items - 1),
-        };
+        let id = id.map_or_else(|| format!("item{}", self.items - 1), names::plain);
         let occurrence = self.occurrences.entry(hash_bytes(id.as_bytes())).or_insert(0);
         *occurrence += 1;
         // A plain id has no #, so that no id looks like another's second occurrence.
@@ -195,31 +188,6 @@ impl<R: Read> Iterator for Batches<R> {
         }
         if batch.is_empty() { self.broken.take().map(Err) } else { Some(Ok(batch)) }
     }
-}
-
-fn open_text(path: &Path) -> Result<Box<dyn Read + Send>> {
-    const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
-    let unreadable = |e: io::Error| Error::reading(path, &e);
-    let mut file = File::open(path).map_err(unreadable)?;
-    let kind = file.metadata().map_err(unreadable)?.file_type();
-    if kind.is_dir() {
-        return Err(Error::usage(format!("{} is a directory; name a ShareGPT file in it", path.display())));
-    }
-    if !kind.is_file() {
-        return Err(Error::usage(format!("{} is not a regular file, and it is read twice", path.display())));
-    }
-    let mut head = Vec::new();
-    Read::by_ref(&mut file).take(4).read_to_end(&mut head).map_err(unreadable)?;
-    file.rewind().map_err(unreadable)?;
-    if head == ZSTD_MAGIC {
-        return Ok(Box::new(zstd::stream::read::Decoder::new(file).map_err(unreadable)?));
-    }
-    Ok(Box::new(file))
-}
-
-fn is_plain(id: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
-    (1..=LONGEST_ID).contains(&id.len()) && id.chars().all(plain)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `kvtrace record` and `kvtrace models`, from their flags to their files.
 
+mod blocks;
 mod determinism;
 mod ledger;
 mod parity;

@@ -25,6 +25,7 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         "found: {}",
         stats.lookups.iter().filter_map(|(kind, lookups)| found(kind, lookups)).collect::<Vec<_>>().join(", ")
     ));
+    lines.extend(prefix_line(stats));
     lines.push(format!(
         "{} demotions, {} promotions, {} deletes, {} orphans left; requests waited {} s in the mean, {} s at most",
         count(stats.demotions),
@@ -85,6 +86,21 @@ fn gpu_line(gpu: &GpuUse) -> String {
         three_digits(gpu.mean_batch),
         gpu.max_batch
     )
+}
+
+/// How much of the prompts was found, where objects are token blocks.
+fn prefix_line(stats: &RecordStats) -> Option<String> {
+    let of = |name: &str| stats.hit_ratios.get(name);
+    let blocks = of("token_block.prefix")?;
+    let percent = |name: &str| format!("{:.2} %", 100.0 * of(name).map_or(0.0, |found| found.ratio));
+    Some(format!(
+        "prefixes: {} of {} token blocks found ({}), {} of the tokens, {} of a prompt in the mean",
+        count(blocks.hits.unwrap_or_default()),
+        count(blocks.total),
+        percent("token_block.prefix"),
+        percent("token.prefix"),
+        percent("request_mean.prefix")
+    ))
 }
 
 fn found(kind: &str, lookups: &Lookups) -> Option<String> {

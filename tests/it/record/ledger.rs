@@ -109,12 +109,12 @@ impl Book {
             } else if row.is("Read", "Evict") {
                 assert!(!self.copies, "row {number}: copies are dropped, not demoted");
                 leaving = Some(row);
-            } else if row.is("Write", "Decode") {
-                let from = &rows[number.checked_sub(1).expect("a promotion is a pair")];
+            } else if row.is("Write", "Decode") && number > 0 && rows[number - 1].key == row.key {
+                let from = &rows[number - 1];
                 assert!(from.is("Read", "Decode") && row.tier() < from.tier(), "row {number}: half a promotion");
                 self.moved(from, row, number);
                 self.promotions += 1;
-            } else if row.is("Write", "Prefill") {
+            } else if row.is("Write", "Prefill") || row.is("Write", "Decode") {
                 self.put(row);
             } else if row.op == "Delete" {
                 assert_eq!(row.phase, "Evict");

@@ -5,7 +5,7 @@ use kvtrace::error::Result;
 use kvtrace::model::Model;
 use kvtrace::progress::Silent;
 use kvtrace::seed::Seed;
-use kvtrace::serve::{self, Config, GpuModel, Phases, QueueOrder, Sink};
+use kvtrace::serve::{self, Config, GpuModel, ObjectModel, Phases, QueueOrder, Sink};
 use kvtrace::stop::Stop;
 use kvtrace::trace::{Op, Phase, Row, Served, Tier, TraceReader};
 use kvtrace::units::GIB;
@@ -84,11 +84,11 @@ fn recorded(seed: u64, users: &[(Character, Qos)]) -> Figures {
         gpu: GpuModel::None,
         workers: 32,
         queue: QueueOrder::Qos,
-        history: true,
         live_conversations: Some(1000),
         duration_ns: Some(30_000_000_000),
         max_requests: None,
         pcie_bytes_per_s: None,
+        objects: ObjectModel::default(),
         seed: Seed(seed),
         phases: Phases::Both,
         rag: None,
