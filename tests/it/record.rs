@@ -2,6 +2,7 @@
 
 mod blocks;
 mod determinism;
+mod documents;
 mod ledger;
 mod parity;
 mod policies;
