@@ -34,6 +34,7 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         three_digits(stats.queue_wait_s.max)
     ));
     lines.extend(stats.gpu.as_ref().map(gpu_line));
+    lines.extend(stats.gpu.as_ref().and_then(crowded));
     lines.extend(stats.skipped.iter().map(|(reason, n)| format!("skipped: {} x {reason}", count(*n))));
     if let Some(requests) = &recording.requests {
         lines.push(format!("who asked: {}", requests.display()));
@@ -70,6 +71,18 @@ fn gpu_line(gpu: &GpuUse) -> String {
         three_digits(gpu.mean_batch),
         gpu.max_batch
     )
+}
+
+/// What a real engine would not have run at a time.
+fn crowded(gpu: &GpuUse) -> Option<String> {
+    let room = gpu.context_room_bytes.filter(|room| gpu.max_context_bytes > *room)?;
+    Some(format!(
+        "{}: who generated held {} of context at a time at most, more than the {} beside the weights; a real engine \
+         would have let requests wait, as a lower --max-num-seqs does",
+        gpu.name,
+        bytes(gpu.max_context_bytes),
+        bytes(room)
+    ))
 }
 
 fn found(kind: &str, lookups: &Lookups) -> Option<String> {
