@@ -197,6 +197,11 @@ pub struct GpuUse {
     pub mean_batch: f64,
     /// Requests that generated at a time at most.
     pub max_batch: u32,
+    /// Bytes of context that those who generated held at a time at most, on one rank.
+    pub max_context_bytes: u64,
+    /// Bytes that its memory holds beside the weights; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_room_bytes: Option<u64>,
 }
 
 /// How much of something was found.

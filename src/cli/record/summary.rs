@@ -50,6 +50,7 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         let (mean, max) = (three_digits(wait.mean), three_digits(wait.max));
         format!("requests waited {mean} s in the mean to write, {max} s at most")
     }));
+    lines.extend(stats.gpu.as_ref().and_then(crowded));
     lines.extend(stats.skipped.iter().map(|(reason, n)| format!("skipped: {} x {reason}", count(*n))));
     if let Some(requests) = &recording.requests {
         lines.push(format!("who asked: {}", requests.display()));
@@ -100,6 +101,18 @@ fn prefix_line(stats: &RecordStats) -> Option<String> {
         percent("token_block.prefix"),
         percent("token.prefix"),
         percent("request_mean.prefix")
+    ))
+}
+
+/// What a real engine would not have run at a time.
+fn crowded(gpu: &GpuUse) -> Option<String> {
+    let room = gpu.context_room_bytes.filter(|room| gpu.max_context_bytes > *room)?;
+    Some(format!(
+        "{}: who generated held {} of context at a time at most, more than the {} beside the weights; a real engine \
+         would have let requests wait, as a lower --max-num-seqs does",
+        gpu.name,
+        bytes(gpu.max_context_bytes),
+        bytes(room)
     ))
 }
 
