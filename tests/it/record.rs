@@ -4,4 +4,5 @@ mod determinism;
 mod ledger;
 mod parity;
 mod refusals;
+mod sources;
 mod statistics;
