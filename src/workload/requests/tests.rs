@@ -213,7 +213,8 @@ const AGENT: &str = r#"{"id":"T","models":["m"],"block_size":64,"hash_id_scope":
 #[test]
 fn agents_share_blocks_within_a_session_and_a_model() {
     let read = Read::one(AGENT);
-    let expected = [row("T", 1, 0, 130, 5), row("T/g", 1, 3000, 70, 2), row("T", 2, 4000, 65, 6), row("T/g", 2, 9000, 0, 2)];
+    let expected =
+        [row("T", 1, 0, 130, 5), row("T/g", 1, 3000, 70, 2), row("T", 2, 4000, 65, 6), row("T/g", 2, 9000, 0, 2)];
     assert_eq!(read.rows(), expected);
     let last_turns: Vec<bool> = read.requests().iter().map(|request| request.last_turn).collect();
     assert_eq!(last_turns, [false, false, true, true]);
@@ -286,7 +287,7 @@ bad
 fn strict_names_the_place_and_the_reason_of_the_first_row() {
     let strict = |text: &str| Read::of(&[("a", text.as_bytes())], TraceOptions { strict: true, ..OPTIONS }).error();
     for (text, place, reason) in [
-        (BURST_6, "line 3 (byte 108)", "failed"),
+        (BURST_6, "line 3 (byte 107)", "failed"),
         ("Timestamp,Request tokens,Response tokens\nNaN,1,1\n", "line 2", "Timestamp"),
         ("Timestamp,Request tokens,Response tokens\n1,-1,1\n", "line 2", "tokens"),
         ("Timestamp,Request tokens,Response tokens\n1,99999999999,1\n", "line 2", "tokens"),

@@ -200,6 +200,7 @@ fn siblings_and_markup_are_part_of_the_text() {
     let siblings = r#"{"system":"12345678","tools":"[{\"name\":\"f\"}]","conversations":[{"from":"human","value":"1234"},
         {"from":"gpt","value":"1234"}]}"#;
     assert_eq!(turns(siblings), [(2 + 3 + 1, 1)]);
-    let empty_list = r#"{"conversations":[],"messages":[{"role":"user","content":"1234"},{"role":"assistant","content":"1234"}]}"#;
+    let empty_list =
+        r#"{"conversations":[],"messages":[{"role":"user","content":"1234"},{"role":"assistant","content":"1234"}]}"#;
     assert_eq!(turns(empty_list), [(1, 1)]);
 }

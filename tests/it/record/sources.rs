@@ -113,13 +113,24 @@ fn patterns_and_folders_are_their_files_in_order() {
 fn passes_finish_every_request_and_keep_keys_apart() {
     let bench = Bench::new();
     let lines: String = (0..50)
-        .map(|n| format!("{{\"timestamp\":{},\"session_id\":\"s{}\",\"input_length\":{},\"output_length\":3}}\n", n * 100, n % 7, 20 + n))
+        .map(|n| {
+            format!(
+                "{{\"timestamp\":{},\"session_id\":\"s{}\",\"input_length\":{},\"output_length\":3}}\n",
+                n * 100,
+                n % 7,
+                20 + n
+            )
+        })
         .collect();
     bench.write("m.jsonl", lines);
-    let (_, stats) = recorded(&bench, &["m.jsonl"], &["--replay-cycles", "3", "--trace-speedup", "0", "--workers", "4"]);
+    let (_, stats) =
+        recorded(&bench, &["m.jsonl"], &["--replay-cycles", "3", "--trace-speedup", "0", "--workers", "4"]);
     assert_eq!((&stats["requests"], &stats["conversations"]), (&Value::from(150), &Value::from(21)));
-    let written: Vec<String> =
-        rows(&bench.path("t.csv")).into_iter().filter(|row| row.op == "Write" && row.phase == "Prefill").map(|row| row.key).collect();
+    let written: Vec<String> = rows(&bench.path("t.csv"))
+        .into_iter()
+        .filter(|row| row.op == "Write" && row.phase == "Prefill")
+        .map(|row| row.key)
+        .collect();
     let distinct: BTreeSet<&String> = written.iter().collect();
     assert_eq!(distinct.len(), written.len());
     assert!(written.iter().any(|key| key == "conv_s0@3_turn_1"), "{written:?}");
@@ -149,7 +160,7 @@ fn flags_of_another_source_are_refused() {
         (vec!["synthetic", "--trace-speedup", "2"], "--trace-speedup"),
         (vec!["synthetic", "--strict"], "--strict"),
         (vec!["requests", "b.csv", "--filter", "vllm"], "--filter"),
-        (vec!["requests", "b.csv", "--trace-speedup", "-1"], "--trace-speedup"),
+        (vec!["requests", "b.csv", "--trace-speedup=-1"], "--trace-speedup"),
         (vec!["requests", "b.csv", "--trace-speedup", "nan"], "--trace-speedup"),
         (vec!["requests", "b.csv", "--replay-cycles", "0"], "--replay-cycles"),
         (vec!["requests", "b.csv", "--source-block", "0"], "--source-block"),
