@@ -29,7 +29,7 @@ pub use paced::Paced;
 pub use persona::Character;
 pub use rag::{Distribution, RagOptions, WithQueries};
 pub use requests::{Format as TraceFormat, RequestTrace, TimeUnit, TraceFacts, TraceOptions, expand as trace_files};
-pub use sharegpt::{ShareGpt, ShareGptOptions};
+pub use sharegpt::{Filter, ShareGpt, ShareGptOptions};
 pub use synthetic::{Synthetic, SyntheticOptions};
 pub use tokens::Tokenizer;
 

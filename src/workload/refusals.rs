@@ -1,5 +1,5 @@
-//! What a source leaves out: counted by reason, or, where nothing may be left out, an error that
-//! names the place.
+//! What a source leaves out or assumes: counted by reason, or, where nothing may be left out, an
+//! error that names the place.
 
 use std::path::Path;
 
@@ -54,6 +54,13 @@ impl Refusals {
         }
         self.skipped.add(reason, items);
         Ok(())
+    }
+
+    /// Counts `items` of which something had to be assumed; that is no reason to refuse them.
+    pub fn note(&self, what: &str, items: u64) {
+        if items > 0 {
+            self.skipped.add(what, items);
+        }
     }
 
     /// Leaves out one item because of `reason`.

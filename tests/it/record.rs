@@ -7,6 +7,7 @@ mod ledger;
 mod parity;
 mod policies;
 mod refusals;
+mod sources;
 mod statistics;
 mod time;
 mod walks;

@@ -87,5 +87,5 @@ impl Rows for Bailian {
 /// Chats are numbered in every file anew.
 fn root_name(chat_id: &str, reading: &Reading) -> Arc<str> {
     let name = names::plain(chat_id);
-    if reading.number == 0 { name.into() } else { format!("{}@{name}", reading.number + 1).into() }
+    if reading.number == 0 { name.into() } else { format!("{}/{name}", reading.number + 1).into() }
 }

@@ -26,3 +26,6 @@ mod source;
 pub use files::expand;
 pub use format::{Format, TimeUnit};
 pub use source::{RequestTrace, TraceFacts, TraceOptions};
+
+#[cfg(test)]
+mod tests;

@@ -21,8 +21,7 @@ use super::scalar::{ContentId, Scalar};
 use super::segments;
 
 /// The kinds in the order of the prompt, the key by which the files of lengths name their ids, and
-/// the tokens of an id whose length is in no file: round numbers near the means of the published
-/// lengths.
+/// the tokens of an id whose length is in no file, an assumption that is said with the result.
 const KINDS: [(&str, &str, u32); 5] = [
     ("sys_prompt", "sys_prompt_id", 512),
     ("passages_ids", "passage_id", 512),
@@ -30,6 +29,10 @@ const KINDS: [(&str, &str, u32); 5] = [
     ("web_search", "web_search_id", 512),
     ("user_input", "user_input_id", 32),
 ];
+
+/// What is said of runs that have none.
+const NO_LENGTH: &str = "run of tokens whose length is in no file beside the trace (512 tokens taken; history 256, user \
+                         input 32)";
 
 /// A line.
 #[derive(Debug, Deserialize)]
@@ -87,11 +90,13 @@ impl RagPulse {
 
     /// The prompt: the runs one after another as far as it goes, then the template.
     fn prompt(&self, parts: &Parts, prompt_tokens: u32, own: u64, reading: &Reading) -> Content {
-        let mut rest = prompt_tokens;
+        let (mut rest, mut assumed) = (prompt_tokens, 0);
         let mut prompt = Vec::new();
         for (ids, (.., default)) in parts.by_kind().into_iter().zip(KINDS) {
             for id in ids {
-                let length = self.lengths.get(&id.0).copied().unwrap_or(default);
+                let known = self.lengths.get(&id.0).copied();
+                assumed += u64::from(known.is_none());
+                let length = known.unwrap_or(default);
                 let tokens = length.min(rest);
                 // A run that is cut is not the same tokens as the whole one.
                 let id = reading.local(if tokens < length { mix(id.0) ^ u64::from(tokens) } else { id.0 });
@@ -101,6 +106,7 @@ impl RagPulse {
                 rest -= tokens;
             }
         }
+        reading.refusals.note(NO_LENGTH, assumed);
         prompt.extend(segments::tail(rest, own));
         segments::content(prompt)
     }

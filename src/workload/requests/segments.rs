@@ -10,6 +10,9 @@ use super::scalar::ContentId;
 /// The rest of a prompt, which no id covers, is the request's own.
 const OWN: u64 = 0x6f77_6e5f_7461_696c;
 
+/// What is said of prompts with whole blocks that no id covers.
+const FEW_IDS: &str = "prompt with fewer ids than whole blocks (used; what no id covers is the request's own)";
+
 /// Why ids do not make a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
@@ -51,6 +54,9 @@ pub fn of_ids(
 ) -> Result<Option<Vec<Segment>>, String> {
     let Some(ids) = ids else { return Ok(None) };
     let block_tokens = reading.block_tokens;
+    let covered = u64::from(block_tokens) * ids.len() as u64;
+    let uncovered = u64::from(prompt_tokens).saturating_sub(covered);
+    reading.refusals.note(FEW_IDS, u64::from(uncovered >= u64::from(block_tokens)));
     let local = ids.iter().map(|id| reading.local(id.0));
     match of_blocks(local, block_tokens, prompt_tokens, reading.local(number)) {
         Ok(segments) => Ok(Some(segments)),

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::workload::{ShareGptOptions, TimeUnit, Tokenizer, TraceFormat, TraceOptions};
+use crate::workload::{Filter, ShareGptOptions, TimeUnit, Tokenizer, TraceFormat, TraceOptions};
 
 use super::{Complaints, InForce, RecordFlags, SourceKind, word};
 
@@ -48,6 +48,13 @@ pub enum TimeUnitFlag {
     Ns,
 }
 
+/// What is left out of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FilterFlag {
+    /// As vllm bench: the first two messages, if neither is too short or too long; no shuffling
+    Vllm,
+}
+
 /// How a file is read.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Files")]
@@ -55,12 +62,21 @@ pub struct FileFlags {
     /// Conversations of a sharegpt file at most [default: the whole file]
     #[arg(long, value_name = "N")]
     pub max_conversations: Option<u64>,
-    /// How the text of a sharegpt file is counted
+    /// How text is counted: of a sharegpt file, and of requests without lengths
     #[arg(long, value_enum, default_value_t = TokenizerFlag::Cl100k)]
     pub tokenizer: TokenizerFlag,
     /// Use the whole conversations of a file that is cut off
     #[arg(long)]
     pub allow_truncated: bool,
+    /// Leave out of a sharegpt file what another tool leaves out
+    #[arg(long, value_enum, value_name = "TOOL")]
+    pub filter: Option<FilterFlag>,
+    /// Cut questions of a sharegpt file that are longer, tokens [default: no limit]
+    #[arg(long, value_name = "TOKENS")]
+    pub max_context_tokens: Option<u32>,
+    /// Cut answers of a sharegpt file that are longer, tokens [default: no limit]
+    #[arg(long, value_name = "TOKENS")]
+    pub max_generation_tokens: Option<u32>,
     /// Format of a trace of requests [default: by content]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<FormatFlag>,
@@ -99,6 +115,8 @@ impl FileFlags {
             (SourceKind::Requests, []) => complaints.say("requests needs a file: `requests FILE`"),
             _ => {}
         }
+        complaints.whole("max-context-tokens", self.max_context_tokens.unwrap_or(1).into(), 1, u32::MAX.into());
+        complaints.whole("max-generation-tokens", self.max_generation_tokens.unwrap_or(1).into(), 1, u32::MAX.into());
         complaints.whole("source-block", self.source_block.unwrap_or(1).into(), 1, 1 << 20);
         complaints.real("trace-speedup", self.trace_speedup, 0.0, 1e9);
         complaints.whole("replay-cycles", self.replay_cycles.into(), 1, 1_000_000);
@@ -130,6 +148,9 @@ impl FileFlags {
             let given = [
                 (self.max_conversations.is_some(), "--max-conversations"),
                 (self.allow_truncated, "--allow-truncated"),
+                (self.filter.is_some(), "--filter"),
+                (self.max_context_tokens.is_some(), "--max-context-tokens"),
+                (self.max_generation_tokens.is_some(), "--max-generation-tokens"),
             ];
             for (_, flag) in given.iter().filter(|(given, _)| *given) {
                 complaints.say(format!("{flag} is about a sharegpt file, and the source is {kind}"));
@@ -164,6 +185,9 @@ impl FileFlags {
             ("max-conversations", json!(self.max_conversations)),
             ("tokenizer", json!(self.tokenizer().word())),
             ("allow-truncated", json!(self.allow_truncated)),
+            ("filter", json!(self.filter.map(word))),
+            ("max-context-tokens", json!(self.max_context_tokens)),
+            ("max-generation-tokens", json!(self.max_generation_tokens)),
             ("strict", json!(self.strict)),
         ]
     }
@@ -192,6 +216,10 @@ impl FileFlags {
             allow_truncated: self.allow_truncated,
             users: all.users.num_users,
             shared_prefixes: all.users.shared_prefixes(all),
+            filter: self.filter.map(|FilterFlag::Vllm| Filter::Vllm),
+            max_context_tokens: self.max_context_tokens,
+            max_generation_tokens: self.max_generation_tokens,
+            strict: self.strict,
         }
     }
 
