@@ -188,6 +188,18 @@ impl Cache {
         }
     }
 
+    /// Takes an object out of all tiers that it is in; its leaving is appended to `moves`. Nothing
+    /// happens when it is gone already.
+    pub fn remove(&mut self, id: Id, moves: &mut Vec<Move>) {
+        for tier in 0..self.tiers.len() {
+            let Some(object) = self.objects.get(id) else { return };
+            if object.is_in(tier) {
+                self.tiers[tier].hold(object.places[tier]);
+                self.drop_copy(id.slot(), tier, moves);
+            }
+        }
+    }
+
     /// A tier and how full it is and was.
     pub fn tier(&self, tier: Tier) -> &TierState {
         &self.tiers[tier.index()]

@@ -109,7 +109,7 @@ impl Cache {
     }
 
     /// An object leaves a tier for nowhere; with its last copy it is gone.
-    fn drop_copy(&mut self, slot: u32, from: usize, moves: &mut Vec<Move>) {
+    pub(super) fn drop_copy(&mut self, slot: u32, from: usize, moves: &mut Vec<Move>) {
         let object = &mut self.objects[slot];
         object.leave(from);
         self.tiers[from].release(object.size_bytes);

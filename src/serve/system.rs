@@ -5,9 +5,11 @@ use crate::cache::{Cache, Found, Id, Move, NewObject, Step};
 use crate::error::Result;
 use crate::trace::{Key, Name, Op, Phase, Row, Tier};
 
+use super::allocations::Allocations;
 use super::conversations::Conversations;
 use super::gpu::Gpu;
 use super::prefixes::Prefixes;
+use super::rag::Documents;
 use super::tally::{Sought, Tally};
 use super::timing::Channels;
 use super::{Config, Sink};
@@ -19,6 +21,10 @@ pub struct System<'a> {
     pub gpu: Gpu,
     pub conversations: Conversations,
     pub prefixes: Prefixes,
+    pub documents: Documents,
+    /// What was there before the first request; the objects may be gone by now.
+    pub prepopulated: Vec<Option<Id>>,
+    pub allocations: Allocations,
     pub tally: Tally,
     sink: &'a mut dyn Sink,
     channels: Channels,
@@ -28,12 +34,17 @@ pub struct System<'a> {
 /// On whose behalf a row is written.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The request's ordinal.
-    pub request: u64,
+    /// The request's ordinal; none for background work.
+    pub request: Option<u64>,
     /// Its conversation.
-    pub conversation: Name,
+    pub conversation: Option<Name>,
     /// Its turn.
-    pub turn: u32,
+    pub turn: Option<u32>,
+}
+
+impl Caller {
+    /// Nobody: background work.
+    pub const BACKGROUND: Caller = Caller { request: None, conversation: None, turn: None };
 }
 
 /// What a read found.
@@ -63,9 +74,12 @@ impl<'a> System<'a> {
             gpu: Gpu::new(config),
             conversations: Conversations::new(config.live_conversations),
             prefixes: Prefixes::default(),
+            documents: Documents::new(config.rag, config.seed),
+            prepopulated: Vec::new(),
+            allocations: Allocations::new(config.max_concurrent_allocs),
             tally: Tally::default(),
             sink,
-            channels: Channels::new(&config.timing),
+            channels: Channels::new(&config.timing, config.pcie_bytes_per_s),
             moves: Vec::new(),
         }
     }
@@ -120,6 +134,21 @@ impl<'a> System<'a> {
         Ok(Stored { id, done_ns })
     }
 
+    /// Takes an object out, if it is still there.
+    pub fn remove(&mut self, caller: &Caller, id: Id, now: u64) -> Result<()> {
+        let mut moves = std::mem::take(&mut self.moves);
+        moves.clear();
+        self.cache.remove(id, &mut moves);
+        self.apply(caller, &moves, Phase::Evict, now)?;
+        self.moves = moves;
+        Ok(())
+    }
+
+    /// Forgets what the tiers were asked so far: it took place before the clock started.
+    pub fn free_channels(&mut self) {
+        self.channels = Channels::new(&self.config.timing, self.config.pcie_bytes_per_s);
+    }
+
     /// Writes the rows of what happened, in its order: when that is done which the request waits
     /// for, the first write of its object or the reading of one that moves up. Lower tiers that
     /// are written through to are busy all the same.
@@ -130,13 +159,12 @@ impl<'a> System<'a> {
                 Step::Delete(from) => self.emit(caller, now, moved, Op::Delete, from, Phase::Evict)?,
                 Step::Demote { from, to } => {
                     self.pair(caller, moved, (from, to), Phase::Evict, now)?;
-                    let read_ns = self.channels.ask(from, Op::Read, moved.size_bytes, now);
-                    room_ns = room_ns.max(self.channels.ask(to, Op::Write, moved.size_bytes, read_ns));
+                    room_ns = room_ns.max(self.channels.transfer(from, to, moved.size_bytes, now));
                 }
                 Step::Promote { from, to } => {
                     self.pair(caller, moved, (from, to), Phase::Decode, now)?;
                     let read_ns = self.channels.ask(from, Op::Read, moved.size_bytes, now);
-                    self.channels.ask(to, Op::Write, moved.size_bytes, read_ns.max(room_ns));
+                    self.channels.fill(to, moved.size_bytes, read_ns.max(room_ns));
                     done_ns = Some(read_ns);
                 }
                 Step::Write(tier) => {
@@ -161,9 +189,9 @@ impl<'a> System<'a> {
             at_ns: signed(now),
             size_bytes: moved.size_bytes,
             key: moved.key.clone(),
-            conversation: Some(caller.conversation.clone()),
-            request: Some(caller.request),
-            turn: Some(caller.turn),
+            conversation: caller.conversation.clone(),
+            request: caller.request,
+            turn: caller.turn,
             tokens: Some(moved.tokens),
             op,
             tier,

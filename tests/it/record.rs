@@ -6,3 +6,5 @@ mod parity;
 mod policies;
 mod refusals;
 mod statistics;
+mod time;
+mod walks;
