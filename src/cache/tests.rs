@@ -312,8 +312,8 @@ proptest! {
             }
             for moved in &moves {
                 book.follow(moved, placement);
-                for tier in 0..3 {
-                    prop_assert!(capacity[tier].is_none_or(|limit| book.used(tier) <= limit), "{moves:?}");
+                for (tier, limit) in capacity.iter().enumerate() {
+                    prop_assert!(limit.is_none_or(|limit| book.used(tier) <= limit), "{moves:?}");
                 }
             }
             for tier in Tier::ALL {
