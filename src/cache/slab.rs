@@ -63,6 +63,12 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Slots that were ever occupied.
+    #[cfg(test)]
+    pub fn slots(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The id of whoever is in an occupied slot.
     pub fn id_of(&self, slot: u32) -> Id {
         Id { slot, generation: self.entries[slot as usize].generation }
