@@ -113,11 +113,12 @@ impl ObjectFlags {
                 }
             }
         }
-        if all.users.disable_multi_turn && self.history.is_some_and(|history| history != HistoryFlag::None) {
-            complaints.say("--disable-multi-turn is --history none, and another --history is given");
+        // What a profile says gives way to the two switches.
+        if all.users.disable_multi_turn && self.history == Some(HistoryFlag::All) {
+            complaints.say("--disable-multi-turn is --history none, and --history all is given");
         }
-        if all.users.disable_prefix_caching && self.prefix_sharing.is_some_and(|sharing| sharing != SharingFlag::None) {
-            complaints.say("--disable-prefix-caching is --prefix-sharing none, and another --prefix-sharing is given");
+        if all.users.disable_prefix_caching && self.prefix_sharing == Some(SharingFlag::Prompts) {
+            complaints.say("--disable-prefix-caching is --prefix-sharing none, and --prefix-sharing prompts is given");
         }
     }
 
