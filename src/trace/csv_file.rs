@@ -55,24 +55,28 @@ impl CsvFile {
     }
 
     /// Appends a row; false when the columns have no place for it.
+    #[inline]
     pub fn write(&mut self, row: &Row) -> Result<bool> {
         if !columns::belongs(row, self.columns) {
             return Ok(false);
         }
         let stamp = row.at_ns.checked_add(self.epoch_ns).and_then(|stamp| u64::try_from(stamp).ok());
-        let stamp = stamp.ok_or_else(|| {
-            Error::usage(format!(
-                "{}: a row {} ns after the start with {} ns added has no stamp that a trace can hold; change --epoch",
-                self.path.display(),
-                row.at_ns,
-                self.epoch_ns
-            ))
-        })?;
+        let stamp = stamp.ok_or_else(|| self.no_stamp(row))?;
         columns::push_row(&mut self.buffer, row, stamp, self.columns);
         if self.buffer.len() >= BUFFER {
             self.flush()?;
         }
         Ok(true)
+    }
+
+    #[cold]
+    fn no_stamp(&self, row: &Row) -> Error {
+        Error::usage(format!(
+            "{}: a row {} ns after the start with {} ns added has no stamp that a trace can hold; change --epoch",
+            self.path.display(),
+            row.at_ns,
+            self.epoch_ns
+        ))
     }
 
     fn flush(&mut self) -> Result<()> {
