@@ -1,6 +1,6 @@
 //! Conversations that are going on: which objects hold their earlier turns.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use crate::cache::{Cache, Id, List};
 
@@ -17,7 +17,7 @@ pub struct History {
 #[derive(Debug)]
 pub struct Conversations {
     limit: Option<u64>,
-    by_ordinal: HashMap<u64, u32>,
+    by_ordinal: FxHashMap<u64, u32>,
     live: Vec<Live>,
     free: Vec<u32>,
     /// Slots in the order of their last request.
@@ -35,7 +35,7 @@ struct Live {
 impl Conversations {
     /// No conversation yet.
     pub fn new(limit: Option<u64>) -> Self {
-        Self { limit, by_ordinal: HashMap::new(), live: Vec::new(), free: Vec::new(), order: List::default() }
+        Self { limit, by_ordinal: FxHashMap::default(), live: Vec::new(), free: Vec::new(), order: List::default() }
     }
 
     /// A request of a conversation is served: the objects of its earlier turns are put into
@@ -60,7 +60,7 @@ impl Conversations {
     /// The object of a turn was stored. A conversation that is over or forgotten has no use for it.
     pub fn stored(&mut self, ordinal: u64, turn: u32, id: Id, cache: &mut Cache) {
         let live = self.by_ordinal.get(&ordinal).map(|slot| &mut self.live[*slot as usize]);
-        match live.and_then(|live| live.turns.iter_mut().find(|(number, _)| *number == turn)) {
+        match live.and_then(|live| live.turns.iter_mut().rfind(|(number, _)| *number == turn)) {
             Some((_, place)) => *place = Some(id),
             None => cache.abandon(id),
         }

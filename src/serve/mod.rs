@@ -10,6 +10,7 @@ use crate::trace::meta::RecordStats;
 use crate::trace::{Row, Served};
 use crate::workload::Workload;
 
+mod agenda;
 mod conversations;
 mod engine;
 mod gpu;
@@ -20,6 +21,7 @@ mod system;
 mod tally;
 mod timing;
 mod turns;
+mod waiting;
 
 pub use queue::QueueOrder;
 pub use timing::{TierTiming, Timing};

@@ -10,7 +10,7 @@ use crate::output::{self, Output, Overwrite};
 
 use super::input::{Format, Input};
 use super::meta::{Meta, Source};
-use super::parquet::{TableFile, TableRows, footer_value};
+use super::parquet::{Effort, TableFile, TableRows, footer_value};
 use super::requests::{RequestKind, RequestRow, Served};
 use super::requests_columns::{Group, fields};
 
@@ -60,7 +60,7 @@ impl RequestsWriter {
     /// # Errors
     /// When the file cannot be written or replaced.
     pub fn create(path: &Path, overwrite: Overwrite) -> Result<Self> {
-        let table = TableFile::create(path, REQUESTS_SCHEMA, overwrite, &fields())?;
+        let table = TableFile::create(path, REQUESTS_SCHEMA, overwrite, &fields(), Effort::OneThread)?;
         Ok(Self { table, group: Group::new(), spelled: RequestRow::default(), rows: 0 })
     }
 

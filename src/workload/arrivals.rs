@@ -1,7 +1,9 @@
 //! Arrivals at a rate, one after another and independent of each other (a Poisson process).
 
-use crate::seed::Seed;
+use crate::seed::{Purpose, Seed};
 use crate::units::SECOND_NS;
+
+const GAP: Purpose = Purpose::new("arrival gap");
 
 /// The stamps of a Poisson process. The n-th gap has a stream of its own.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +22,7 @@ impl Poisson {
 
     /// The ordinal and the stamp of the next arrival.
     pub fn next(&mut self) -> (u64, u64) {
-        let gap = self.seed.stream("arrival gap", 0, self.ordinal).exponential(self.mean_gap_ns);
+        let gap = self.seed.stream(GAP, 0, self.ordinal).exponential(self.mean_gap_ns);
         self.at_ns = self.at_ns.saturating_add(gap as u64);
         self.ordinal += 1;
         (self.ordinal - 1, self.at_ns)

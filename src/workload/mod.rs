@@ -81,7 +81,7 @@ pub struct Segment {
 }
 
 /// What is known of the tokens of a prompt, for caches that go by content.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Content {
     /// That they are a shared prefix, then the conversation so far, then this turn's own.
     #[default]
@@ -92,7 +92,7 @@ pub enum Content {
 
 /// One request: what a user asks in one turn. A source fills in what it knows and takes the rest
 /// from [`Request::default`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// The user's name.
     pub user: Name,
