@@ -1,11 +1,12 @@
 //! What every worker does next, soonest first. A worker has at most one next step, so the soonest
 //! of all is found by a knock-out among workers: changing one step is one path to the root.
 
-/// When a step is due and the ordinal of its request, by which steps of one moment are ordered.
-type Due = (u64, u64);
+/// When a step is due and, below that, the ordinal of its request, by which steps of one moment
+/// are ordered: one number, because comparing one takes no branch that could be guessed wrong.
+type Due = u128;
 
 /// Nothing to do: later than everything.
-const NEVER: Due = (u64::MAX, u64::MAX);
+const NEVER: Due = Due::MAX;
 
 /// The next steps.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Agenda {
 
     /// A worker goes on at `at_ns` with the request of this ordinal.
     pub fn set(&mut self, worker: u32, at_ns: u64, ordinal: u64) {
-        self.change(worker, (at_ns, ordinal));
+        self.change(worker, Due::from(at_ns) << 64 | Due::from(ordinal));
     }
 
     /// A worker has no next step, or none at a known time.
@@ -42,20 +43,20 @@ impl Agenda {
         // The root; of a single worker it is the leaf.
         let worker = self.first[1];
         let due = self.due[worker as usize];
-        (due != NEVER).then_some((due.0, worker))
+        (due != NEVER).then_some(((due >> 64) as u64, worker))
     }
 
     fn change(&mut self, worker: u32, due: Due) {
         self.due[worker as usize] = due;
         let mut node = self.due.len() + worker as usize;
+        let (mut winner, mut soonest) = (worker, due);
         while node > 1 {
+            // What the other half has does not depend on what was decided below.
+            let other = self.first[node ^ 1];
+            let theirs = self.due[other as usize];
+            (winner, soonest) = if theirs < soonest { (other, theirs) } else { (winner, soonest) };
             node /= 2;
-            let (left, right) = (self.first[2 * node], self.first[2 * node + 1]);
-            let winner = if self.due[right as usize] < self.due[left as usize] { right } else { left };
-            let before = std::mem::replace(&mut self.first[node], winner);
-            if before == winner && winner != worker {
-                return;
-            }
+            self.first[node] = winner;
         }
     }
 }

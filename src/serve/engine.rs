@@ -113,7 +113,6 @@ impl<'a> Engine<'a> {
             Wait::Until(due) => self.steps.set(worker, due, service.visit.caller.request),
             Wait::Tokens(_) => self.steps.clear(worker),
             Wait::Over => {
-                self.steps.clear(worker);
                 self.workers[worker as usize] = None;
                 self.take_next(worker, now, arrivals)?;
             }
@@ -142,7 +141,10 @@ impl<'a> Engine<'a> {
         };
         match next {
             Some((ordinal, request)) => self.serve(worker, ordinal, request, now),
-            None => self.idle.push(worker),
+            None => {
+                self.steps.clear(worker);
+                self.idle.push(worker);
+            }
         }
         Ok(())
     }

@@ -84,7 +84,7 @@ impl CsvFile {
             Stream::Plain(file) => file.write_all(&self.buffer),
             Stream::Zst(encoder) => encoder.write_all(&self.buffer),
             Stream::Standard => {
-                output::to_stdout(&self.buffer)?;
+                output::stream_to_stdout(&self.buffer)?;
                 Ok(())
             }
         };

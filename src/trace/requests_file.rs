@@ -261,6 +261,8 @@ impl Values<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::Name;
+    use crate::trace::requests::Found;
 
     fn request(ordinal: u64) -> RequestRow {
         RequestRow {
@@ -302,6 +304,44 @@ mod tests {
         let reader = RequestsReader::beside(&trace).unwrap().unwrap();
         assert_eq!((reader.meta().rows, reader.meta().seed, reader.rows()), (9, Some(42), 9));
         assert_eq!(reader.collect::<Result<Vec<_>>>().unwrap(), requests);
+    }
+
+    #[test]
+    fn what_was_served_comes_back_over_the_edge_of_a_row_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.requests.parquet");
+        let mut writer = RequestsWriter::create(&path, Overwrite::Ours).unwrap();
+        let all = GROUP_REQUESTS as u64 + 10;
+        for n in 0..all {
+            let served = Served {
+                request: n,
+                conversation: Name::UserConversation { user: n as u32 % 7, n: n as u32 },
+                turn: 2,
+                user: if n % 2 == 0 { Name::User(3) } else { Name::Text("a user of the source".into()) },
+                qos: "batch",
+                kind: RequestKind::MultiTurn,
+                arrival_ns: n as i64,
+                start_ns: n as i64 + 1,
+                context_tokens: 5,
+                generate_tokens: 6,
+                generation_ns: 7,
+                prefix_tokens: 8,
+                hit_tokens: 9,
+                found: [1, 2, 3, 4].map(|hits| Found { hits, misses: 10 * hits }),
+            };
+            writer.write_served(&served).unwrap();
+        }
+        writer.finish(&Meta::foreign(Source::default())).unwrap();
+        let rows: Vec<_> = RequestsReader::open(&path).unwrap().map(Result::unwrap).collect();
+        assert_eq!(rows.len() as u64, all);
+        for (n, row) in (0..all).zip(rows) {
+            assert_eq!((row.request, row.arrival_ns, row.turn), (n, n as i64, 2));
+            assert_eq!(row.conversation, Some(format!("user_{:04}_{n}", n % 7)));
+            assert_eq!(row.user, if n % 2 == 0 { "user_0003" } else { "a user of the source" });
+            assert_eq!((row.lookups, row.hits, row.misses), (110, 10, 100));
+            let by_kind = [row.history_hits, row.history_misses, row.prefix_hits, row.prefix_misses];
+            assert_eq!((by_kind, row.rag_hits, row.rag_misses), ([2, 20, 3, 30], 4, 40));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `kvtrace record` and `kvtrace models`, from their flags to their files.
 
 mod determinism;
+mod ends;
 mod ledger;
 mod parity;
 mod refusals;
