@@ -20,7 +20,7 @@ pub struct Conversations {
     by_ordinal: FxHashMap<u64, u32>,
     live: Vec<Live>,
     free: Vec<u32>,
-    /// Slots in the order of their last request.
+    /// Slots in the order of their last request, when there is a limit.
     order: List,
 }
 
@@ -45,8 +45,10 @@ impl Conversations {
             Some(slot) => *slot,
             None => self.open(ordinal, turn, cache),
         };
-        self.order.remove(slot);
-        self.order.push_back(slot);
+        if self.limit.is_some() {
+            self.order.remove(slot);
+            self.order.push_back(slot);
+        }
         let live = &mut self.live[slot as usize];
         history.objects.clear();
         history.objects.extend(live.turns.iter().filter(|(earlier, _)| *earlier < turn).filter_map(|(_, id)| *id));

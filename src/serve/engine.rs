@@ -4,9 +4,8 @@
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
-use crate::workload::{Conversation, Conversations, Request, Requests, Workload};
+use crate::workload::{Agenda, Conversation, Conversations, Request, Requests, Workload};
 
-use super::agenda::Agenda;
 use super::queue::Queue;
 use super::service::{Service, Wait};
 use super::system::System;

@@ -10,7 +10,6 @@ use crate::trace::meta::RecordStats;
 use crate::trace::{Row, Served};
 use crate::workload::Workload;
 
-mod agenda;
 mod conversations;
 mod engine;
 mod gpu;

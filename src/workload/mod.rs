@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::Result;
 use crate::trace::Name;
 
+mod agenda;
 mod arrivals;
 mod conversation;
 mod json_items;
@@ -18,6 +19,7 @@ mod sharegpt;
 mod synthetic;
 mod tokens;
 
+pub use agenda::Agenda;
 pub use conversation::{Conversation, Turn};
 pub use paced::Paced;
 pub use persona::Character;

@@ -1,14 +1,12 @@
 //! Synthetic users: they think, ask, sometimes end their conversation and begin another, and do
 //! not wait for answers.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use crate::error::Result;
 use crate::seed::{Purpose, Seed};
 use crate::trace::Name;
 use crate::units::SECOND_NS;
 
+use super::agenda::Agenda;
 use super::arrivals::Poisson;
 use super::persona::{self, Character};
 use super::{Qos, Request, prompts};
@@ -50,7 +48,7 @@ pub struct Synthetic {
     options: SyntheticOptions,
     users: Vec<User>,
     /// The next arrival of every user, soonest first, then by the user's number.
-    next: BinaryHeap<Reverse<(u64, u32)>>,
+    next: Agenda,
     paced: Option<Poisson>,
     conversations: u64,
 }
@@ -83,8 +81,12 @@ impl Synthetic {
         let users: Vec<User> = characters.into_iter().map(User::new).collect();
         let options = SyntheticOptions { users: users.len() as u32, ..options };
         let paced = options.request_rate.map(|rate| Poisson::new(seed, rate));
-        let first = |number: u32| Reverse((users[number as usize].pause_ns(seed, number), number));
-        let next = if paced.is_some() { BinaryHeap::new() } else { (0..options.users).map(first).collect() };
+        let mut next = Agenda::new(options.users);
+        if paced.is_none() {
+            for (number, user) in (0..).zip(&users) {
+                next.set(number, user.pause_ns(seed, number), u64::from(number));
+            }
+        }
         Self { seed, options, users, next, paced, conversations: 0 }
     }
 
@@ -100,14 +102,14 @@ impl Synthetic {
                 let user = self.seed.stream(ARRIVING, 0, ordinal).below(u64::from(self.options.users));
                 (at_ns, user as u32)
             }
-            None => self.next.peek().expect("every user has a next request").0,
+            None => self.next.next().expect("every user has a next request"),
         }
     }
 
     fn schedule(&mut self, at_ns: u64, number: u32) {
-        if let Some(mut top) = self.next.peek_mut() {
+        if self.paced.is_none() {
             let pause = self.users[number as usize].pause_ns(self.seed, number);
-            *top = Reverse((at_ns.saturating_add(pause), number));
+            self.next.set(number, at_ns.saturating_add(pause), u64::from(number));
         }
     }
 }
