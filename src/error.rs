@@ -25,6 +25,8 @@ pub enum Kind {
     Unavailable,
     /// SIGINT or SIGTERM (exit 130).
     Interrupted,
+    /// Whoever read standard output went away: nobody wants the rest (exit 0).
+    ReaderGone,
     /// A traced command's own exit code, or 125 to 127 as `env` and `timeout` use them.
     Command(u8),
 }
@@ -40,6 +42,7 @@ impl Kind {
             Kind::WrongData => 5,
             Kind::Unavailable => 6,
             Kind::Interrupted => 130,
+            Kind::ReaderGone => 0,
             Kind::Command(code) => code,
         }
     }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, plain};
+use crate::error::{Error, Kind, Result, plain};
 
 /// Whether a file that does not look like ours may be replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +115,21 @@ pub fn to_stdout(data: &[u8]) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes a part of something long to standard output.
+///
+/// # Errors
+/// When it cannot be written. That its reader went away is one of them ([`Kind::ReaderGone`]):
+/// making the rest would be in vain.
+pub fn stream_to_stdout(data: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(data).and_then(|()| out.flush()).map_err(|e| match e.kind() {
+        io::ErrorKind::BrokenPipe => {
+            Error::new(Kind::ReaderGone, "whoever read standard output went away; the rest is left out")
+        }
+        _ => Error::io(format!("cannot write to standard output: {}", plain(&e))),
+    })
 }
 
 /// Serialises a value as JSON for people and programs, with a final newline: a line for each

@@ -8,12 +8,31 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub u64);
 
+/// What draws are for. A stream's purpose can be a text; where many streams are made, a constant
+/// of this type saves hashing the text for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purpose(u64);
+
+impl Purpose {
+    /// The purpose of that name.
+    pub const fn new(name: &str) -> Self {
+        Self(hash_bytes(name.as_bytes()))
+    }
+}
+
+impl From<&str> for Purpose {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
 impl Seed {
     /// The stream for one purpose of one user (or object) at one ordinal. Equal arguments give
     /// equal streams on every machine; any different argument gives an unrelated one.
-    pub fn stream(self, purpose: &str, user: u64, ordinal: u64) -> Stream {
+    #[inline]
+    pub fn stream(self, purpose: impl Into<Purpose>, user: u64, ordinal: u64) -> Stream {
         let mut state = self.0;
-        for word in [hash_bytes(purpose.as_bytes()), user, ordinal] {
+        for word in [purpose.into().0, user, ordinal] {
             state = mix(state ^ word);
         }
         Stream(Xoshiro256PlusPlus::seed_from_u64(state))
@@ -27,12 +46,14 @@ pub struct Stream(Xoshiro256PlusPlus);
 
 impl Stream {
     /// 64 uniform bits.
+    #[inline]
     pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// A uniform integer in `0..n`, unbiased (Lemire, "Fast Random Integer Generation in an
     /// Interval", ACM TOMACS 2019). `n` must not be 0.
+    #[inline]
     pub fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "an empty range has no random element");
         let mut product = u128::from(self.bits()) * u128::from(n);
@@ -46,6 +67,7 @@ impl Stream {
     }
 
     /// A uniform integer in `low..=high`.
+    #[inline]
     pub fn inclusive(&mut self, low: u64, high: u64) -> u64 {
         assert!(low <= high, "a range runs upwards");
         match (high - low).checked_add(1) {
@@ -55,16 +77,19 @@ impl Stream {
     }
 
     /// A uniform float in `[0, 1)`, a multiple of 2^-53.
+    #[inline]
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// A uniform float in `[low, high)`.
+    #[inline]
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// True with probability `p`.
+    #[inline]
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
@@ -77,7 +102,8 @@ impl Stream {
 
 /// The finaliser of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
 /// generators", OOPSLA 2014): a bijection of 64 bits that spreads every input bit.
-pub fn mix(mut z: u64) -> u64 {
+#[inline]
+pub const fn mix(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -86,14 +112,22 @@ pub fn mix(mut z: u64) -> u64 {
 
 /// A 64-bit hash of bytes that is the same everywhere and for ever: SplitMix64 over 8-byte
 /// little-endian words and the length. Not for adversaries; collisions must be handled.
-pub fn hash_bytes(bytes: &[u8]) -> u64 {
+pub const fn hash_bytes(bytes: &[u8]) -> u64 {
     let mut state = mix(bytes.len() as u64);
-    for chunk in bytes.chunks(8) {
-        let mut word = [0u8; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        state = mix(state ^ u64::from_le_bytes(word));
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        state = mix(state ^ u64::from_le_bytes(*word));
+        rest = after;
     }
-    state
+    if rest.is_empty() {
+        return state;
+    }
+    let mut word = 0;
+    while let Some((byte, before)) = rest.split_last() {
+        word = word << 8 | *byte as u64;
+        rest = before;
+    }
+    mix(state ^ word)
 }
 
 #[cfg(test)]
@@ -103,6 +137,8 @@ mod tests {
     #[test]
     fn streams_are_reproducible_and_independent() {
         let draw = |purpose: &str, user, ordinal| Seed(42).stream(purpose, user, ordinal).bits();
+        const THINK: Purpose = Purpose::new("think");
+        assert_eq!(draw("think", 1, 2), Seed(42).stream(THINK, 1, 2).bits());
         assert_eq!(draw("think", 1, 2), draw("think", 1, 2));
         let all =
             [draw("think", 1, 2), draw("think", 2, 1), draw("length", 1, 2), Seed(43).stream("think", 1, 2).bits()];
@@ -118,6 +154,14 @@ mod tests {
         assert_eq!(draws, GOLDEN);
     }
     const GOLDEN: [u64; 3] = [467_348, 262_889, 186_636];
+
+    #[test]
+    fn hashes_never_change() {
+        let hashes = ["", "pause", "lengths", "end of conversation"].map(|text| hash_bytes(text.as_bytes()));
+        assert_eq!(hashes, HASHES);
+    }
+    const HASHES: [u64; 4] =
+        [0xe220_a839_7b1d_cdaf, 0x8289_3f04_8afe_f839, 0xd95f_4625_9942_3c05, 0x936d_2704_fdbf_a9fb];
 
     #[test]
     fn bounded_draws_cover_their_range_evenly() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
@@ -24,9 +24,12 @@ pub fn install_stop(stop: &Stop) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Prints the last line of a failed run.
+/// Prints the last line of a failed run. A pipe that was closed, as `head` does, is no failure.
 #[expect(clippy::print_stderr, reason = "this is the one place where errors reach the user")]
 pub fn fail(error: &Error) {
+    if error.kind() == Kind::ReaderGone {
+        return;
+    }
     eprintln!("kvtrace: {error}");
 }
 

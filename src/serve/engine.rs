@@ -1,14 +1,11 @@
 //! The event loop: arrivals, workers, and the steps of the requests in service, in the order of
 //! (time, class, ordinal).
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::meta::RecordStats;
-use crate::workload::{Conversation, Conversations, Request, Requests, Workload};
+use crate::workload::{Agenda, Conversation, Conversations, Request, Requests, Workload};
 
 use super::allocations::Writer;
 use super::background::Background;
@@ -28,9 +25,8 @@ pub struct Engine<'a> {
     /// Requests in service, by worker.
     workers: Vec<Option<Service>>,
     idle: Vec<u32>,
-    /// The next step of every request in service: (time, ordinal, worker). At one moment, steps
-    /// come before arrivals.
-    steps: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    /// The next step of every request in service. At one moment, steps come before arrivals.
+    steps: Agenda,
     admitted: u64,
 }
 
@@ -59,7 +55,7 @@ impl<'a> Engine<'a> {
             queue: Queue::new(config.queue),
             workers: (0..config.workers).map(|_| None).collect(),
             idle: (0..config.workers).rev().collect(),
-            steps: BinaryHeap::new(),
+            steps: Agenda::new(config.workers),
             admitted: 0,
         }
     }
@@ -110,7 +106,7 @@ impl<'a> Engine<'a> {
     /// Lets the next thing happen; false when nothing is left. At one moment, background work
     /// comes before steps, steps before tokens, and tokens before arrivals.
     fn next_event(&mut self, arrivals: &mut Arrivals) -> Result<bool> {
-        let step = self.steps.peek().map(|Reverse((at, _, worker))| (*at, *worker));
+        let step = self.steps.next();
         let tokens = self.system.gpu.next().filter(|at| step.is_none_or(|(step_at, _)| *at < step_at));
         let due = tokens.or(step.map(|(at, _)| at));
         if let Some(at) = self.background.due_ns()
@@ -130,10 +126,7 @@ impl<'a> Engine<'a> {
         }
         let goes_on = match (tokens, step) {
             (Some(now), _) => self.system.gpu.take(now).map(|worker| (now, worker)),
-            (None, Some(step)) => {
-                self.steps.pop();
-                Some(step)
-            }
+            (None, Some(step)) => Some(step),
             (None, None) => return Ok(false),
         };
         if let Some((now, worker)) = goes_on {
@@ -146,8 +139,8 @@ impl<'a> Engine<'a> {
     fn advance(&mut self, worker: u32, now: u64, arrivals: &mut Arrivals) -> Result<()> {
         let service = self.workers[worker as usize].as_mut().expect("whoever goes on is in service");
         match service.advance(now, &mut self.system)? {
-            Wait::Until(due) => self.steps.push(Reverse((due, service.visit.ordinal, worker))),
-            Wait::Tokens(_) | Wait::ToWrite => {}
+            Wait::Until(due) => self.steps.set(worker, due, service.visit.ordinal),
+            Wait::Tokens(_) | Wait::ToWrite => self.steps.clear(worker),
             Wait::Over => {
                 self.workers[worker as usize] = None;
                 self.take_next(worker, now, arrivals)?;
@@ -162,7 +155,7 @@ impl<'a> Engine<'a> {
         while let Some(writer) = self.system.allocations.let_in() {
             match writer {
                 Writer::Background => self.background.let_in(now),
-                Writer::Request { ordinal, worker } => self.steps.push(Reverse((now, ordinal, worker))),
+                Writer::Request { ordinal, worker } => self.steps.set(worker, now, ordinal),
             }
         }
     }
@@ -171,24 +164,27 @@ impl<'a> Engine<'a> {
     fn arrive(&mut self, request: Request) {
         let now = request.arrival_ns;
         let ordinal = self.admit();
-        self.queue.push(ordinal, request);
-        if let Some(worker) = self.idle.pop() {
-            let waiting = self.queue.pop().expect("a request was just put there");
-            self.serve(worker, waiting.ordinal, waiting.request, now);
+        // Nobody waits while somebody is idle.
+        match self.idle.pop() {
+            Some(worker) => self.serve(worker, ordinal, request, now),
+            None => self.queue.push(ordinal, request),
         }
     }
 
     /// A worker is free and looks for work.
     fn take_next(&mut self, worker: u32, now: u64, arrivals: &mut Arrivals) -> Result<()> {
         let next = match arrivals {
-            Arrivals::Open { .. } => self.queue.pop().map(|waiting| (waiting.ordinal, waiting.request)),
+            Arrivals::Open { .. } => self.queue.pop(),
             Arrivals::Closed { conversations, held } => {
                 self.next_turn(conversations, &mut held[worker as usize], now)?.map(|request| (self.admit(), request))
             }
         };
         match next {
             Some((ordinal, request)) => self.serve(worker, ordinal, request, now),
-            None => self.idle.push(worker),
+            None => {
+                self.steps.clear(worker);
+                self.idle.push(worker);
+            }
         }
         Ok(())
     }
@@ -196,7 +192,7 @@ impl<'a> Engine<'a> {
     fn serve(&mut self, worker: u32, ordinal: u64, request: Request, now: u64) {
         let service = Service::begin(ordinal, request, worker, now, &mut self.system);
         self.workers[worker as usize] = Some(service);
-        self.steps.push(Reverse((now, ordinal, worker)));
+        self.steps.set(worker, now, ordinal);
     }
 
     fn admit(&mut self) -> u64 {

@@ -35,6 +35,7 @@ mod tally;
 mod timing;
 mod transcripts;
 mod turns;
+mod waiting;
 
 pub use gpu::{GpuModel, GpuSpec, Speed, read_gpu};
 pub use objects::{DecodeReads, HistoryReads, ObjectKind, ObjectModel, Sharing};

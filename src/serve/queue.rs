@@ -1,9 +1,8 @@
 //! Requests that wait for a worker.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use crate::workload::Request;
+
+use super::waiting::Line;
 
 /// Who is served next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,66 +13,33 @@ pub enum QueueOrder {
     Fifo,
 }
 
-/// A request with its place in the order of arrival.
-#[derive(Debug)]
-pub struct Waiting {
-    /// Its ordinal.
-    pub ordinal: u64,
-    /// What is asked.
-    pub request: Request,
-}
-
-/// The queue. It has no limit, as the reference's has none: users do not wait for answers.
+/// The queue: a line for every class. It has no limit, as the reference's has none: users do not
+/// wait for answers.
 #[derive(Debug)]
 pub struct Queue {
     order: QueueOrder,
-    heap: BinaryHeap<Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    rank: (u8, Reverse<u64>),
-    request: Request,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.rank == other.rank
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.rank.cmp(&other.rank)
-    }
+    /// The class that is served last comes first.
+    lines: [Line; 3],
 }
 
 impl Queue {
     /// Nobody waits.
     pub fn new(order: QueueOrder) -> Self {
-        Self { order, heap: BinaryHeap::new() }
+        Self { order, lines: Default::default() }
     }
 
-    /// A request arrives.
+    /// A request arrives, later than all before.
     pub fn push(&mut self, ordinal: u64, request: Request) {
         let class = match self.order {
-            QueueOrder::Qos => request.qos as u8,
+            QueueOrder::Qos => request.qos as usize,
             QueueOrder::Fifo => 0,
         };
-        self.heap.push(Entry { rank: (class, Reverse(ordinal)), request });
+        self.lines[class].push(ordinal, request);
     }
 
-    /// A worker takes the next request.
-    pub fn pop(&mut self) -> Option<Waiting> {
-        self.heap.pop().map(|entry| Waiting { ordinal: entry.rank.1.0, request: entry.request })
+    /// A worker takes the next request, with its ordinal.
+    pub fn pop(&mut self) -> Option<(u64, Request)> {
+        self.lines.iter_mut().rev().find_map(Line::pop)
     }
 }
 
@@ -89,7 +55,7 @@ mod tests {
             let request = Request { qos, ..Request::default() };
             queue.push(ordinal as u64, request);
         }
-        std::iter::from_fn(|| queue.pop()).map(|waiting| waiting.ordinal).collect()
+        std::iter::from_fn(|| queue.pop()).map(|(ordinal, _)| ordinal).collect()
     }
 
     #[test]

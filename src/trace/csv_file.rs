@@ -55,19 +55,13 @@ impl CsvFile {
     }
 
     /// Appends a row; false when the columns have no place for it.
+    #[inline]
     pub fn write(&mut self, row: &Row) -> Result<bool> {
         if !columns::belongs(row, self.columns) {
             return Ok(false);
         }
         let stamp = row.at_ns.checked_add(self.epoch_ns).and_then(|stamp| u64::try_from(stamp).ok());
-        let stamp = stamp.ok_or_else(|| {
-            Error::usage(format!(
-                "{}: a row {} ns after the start with {} ns added has no stamp that a trace can hold; change --epoch",
-                self.path.display(),
-                row.at_ns,
-                self.epoch_ns
-            ))
-        })?;
+        let stamp = stamp.ok_or_else(|| self.no_stamp(row))?;
         columns::push_row(&mut self.buffer, row, stamp, self.columns);
         if self.buffer.len() >= BUFFER {
             self.flush()?;
@@ -75,12 +69,22 @@ impl CsvFile {
         Ok(true)
     }
 
+    #[cold]
+    fn no_stamp(&self, row: &Row) -> Error {
+        Error::usage(format!(
+            "{}: a row {} ns after the start with {} ns added has no stamp that a trace can hold; change --epoch",
+            self.path.display(),
+            row.at_ns,
+            self.epoch_ns
+        ))
+    }
+
     fn flush(&mut self) -> Result<()> {
         let written = match &mut self.stream {
             Stream::Plain(file) => file.write_all(&self.buffer),
             Stream::Zst(encoder) => encoder.write_all(&self.buffer),
             Stream::Standard => {
-                output::to_stdout(&self.buffer)?;
+                output::stream_to_stdout(&self.buffer)?;
                 Ok(())
             }
         };

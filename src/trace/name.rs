@@ -65,15 +65,20 @@ impl Default for Name {
 
 impl Name {
     /// Appends the name.
+    #[inline]
     pub fn push(&self, out: &mut Vec<u8>) {
         match self {
-            Name::Text(text) => out.extend_from_slice(text.as_bytes()),
-            Name::User(user) => push_user(out, *user),
             Name::UserConversation { user, n } => {
-                push_user(out, *user);
+                out.extend_from_slice(b"user_");
+                stamp::push_four(out, *user);
                 out.push(b'_');
                 stamp::push_decimal(out, u64::from(*n));
             }
+            Name::User(user) => {
+                out.extend_from_slice(b"user_");
+                stamp::push_four(out, *user);
+            }
+            Name::Text(text) => out.extend_from_slice(text.as_bytes()),
             Name::DatasetUser(n) => push_numbered(out, b"dataset_user_", *n),
             Name::TraceUser(n) => push_numbered(out, b"trace_user_", *n),
             Name::Query(n) => push_numbered(out, b"query_", u64::from(*n)),
@@ -84,6 +89,7 @@ impl Name {
 
 impl Key {
     /// Appends the key.
+    #[inline]
     pub fn push(&self, out: &mut Vec<u8>) {
         match self {
             Key::Turn { conversation, turn } => {
@@ -94,7 +100,7 @@ impl Key {
             Key::Prompt(hash) => push_hash(out, b"kv_system_", *hash),
             Key::Chunk { document, index } => {
                 out.extend_from_slice(b"rag_doc_");
-                push_padded(out, *document);
+                stamp::push_four(out, *document);
                 push_numbered(out, b"_chunk_", u64::from(*index));
             }
             Key::Block(hash) => push_hash(out, b"blk_", *hash),
@@ -104,27 +110,13 @@ impl Key {
     }
 }
 
-fn push_user(out: &mut Vec<u8>, user: u32) {
-    out.extend_from_slice(b"user_");
-    push_padded(out, user);
-}
-
-/// At least four digits, as the reference writes users and documents.
-fn push_padded(out: &mut Vec<u8>, number: u32) {
-    for limit in [1_000, 100, 10] {
-        if number < limit {
-            out.push(b'0');
-        }
-    }
-    stamp::push_decimal(out, u64::from(number));
-}
-
-fn push_numbered(out: &mut Vec<u8>, stem: &[u8], number: u64) {
+#[inline]
+fn push_numbered<const N: usize>(out: &mut Vec<u8>, stem: &[u8; N], number: u64) {
     out.extend_from_slice(stem);
     stamp::push_decimal(out, number);
 }
 
-fn push_hash(out: &mut Vec<u8>, stem: &[u8], hash: u64) {
+fn push_hash<const N: usize>(out: &mut Vec<u8>, stem: &[u8; N], hash: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.extend_from_slice(stem);
     let digits: [u8; 16] = std::array::from_fn(|at| DIGITS[(hash >> (60 - 4 * at)) as usize & 15]);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{
-    ArrowDataType, Column, DataFrame, DataType, FileMetadata, KeyValueMetadata, ParallelStrategy,
+    ArrowDataType, Column, DataFrame, DataType, FileMetadata, KeyValueMetadata, ParallelStrategy, ParquetCompression,
     ParquetMetadataContext, ParquetReader, ParquetWriter, PlSmallStr, PolarsError, Schema, SerReader,
 };
 
@@ -42,6 +42,15 @@ pub const fn optional(name: &'static str, dtype: DataType) -> Field {
     Field { name, dtype, optional: true }
 }
 
+/// How a table is encoded; what it holds does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// By all processors, packed well: a table that is the whole work.
+    AllThreads,
+    /// By the caller's thread, packed fast: a table beside other work.
+    OneThread,
+}
+
 /// A table being written.
 pub struct TableFile {
     output: Output,
@@ -54,13 +63,19 @@ type Failure = Arc<Mutex<Option<io::Error>>>;
 
 impl TableFile {
     /// Opens `path` for a file of `schema`.
-    pub fn create(path: &Path, schema: &str, overwrite: Overwrite, fields: &[Field]) -> Result<Self> {
+    pub fn create(path: &Path, schema: &str, overwrite: Overwrite, fields: &[Field], effort: Effort) -> Result<Self> {
         let output = Output::create(path, schema, overwrite)?;
         let failure = Failure::default();
         let file =
             Noting { file: BufWriter::with_capacity(256 << 10, output.handle()?), failure: Arc::clone(&failure) };
         let columns: Schema = fields.iter().map(|f| (f.name.into(), f.dtype.clone())).collect();
-        let writer = ParquetWriter::new(file).batched(&columns).map_err(|e| writing(path, &failure, &e))?;
+        let writer = match effort {
+            Effort::AllThreads => ParquetWriter::new(file),
+            Effort::OneThread => {
+                ParquetWriter::new(file).set_parallel(false).with_compression(ParquetCompression::Snappy)
+            }
+        };
+        let writer = writer.batched(&columns).map_err(|e| writing(path, &failure, &e))?;
         Ok(Self { output, writer, failure })
     }
 

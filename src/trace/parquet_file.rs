@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::output::{Output, Overwrite};
 
 use super::meta::{Meta, TRACE_SCHEMA};
-use super::parquet::{Field, GROUP_ROWS, TableFile, needed, optional};
+use super::parquet::{Effort, Field, GROUP_ROWS, TableFile, needed, optional};
 use super::row::Row;
 
 /// The columns of a trace.
@@ -29,6 +29,8 @@ pub const FIELDS: [Field; 10] = [
 pub struct ParquetFile {
     table: TableFile,
     group: Group,
+    /// Where names are spelled before they are appended.
+    spelled: Vec<u8>,
 }
 
 /// The rows of a row group, by column.
@@ -48,12 +50,16 @@ struct Group {
 impl ParquetFile {
     /// Opens `path`.
     pub fn create(path: &Path, overwrite: Overwrite) -> Result<Self> {
-        Ok(Self { table: TableFile::create(path, TRACE_SCHEMA, overwrite, &FIELDS)?, group: Group::new() })
+        Ok(Self {
+            table: TableFile::create(path, TRACE_SCHEMA, overwrite, &FIELDS, Effort::AllThreads)?,
+            group: Group::new(),
+            spelled: Vec::new(),
+        })
     }
 
     /// Appends a row; every row has a place in Parquet.
     pub fn write(&mut self, row: &Row) -> Result<bool> {
-        self.group.push(row);
+        self.group.push(row, &mut self.spelled);
         if self.group.at_ns.len() == GROUP_ROWS {
             self.flush()?;
         }
@@ -101,15 +107,21 @@ impl Group {
         }
     }
 
-    fn push(&mut self, row: &Row) {
+    fn push(&mut self, row: &Row, spelled: &mut Vec<u8>) {
         self.at_ns.push(row.at_ns);
         self.op.append_value(row.op.word());
         self.size_bytes.push(row.size_bytes);
         self.tier.push(row.tier.into());
-        self.key.append_value(&*row.key.to_string());
+        spelled.clear();
+        row.key.push(spelled);
+        self.key.append_value(&*String::from_utf8_lossy(spelled));
         self.phase.append_value(row.phase.word());
         self.request.push(row.request);
-        self.conversation.append_option(row.conversation.as_ref().map(ToString::to_string));
+        spelled.clear();
+        self.conversation.append_option(row.conversation.as_ref().map(|name| {
+            name.push(spelled);
+            String::from_utf8_lossy(spelled)
+        }));
         self.turn.push(row.turn);
         self.tokens.push(row.tokens);
     }

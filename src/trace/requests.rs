@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::name::Name;
 
 /// What kind of request it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestKind {
     /// The first turn of a conversation, or a request without one.
+    #[default]
     User,
     /// A later turn of a conversation.
     MultiTurn,
@@ -21,7 +22,7 @@ pub enum RequestKind {
 }
 
 /// One request: who asked for what, and how the recording served it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestRow {
     /// Ordinal, the `Request` column of the trace.
     pub request: u64,
@@ -112,17 +113,18 @@ pub struct Served {
     pub found: [Found; 4],
 }
 
-impl From<&Served> for RequestRow {
-    fn from(served: &Served) -> Self {
+impl RequestRow {
+    /// Becomes what was served, in the text that this row has room for already.
+    pub fn spell(&mut self, served: &Served) {
         let hits = served.found.iter().map(|found| found.hits).sum();
         let misses = served.found.iter().map(|found| found.misses).sum();
         let [_, history, prefix, rag] = served.found;
-        Self {
+        *self = Self {
             request: served.request,
-            conversation: Some(served.conversation.to_string()),
+            conversation: Some(respell(self.conversation.take().unwrap_or_default(), &served.conversation)),
             turn: served.turn,
-            user: served.user.to_string(),
-            qos: served.qos.to_owned(),
+            user: respell(std::mem::take(&mut self.user), &served.user),
+            qos: replace(std::mem::take(&mut self.qos), served.qos),
             kind: served.kind,
             arrival_ns: served.arrival_ns,
             start_ns: served.start_ns,
@@ -140,8 +142,22 @@ impl From<&Served> for RequestRow {
             prefix_misses: prefix.misses,
             rag_hits: rag.hits,
             rag_misses: rag.misses,
-        }
+        };
     }
+}
+
+/// The name, in the memory of an older text.
+fn respell(text: String, name: &Name) -> String {
+    let mut bytes = text.into_bytes();
+    bytes.clear();
+    name.push(&mut bytes);
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn replace(mut text: String, new: &str) -> String {
+    text.clear();
+    text.push_str(new);
+    text
 }
 
 impl RequestKind {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{Column, DataFrame, DataType, IntoColumn, PolarsResult, StringChunkedBuilder};
+use polars::prelude::{DataFrame, PolarsResult};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -10,37 +10,14 @@ use crate::output::{self, Output, Overwrite};
 
 use super::input::{Format, Input};
 use super::meta::{Meta, Source};
-use super::parquet::{Field, GROUP_ROWS, TableFile, TableRows, footer_value, needed, optional};
-use super::requests::{RequestKind, RequestRow};
+use super::parquet::{Effort, TableFile, TableRows, footer_value};
+use super::requests::{RequestKind, RequestRow, Served};
+use super::requests_columns::{Group, fields};
 
 /// The schema of a requests file, the key of its metadata in the footer.
 pub const REQUESTS_SCHEMA: &str = "kvtrace.requests/1";
-
-/// The columns, named as the fields of [`RequestRow`].
-const FIELDS: [Field; 22] = [
-    needed("request", DataType::UInt64),
-    optional("conversation", DataType::String),
-    needed("turn", DataType::UInt32),
-    needed("user", DataType::String),
-    needed("qos", DataType::String),
-    needed("kind", DataType::String),
-    needed("arrival_ns", DataType::Int64),
-    needed("start_ns", DataType::Int64),
-    needed("context_tokens", DataType::UInt32),
-    needed("generate_tokens", DataType::UInt32),
-    needed("generation_ns", DataType::Int64),
-    needed("prefix_tokens", DataType::UInt32),
-    needed("hit_tokens", DataType::UInt32),
-    needed("lookups", DataType::UInt32),
-    needed("hits", DataType::UInt32),
-    needed("misses", DataType::UInt32),
-    needed("history_hits", DataType::UInt32),
-    needed("history_misses", DataType::UInt32),
-    needed("prefix_hits", DataType::UInt32),
-    needed("prefix_misses", DataType::UInt32),
-    needed("rag_hits", DataType::UInt32),
-    needed("rag_misses", DataType::UInt32),
-];
+/// Requests of a row group: few enough that gathering them takes little memory.
+const GROUP_REQUESTS: usize = 1 << 16;
 
 /// What a requests file says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +48,9 @@ pub fn requests_path(trace: &Path) -> PathBuf {
 /// A requests file being written; memory is bounded by one row group.
 pub struct RequestsWriter {
     table: TableFile,
-    group: Vec<RequestRow>,
+    group: Group,
+    /// Where a request is spelled out before it is appended.
+    spelled: RequestRow,
     rows: u64,
 }
 
@@ -81,29 +60,36 @@ impl RequestsWriter {
     /// # Errors
     /// When the file cannot be written or replaced.
     pub fn create(path: &Path, overwrite: Overwrite) -> Result<Self> {
-        Ok(Self { table: TableFile::create(path, REQUESTS_SCHEMA, overwrite, &FIELDS)?, group: Vec::new(), rows: 0 })
+        let table = TableFile::create(path, REQUESTS_SCHEMA, overwrite, &fields(), Effort::OneThread)?;
+        Ok(Self { table, group: Group::new(), spelled: RequestRow::default(), rows: 0 })
+    }
+
+    /// Appends a request that came out of another file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&mut self, row: RequestRow) -> Result<()> {
+        self.spelled = row;
+        self.append()
     }
 
     /// Appends a request.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&mut self, row: RequestRow) -> Result<()> {
-        self.group.push(row);
+    pub fn write_served(&mut self, served: &Served) -> Result<()> {
+        self.spelled.spell(served);
+        self.append()
+    }
+
+    fn append(&mut self) -> Result<()> {
+        self.group.push(&self.spelled);
         self.rows += 1;
-        if self.group.len() == GROUP_ROWS {
-            self.flush()?;
-        }
-        Ok(())
+        if self.group.rows() < GROUP_REQUESTS { Ok(()) } else { self.flush() }
     }
 
     fn flush(&mut self) -> Result<()> {
-        if self.group.is_empty() {
-            return Ok(());
-        }
-        let columns = columns_of(&self.group);
-        self.group.clear();
-        self.table.write(columns)
+        if self.group.rows() == 0 { Ok(()) } else { self.table.write(self.group.take()) }
     }
 
     fn end(mut self, meta: &Meta, complete: bool) -> Result<Output> {
@@ -168,7 +154,7 @@ impl RequestsReader {
         let json = footer_value(input.rewound()?, &name, REQUESTS_SCHEMA)?.ok_or_else(not_ours)?;
         let meta = serde_json::from_slice(&json)
             .map_err(|e| Error::usage(format!("{name}: its metadata is damaged ({e}); record it again")))?;
-        let table = TableRows::open(input.rewound()?, &name, &FIELDS)?;
+        let table = TableRows::open(input.rewound()?, &name, &fields())?;
         Ok(Self { table, name, meta, slice: Vec::new().into_iter() })
     }
 
@@ -210,46 +196,6 @@ impl Iterator for RequestsReader {
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()
     }
-}
-
-fn columns_of(rows: &[RequestRow]) -> Vec<Column> {
-    let text = |name: &'static str, value: &dyn Fn(&RequestRow) -> Option<&str>| {
-        let mut builder = StringChunkedBuilder::new(name.into(), rows.len());
-        for row in rows {
-            builder.append_option(value(row));
-        }
-        builder.finish().into_column()
-    };
-    let u32s = |name: &'static str, value: fn(&RequestRow) -> u32| {
-        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
-    };
-    let i64s = |name: &'static str, value: fn(&RequestRow) -> i64| {
-        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
-    };
-    vec![
-        Column::new("request".into(), rows.iter().map(|r| r.request).collect::<Vec<_>>()),
-        text("conversation", &|r| r.conversation.as_deref()),
-        u32s("turn", |r| r.turn),
-        text("user", &|r| Some(&r.user)),
-        text("qos", &|r| Some(&r.qos)),
-        text("kind", &|r| Some(r.kind.word())),
-        i64s("arrival_ns", |r| r.arrival_ns),
-        i64s("start_ns", |r| r.start_ns),
-        u32s("context_tokens", |r| r.context_tokens),
-        u32s("generate_tokens", |r| r.generate_tokens),
-        i64s("generation_ns", |r| r.generation_ns),
-        u32s("prefix_tokens", |r| r.prefix_tokens),
-        u32s("hit_tokens", |r| r.hit_tokens),
-        u32s("lookups", |r| r.lookups),
-        u32s("hits", |r| r.hits),
-        u32s("misses", |r| r.misses),
-        u32s("history_hits", |r| r.history_hits),
-        u32s("history_misses", |r| r.history_misses),
-        u32s("prefix_hits", |r| r.prefix_hits),
-        u32s("prefix_misses", |r| r.prefix_misses),
-        u32s("rag_hits", |r| r.rag_hits),
-        u32s("rag_misses", |r| r.rag_misses),
-    ]
 }
 
 fn rows_of(name: &str, first: u64, frame: &DataFrame) -> Result<Vec<RequestRow>> {
@@ -315,6 +261,8 @@ impl Values<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::Name;
+    use crate::trace::requests::Found;
 
     fn request(ordinal: u64) -> RequestRow {
         RequestRow {
@@ -356,6 +304,44 @@ mod tests {
         let reader = RequestsReader::beside(&trace).unwrap().unwrap();
         assert_eq!((reader.meta().rows, reader.meta().seed, reader.rows()), (9, Some(42), 9));
         assert_eq!(reader.collect::<Result<Vec<_>>>().unwrap(), requests);
+    }
+
+    #[test]
+    fn what_was_served_comes_back_over_the_edge_of_a_row_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.requests.parquet");
+        let mut writer = RequestsWriter::create(&path, Overwrite::Ours).unwrap();
+        let all = GROUP_REQUESTS as u64 + 10;
+        for n in 0..all {
+            let served = Served {
+                request: n,
+                conversation: Name::UserConversation { user: n as u32 % 7, n: n as u32 },
+                turn: 2,
+                user: if n % 2 == 0 { Name::User(3) } else { Name::Text("a user of the source".into()) },
+                qos: "batch",
+                kind: RequestKind::MultiTurn,
+                arrival_ns: n as i64,
+                start_ns: n as i64 + 1,
+                context_tokens: 5,
+                generate_tokens: 6,
+                generation_ns: 7,
+                prefix_tokens: 8,
+                hit_tokens: 9,
+                found: [1, 2, 3, 4].map(|hits| Found { hits, misses: 10 * hits }),
+            };
+            writer.write_served(&served).unwrap();
+        }
+        writer.finish(&Meta::foreign(Source::default())).unwrap();
+        let rows: Vec<_> = RequestsReader::open(&path).unwrap().map(Result::unwrap).collect();
+        assert_eq!(rows.len() as u64, all);
+        for (n, row) in (0..all).zip(rows) {
+            assert_eq!((row.request, row.arrival_ns, row.turn), (n, n as i64, 2));
+            assert_eq!(row.conversation, Some(format!("user_{:04}_{n}", n % 7)));
+            assert_eq!(row.user, if n % 2 == 0 { "user_0003" } else { "a user of the source" });
+            assert_eq!((row.lookups, row.hits, row.misses), (110, 10, 100));
+            let by_kind = [row.history_hits, row.history_misses, row.prefix_hits, row.prefix_misses];
+            assert_eq!((by_kind, row.rag_hits, row.rag_misses), ([2, 20, 3, 30], 4, 40));
+        }
     }
 
     #[test]

@@ -31,38 +31,78 @@ pub fn parse(text: &[u8]) -> Option<i64> {
 /// Appends nanoseconds as seconds with nine decimals.
 pub fn push_nanos(out: &mut Vec<u8>, ns: u64) {
     push_decimal(out, ns / SECOND_NS);
-    push_fraction::<9>(out, ns % SECOND_NS);
+    let below = (ns % SECOND_NS) as u32;
+    out.extend_from_slice(&[b'.', b'0' + (below / EIGHT) as u8]);
+    out.extend_from_slice(&as_text(eight_digits(below % EIGHT)));
 }
 
 /// Appends nanoseconds as seconds with six decimals, the rest cut off.
 pub fn push_micros(out: &mut Vec<u8>, ns: u64) {
     push_decimal(out, ns / SECOND_NS);
-    push_fraction::<6>(out, ns % SECOND_NS / 1_000);
+    let below = (ns % SECOND_NS / 1_000) as u32;
+    // The two digits in front of a number below a million are zeros; the point takes one's place.
+    let text = as_text(eight_digits(below) >> 8);
+    out.extend_from_slice(&text);
+    out.truncate(out.len() - 1);
+    let point = out.len() - 7;
+    out[point] = b'.';
 }
 
 /// Appends an integer in decimal.
-pub fn push_decimal(out: &mut Vec<u8>, mut value: u64) {
-    let mut text = [0u8; 20];
-    let mut start = text.len();
-    loop {
-        start -= 1;
-        text[start] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+#[inline]
+pub fn push_decimal(out: &mut Vec<u8>, value: u64) {
+    if value < u64::from(EIGHT) {
+        push_short(out, value as u32);
+    } else {
+        push_long(out, value);
     }
-    out.extend_from_slice(&text[start..]);
 }
 
-fn push_fraction<const DIGITS: usize>(out: &mut Vec<u8>, mut value: u64) {
-    let mut text = [0u8; DIGITS];
-    for digit in text.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
+fn push_long(out: &mut Vec<u8>, value: u64) {
+    push_decimal(out, value / u64::from(EIGHT));
+    out.extend_from_slice(&as_text(eight_digits((value % u64::from(EIGHT)) as u32)));
+}
+
+/// Appends a number of at most eight digits: eight bytes at once, of which the zeros in front are
+/// shifted out and as many behind are taken back.
+#[inline]
+fn push_short(out: &mut Vec<u8>, value: u32) {
+    let digits = eight_digits(value);
+    let zeros = (digits.trailing_zeros() / 8).min(7);
+    out.extend_from_slice(&as_text(digits >> (8 * zeros)));
+    out.truncate(out.len() - zeros as usize);
+}
+
+/// Appends a number with zeros in front up to four digits.
+#[inline]
+pub fn push_four(out: &mut Vec<u8>, value: u32) {
+    if value < 10_000 {
+        out.extend_from_slice(&as_text(eight_digits(value) >> 32));
+        out.truncate(out.len() - 4);
+    } else {
+        push_decimal(out, u64::from(value));
     }
-    out.push(b'.');
-    out.extend_from_slice(&text);
+}
+
+/// The first number of nine digits.
+const EIGHT: u32 = 100_000_000;
+
+/// The eight digits of a number below [`EIGHT`], the first in the lowest byte, each as its value.
+/// They are found side by side: the halves of eight digits are split into twos, those into ones.
+/// A division by a constant is a multiplication by its inverse, in range for what a lane holds.
+#[inline]
+fn eight_digits(value: u32) -> u64 {
+    let fours = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;
+    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let twos = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | (twos - 10 * tens) << 8
+}
+
+/// Digits as text.
+#[inline]
+fn as_text(digits: u64) -> [u8; 8] {
+    (digits | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
 /// A whole number in decimal digits and nothing else; none when it is not or overflows.
@@ -105,7 +145,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn integers_are_spelled_as_everybody_does() {
+        let mut powers: Vec<u64> = (0..20).map(|n| 10u64.pow(n)).flat_map(|n| [n - 1, n, n + 1]).collect();
+        powers.push(u64::MAX);
+        for value in (0..200_000).chain(powers) {
+            let mut text = Vec::new();
+            push_decimal(&mut text, value);
+            assert_eq!(String::from_utf8(text).unwrap(), value.to_string());
+        }
+        for value in 0..20_000 {
+            let mut text = Vec::new();
+            push_four(&mut text, value);
+            assert_eq!(String::from_utf8(text).unwrap(), format!("{value:04}"));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_integer_is_spelled_as_everybody_does(value: u64, shift in 0..64u32) {
+            let mut text = Vec::new();
+            push_decimal(&mut text, value >> shift);
+            prop_assert_eq!(String::from_utf8(text).unwrap(), (value >> shift).to_string());
+        }
+
         #[test]
         fn what_is_written_is_read(ns in 0..=i64::MAX) {
             let mut text = Vec::new();

@@ -88,14 +88,7 @@ impl TraceWriter {
     /// When the file cannot be written, or the row cannot be in a trace.
     pub fn write_row(&mut self, row: &Row) -> Result<()> {
         if row.at_ns < self.last_ns || row.size_bytes == 0 {
-            return Err(Error::usage(format!(
-                "row {} cannot be written: {} bytes of {} at {} ns, after {} ns; sizes are above 0, stamps never decrease",
-                self.rows + 1,
-                row.size_bytes,
-                row.key,
-                row.at_ns,
-                self.last_ns
-            )));
+            return Err(self.out_of_order(row));
         }
         self.last_ns = row.at_ns;
         let written = match &mut self.sink {
@@ -104,6 +97,18 @@ impl TraceWriter {
         };
         self.rows += u64::from(written);
         Ok(())
+    }
+
+    #[cold]
+    fn out_of_order(&self, row: &Row) -> Error {
+        Error::usage(format!(
+            "row {} cannot be written: {} bytes of {} at {} ns, after {} ns; sizes are above 0, stamps never decrease",
+            self.rows + 1,
+            row.size_bytes,
+            row.key,
+            row.at_ns,
+            self.last_ns
+        ))
     }
 
     /// Rows written so far.

@@ -5,12 +5,16 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use zstd::stream::raw::CParameter;
 use zstd::stream::write::Encoder;
 
 /// The compression level, the one the reference uses.
 const LEVEL: i32 = 3;
 /// Most threads that compress; the bytes do not depend on their number.
 const MAX_WORKERS: usize = 4;
+/// Input of a job of one of these threads: the memory is this for each of them and a few more. The
+/// bytes depend on it.
+const JOB_BYTES: u32 = 2 << 20;
 /// The first bytes of a data frame.
 pub const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// The first bytes of our skippable frame; a frame with any last digit is skippable.
@@ -31,6 +35,7 @@ pub fn encoder<W: Write>(inner: W) -> io::Result<Encoder<'static, W>> {
     let mut encoder = Encoder::new(inner, LEVEL)?;
     encoder.include_checksum(true)?;
     encoder.multithread(workers as u32)?;
+    encoder.set_parameter(CParameter::JobSize(JOB_BYTES))?;
     Ok(encoder)
 }
 

@@ -1,7 +1,9 @@
 //! Arrivals at a rate, one after another: how evenly they come is their coefficient of variation.
 
-use crate::seed::{Seed, Stream};
+use crate::seed::{Purpose, Seed, Stream};
 use crate::units::SECOND_NS;
+
+const GAP: Purpose = Purpose::new("arrival gap");
 
 /// How often requests arrive, and how evenly.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +52,7 @@ impl Arrivals {
     }
 
     fn gap_ns(&self, ordinal: u64) -> f64 {
-        let mut stream = self.seed.stream("arrival gap", 0, ordinal);
+        let mut stream = self.seed.stream(GAP, 0, ordinal);
         if self.cv == 1.0 {
             return stream.exponential(self.mean_gap_ns);
         }

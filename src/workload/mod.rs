@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::Result;
 use crate::trace::Name;
 
+mod agenda;
 mod arrivals;
 mod conversation;
 mod json_items;
@@ -23,6 +24,7 @@ mod synthetic;
 mod text_file;
 mod tokens;
 
+pub use agenda::Agenda;
 pub use arrivals::ArrivalRate;
 pub use conversation::{Conversation, Turn};
 pub use paced::Paced;
@@ -89,7 +91,7 @@ pub struct Segment {
 }
 
 /// What is known of the tokens of a prompt, for caches that go by content.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Content {
     /// That they are a shared prefix, then the conversation so far, then this turn's own.
     #[default]
@@ -100,7 +102,7 @@ pub enum Content {
 
 /// One request: what a user asks in one turn. A source fills in what it knows and takes the rest
 /// from [`Request::default`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// The user's name.
     pub user: Name,

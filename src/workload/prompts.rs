@@ -1,11 +1,12 @@
 //! System prompts that many users share: real text, so that their lengths are real.
 
 use crate::checksum;
-use crate::seed::Seed;
+use crate::seed::{Purpose, Seed};
 use crate::trace::Key;
 
 /// The share of requests that begin with one (the reference's `system_prompt_hit_probability`).
 const SHARE: f64 = 0.2;
+const PROMPT: Purpose = Purpose::new("system prompt");
 
 /// A system prompt.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,7 @@ impl SystemPrompt {
 
 /// The prompt in front of a request, if it has one.
 pub fn draw(seed: Seed, who: u64, ordinal: u64) -> Option<u8> {
-    let mut stream = seed.stream("system prompt", who, ordinal);
+    let mut stream = seed.stream(PROMPT, who, ordinal);
     stream.chance(SHARE).then(|| stream.below(ALL.len() as u64) as u8)
 }
 

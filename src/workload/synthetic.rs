@@ -1,14 +1,12 @@
 //! Synthetic users: they think, ask, sometimes end their conversation and begin another, and do
 //! not wait for answers.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use crate::error::Result;
-use crate::seed::Seed;
+use crate::seed::{Purpose, Seed};
 use crate::trace::Name;
 use crate::units::SECOND_NS;
 
+use super::agenda::Agenda;
 use super::arrivals::{ArrivalRate, Arrivals};
 use super::persona::{self, Character};
 use super::{Qos, Request, prompts};
@@ -22,6 +20,12 @@ const MAX_TURNS: u32 = 50;
 const PAUSE: (f64, f64) = (0.8, 1.2);
 /// A turn adds from a quarter of the user's context to all of it; answers likewise.
 const SMALLEST_PART: u64 = 4;
+
+const USER: Purpose = Purpose::new("user");
+const ARRIVING: Purpose = Purpose::new("arriving user");
+const PAUSES: Purpose = Purpose::new("pause");
+const LENGTHS: Purpose = Purpose::new("lengths");
+const ENDS: Purpose = Purpose::new("end of conversation");
 
 /// What the synthetic users do.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +48,7 @@ pub struct Synthetic {
     options: SyntheticOptions,
     users: Vec<User>,
     /// The next arrival of every user, soonest first, then by the user's number.
-    next: BinaryHeap<Reverse<(u64, u32)>>,
+    next: Agenda,
     paced: Option<Arrivals>,
     conversations: u64,
 }
@@ -65,7 +69,7 @@ impl Synthetic {
     /// The users whom the seed draws.
     pub fn new(seed: Seed, options: SyntheticOptions) -> Self {
         let characters = (0..options.users).map(|number| {
-            let mut stream = seed.stream("user", u64::from(number), 0);
+            let mut stream = seed.stream(USER, u64::from(number), 0);
             let character = Character::draw(&mut stream);
             (character, Qos::of(stream.unit()))
         });
@@ -77,8 +81,12 @@ impl Synthetic {
         let users: Vec<User> = characters.into_iter().map(User::new).collect();
         let options = SyntheticOptions { users: users.len() as u32, ..options };
         let paced = options.request_rate.map(|rate| Arrivals::new(seed, rate));
-        let first = |number: u32| Reverse((users[number as usize].pause_ns(seed, number), number));
-        let next = if paced.is_some() { BinaryHeap::new() } else { (0..options.users).map(first).collect() };
+        let mut next = Agenda::new(options.users);
+        if paced.is_none() {
+            for (number, user) in (0..).zip(&users) {
+                next.set(number, user.pause_ns(seed, number), u64::from(number));
+            }
+        }
         Self { seed, options, users, next, paced, conversations: 0 }
     }
 
@@ -91,17 +99,17 @@ impl Synthetic {
         match &mut self.paced {
             Some(arrivals) => {
                 let (ordinal, at_ns) = arrivals.next();
-                let user = self.seed.stream("arriving user", 0, ordinal).below(u64::from(self.options.users));
+                let user = self.seed.stream(ARRIVING, 0, ordinal).below(u64::from(self.options.users));
                 (at_ns, user as u32)
             }
-            None => self.next.peek().expect("every user has a next request").0,
+            None => self.next.next().expect("every user has a next request"),
         }
     }
 
     fn schedule(&mut self, at_ns: u64, number: u32) {
-        if let Some(mut top) = self.next.peek_mut() {
+        if self.paced.is_none() {
             let pause = self.users[number as usize].pause_ns(self.seed, number);
-            *top = Reverse((at_ns.saturating_add(pause), number));
+            self.next.set(number, at_ns.saturating_add(pause), u64::from(number));
         }
     }
 }
@@ -128,7 +136,7 @@ impl User {
     }
 
     fn pause_ns(&self, seed: Seed, number: u32) -> u64 {
-        let factor = seed.stream("pause", u64::from(number), self.requests).uniform(PAUSE.0, PAUSE.1);
+        let factor = seed.stream(PAUSES, u64::from(number), self.requests).uniform(PAUSE.0, PAUSE.1);
         (self.character.think_s * factor * SECOND_NS as f64) as u64
     }
 
@@ -139,14 +147,14 @@ impl User {
 
     fn ask(&mut self, seed: Seed, number: u32, at_ns: u64, options: SyntheticOptions) -> Request {
         let who = u64::from(number);
-        let mut lengths = seed.stream("lengths", who, self.requests);
+        let mut lengths = seed.stream(LENGTHS, who, self.requests);
         let mut part = |whole: u64| lengths.inclusive((whole / SMALLEST_PART).max(1), whole) as u32;
         let (context, generate_tokens) = (part(self.character.context), part(self.character.generation));
         let prefix = if options.shared_prefixes { prompts::draw(seed, who, self.requests) } else { None };
         let covered = prefix.map_or(0, |index| prompts::ALL[usize::from(index)].tokens);
         self.turn += 1;
         let turn = self.turn;
-        let ends = || seed.stream("end of conversation", who, self.requests).chance(END_PROBABILITY);
+        let ends = || seed.stream(ENDS, who, self.requests).chance(END_PROBABILITY);
         let last_turn = !options.multi_turn || turn >= MAX_TURNS || ends();
         if last_turn {
             self.turn = 0;

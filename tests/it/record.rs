@@ -3,6 +3,7 @@
 mod blocks;
 mod determinism;
 mod documents;
+mod ends;
 mod ledger;
 mod parity;
 mod policies;

@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::serve::{self, ObjectKind, Sink};
 use crate::stop::Stop;
 use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, SourceFile, TRACE_SCHEMA};
-use crate::trace::{RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
+use crate::trace::{Relay, RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
 use crate::workload::{Paced, RequestTrace, Requests, ShareGpt, Skipped, Synthetic, TraceFacts, WithQueries, Workload};
 
 use super::foresight;
@@ -27,25 +27,55 @@ pub struct Recording {
     pub meta: Meta,
 }
 
+/// The files, each written by a thread of its own.
 struct Files {
+    trace: Relay<Row, TraceWriter>,
+    requests: Option<Relay<Served, RequestsWriter>>,
+}
+
+/// The files when everything is in them that was recorded.
+struct Written {
     trace: TraceWriter,
     requests: Option<RequestsWriter>,
 }
 
+/// Rows that go to the writing thread at a time: some microseconds of work on either side, in
+/// memory that a processor's cache holds.
+const BATCH_ROWS: usize = 2048;
+/// Requests likewise.
+const BATCH_REQUESTS: usize = 256;
+
 impl Sink for Files {
     fn row(&mut self, row: Row) -> Result<()> {
-        self.trace.write_row(&row)
+        self.trace.push(row)
     }
 
     fn request(&mut self, served: Served) -> Result<()> {
         match &mut self.requests {
-            Some(requests) => requests.write((&served).into()),
+            Some(requests) => requests.push(served),
             None => Ok(()),
         }
     }
 }
 
 impl Files {
+    fn create(trace: TraceWriter, requests: Option<RequestsWriter>) -> Result<Self> {
+        let rows = |trace: &mut TraceWriter, rows: &[Row]| rows.iter().try_for_each(|row| trace.write_row(row));
+        let served = |requests: &mut RequestsWriter, batch: &[Served]| {
+            batch.iter().try_for_each(|served| requests.write_served(served))
+        };
+        let requests =
+            requests.map(|requests| Relay::start("requests", BATCH_REQUESTS, requests, served)).transpose()?;
+        Ok(Self { trace: Relay::start("trace", BATCH_ROWS, trace, rows)?, requests })
+    }
+
+    fn close(self) -> Result<Written> {
+        let requests = self.requests.map(Relay::close).transpose()?;
+        Ok(Written { trace: self.trace.close()?, requests })
+    }
+}
+
+impl Written {
     fn finish(self, meta: &Meta) -> Result<()> {
         if let Some(requests) = self.requests {
             requests.finish(meta)?;
@@ -73,16 +103,17 @@ pub(super) fn record(
     let (workload, facts) = workload(settings, &skipped)?;
     let options = WriteOptions { columns: settings.columns, overwrite };
     let requests = (!output::is_standard(trace)).then(|| requests_path(trace));
-    let mut files = Files {
-        trace: TraceWriter::create(trace, options, settings.epoch_ns)?,
-        requests: requests.as_deref().map(|path| RequestsWriter::create(path, overwrite)).transpose()?,
-    };
+    let mut files = Files::create(
+        TraceWriter::create(trace, options, settings.epoch_ns)?,
+        requests.as_deref().map(|path| RequestsWriter::create(path, overwrite)).transpose()?,
+    )?;
     let mut source = source(settings, progress)?;
     let config = foresight::config(settings, stop, progress)?;
     let mut recorded = serve::record(&config, workload, &mut files, stop, progress)?;
     if let Some(facts) = facts {
         describe(&mut source, &facts);
     }
+    let files = files.close()?;
     // Some columns have no place for some rows.
     recorded.stats.rows = files.trace.rows();
     for (reason, count) in skipped.counts() {

@@ -38,7 +38,9 @@ impl Sink for Told {
     }
 
     fn request(&mut self, served: Served) -> Result<()> {
-        self.requests.push((&served).into());
+        let mut row = RequestRow::default();
+        row.spell(&served);
+        self.requests.push(row);
         Ok(())
     }
 }

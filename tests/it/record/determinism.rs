@@ -25,6 +25,36 @@ fn twice_the_same_flags_are_twice_the_same_bytes() {
     assert_ne!(bench.read("d.csv"), bench.read("c.csv"));
 }
 
+/// What two recordings hold that differ in how they are written.
+#[test]
+fn neither_format_nor_processors_change_what_is_recorded() {
+    let bench = Bench::new();
+    let flags = "synthetic --num-users 40 --duration 60 --gpu-mem-gb 4 --cpu-mem-gb 8 --storage-capacity-gb 60";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let args = |trace: &'static str| [&["record"], &flags[..], &["-o", trace]].concat();
+    bench.ok(&args("a.csv"));
+    bench.ok(&args("b.csv.zst"));
+    bench.ok(&args("c.parquet"));
+    let plain = bench.read("a.csv");
+    assert!(plain.len() > 2 << 20, "{}", plain.len());
+    assert_eq!(zstd::decode_all(&bench.read("b.csv.zst")[..]).expect("a zstd file"), plain);
+    bench.ok(&["convert", "c.parquet", "d.csv"]);
+    assert!(bench.read("d.csv") == plain, "Parquet holds other rows than CSV");
+    assert!(bench.run(&args("-")).stdout.into_bytes() == plain, "standard output gets other rows than a file");
+    let requests = bench.read("a.requests.parquet");
+    assert!(requests == bench.read("b.requests.parquet") && requests == bench.read("c.requests.parquet"));
+    // On one processor the threads take turns at other places.
+    let mut alone = std::process::Command::new("taskset");
+    alone.args(["-c", "0", env!("CARGO_BIN_EXE_kvtrace")]).args(args("e.csv.zst")).current_dir(bench.path("."));
+    match alone.output() {
+        Ok(output) if output.status.success() => {
+            assert!(bench.read("e.csv.zst") == bench.read("b.csv.zst"), "one processor packs otherwise");
+            assert!(bench.read("e.requests.parquet") == requests);
+        }
+        _ => crate::support::skip("no taskset"),
+    }
+}
+
 /// Rows before `until_s` of two recordings agree, and there are some.
 fn begin_alike(bench: &Bench, shorter: &str, longer: &str, until_s: f64) {
     let early = |name| rows(&bench.path(name)).into_iter().filter(|row| row.at_s < until_s).collect::<Vec<_>>();
