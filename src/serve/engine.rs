@@ -41,7 +41,7 @@ impl<'a> Engine<'a> {
     pub fn new(config: &'a Config, sink: &'a mut dyn Sink) -> Self {
         Self {
             system: System::new(config, sink),
-            queue: Queue::new(config.queue),
+            queue: Queue::new(config.queue, config.priorities),
             workers: (0..config.workers).map(|_| None).collect(),
             idle: (0..config.workers).rev().collect(),
             steps: BinaryHeap::new(),

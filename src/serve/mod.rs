@@ -56,6 +56,10 @@ pub struct Config {
     pub duration_ns: Option<u64>,
     /// Requests that are admitted at most.
     pub max_requests: Option<u64>,
+    /// Who is served first, by the classes of requests: the higher number.
+    pub priorities: [u8; 3],
+    /// Shared prefixes that are kept at a time, above 0.
+    pub most_prefixes: u32,
 }
 
 impl Config {

@@ -27,6 +27,7 @@ pub struct Waiting {
 #[derive(Debug)]
 pub struct Queue {
     order: QueueOrder,
+    priorities: [u8; 3],
     heap: BinaryHeap<Entry>,
 }
 
@@ -57,15 +58,15 @@ impl Ord for Entry {
 }
 
 impl Queue {
-    /// Nobody waits.
-    pub fn new(order: QueueOrder) -> Self {
-        Self { order, heap: BinaryHeap::new() }
+    /// Nobody waits; `priorities` are those of the classes.
+    pub fn new(order: QueueOrder, priorities: [u8; 3]) -> Self {
+        Self { order, priorities, heap: BinaryHeap::new() }
     }
 
     /// A request arrives.
     pub fn push(&mut self, ordinal: u64, request: Request) {
         let class = match self.order {
-            QueueOrder::Qos => request.qos as u8,
+            QueueOrder::Qos => self.priorities[request.qos as usize],
             QueueOrder::Fifo => 0,
         };
         self.heap.push(Entry { rank: (class, Reverse(ordinal)), request });
@@ -82,8 +83,8 @@ mod tests {
     use super::*;
     use crate::workload::Qos;
 
-    fn order(queue_order: QueueOrder) -> Vec<u64> {
-        let mut queue = Queue::new(queue_order);
+    fn order(queue_order: QueueOrder, priorities: [u8; 3]) -> Vec<u64> {
+        let mut queue = Queue::new(queue_order, priorities);
         for (ordinal, qos) in [Qos::Batch, Qos::Interactive, Qos::Responsive, Qos::Interactive].into_iter().enumerate()
         {
             let request = Request { qos, ..Request::default() };
@@ -94,7 +95,13 @@ mod tests {
 
     #[test]
     fn classes_come_before_order_of_arrival_unless_told_otherwise() {
-        assert_eq!(order(QueueOrder::Qos), [1, 3, 2, 0]);
-        assert_eq!(order(QueueOrder::Fifo), [0, 1, 2, 3]);
+        assert_eq!(order(QueueOrder::Qos, [1, 2, 3]), [1, 3, 2, 0]);
+        assert_eq!(order(QueueOrder::Fifo, [1, 2, 3]), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn priorities_say_which_class_comes_first() {
+        assert_eq!(order(QueueOrder::Qos, [9, 2, 3]), [0, 1, 3, 2]);
+        assert_eq!(order(QueueOrder::Qos, [1, 1, 1]), [0, 1, 2, 3]);
     }
 }

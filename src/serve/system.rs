@@ -62,7 +62,7 @@ impl<'a> System<'a> {
             cache: Cache::new(config.limits),
             gpu: Gpu::new(config),
             conversations: Conversations::new(config.live_conversations),
-            prefixes: Prefixes::default(),
+            prefixes: Prefixes::new(config.most_prefixes),
             tally: Tally::default(),
             sink,
             channels: Channels::new(&config.timing),

@@ -78,6 +78,7 @@ impl Turns {
             None => visit.missed(Sought::Prefix, system),
             Some(id) => {
                 if let Some(loaded) = visit.read(id, Sought::Prefix, now, system)? {
+                    system.prefixes.used(prompt);
                     visit.hit_tokens += loaded.tokens;
                     system.tally.prefix_tokens_reused += u64::from(loaded.tokens);
                     return Ok(Wait::Until(loaded.done_ns));
@@ -85,7 +86,7 @@ impl Turns {
             }
         }
         let stored = visit.store(prompt_text.key(), prompt_text.tokens, now, system)?;
-        system.prefixes.stored(prompt, stored.id);
+        system.prefixes.stored(prompt, stored.id, &mut system.cache);
         Ok(Wait::Until(stored.done_ns))
     }
 

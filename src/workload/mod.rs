@@ -20,7 +20,7 @@ mod tokens;
 
 pub use conversation::{Conversation, Turn};
 pub use paced::Paced;
-pub use persona::Character;
+pub use persona::{Character, Population, PromptSharing, TEMPLATE_NAMES, Template};
 pub use sharegpt::{ShareGpt, ShareGptOptions};
 pub use synthetic::{Synthetic, SyntheticOptions};
 pub use tokens::Tokenizer;
@@ -60,14 +60,12 @@ impl Qos {
         }
     }
 
-    /// The class for a uniform draw in `[0, 1)`: 15 % interactive, 35 % responsive, the rest
-    /// batch (the reference's `qos_distribution`).
+    /// All of them, in their order.
+    pub const ALL: [Qos; 3] = [Qos::Batch, Qos::Responsive, Qos::Interactive];
+
+    /// The class for a uniform draw in `[0, 1)`, as the default population distributes them.
     fn of(draw: f64) -> Self {
-        match draw {
-            u if u < 0.15 => Qos::Interactive,
-            u if u < 0.50 => Qos::Responsive,
-            _ => Qos::Batch,
-        }
+        Population::REFERENCE.qos(draw)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::seed::{Seed, hash_bytes};
 
 use super::json_items::{Broken, Item, Items};
 use super::pipeline::Pipeline;
-use super::{Conversation, Skipped, Tokenizer};
+use super::{Conversation, Population, Skipped, Tokenizer};
 
 mod dialogue;
 
@@ -36,6 +36,8 @@ pub struct ShareGptOptions {
     pub users: u32,
     /// Whether some requests begin with a shared system prompt.
     pub shared_prefixes: bool,
+    /// What the users are like, as far as a file does not say it.
+    pub population: Population,
 }
 
 type Batch = std::result::Result<Vec<Item>, Broken>;
@@ -133,8 +135,9 @@ impl ShareGpt {
         let name = self.name(dialogue.id.as_deref());
         let ordinal = self.conversations;
         self.conversations += 1;
-        let ShareGptOptions { users, shared_prefixes, .. } = self.options;
+        let ShareGptOptions { users, shared_prefixes, population, .. } = self.options;
         Conversation::new(self.seed, ordinal, &name, u64::from(users), dialogue.turns, shared_prefixes)
+            .of_population(self.seed, &population)
     }
 }
 

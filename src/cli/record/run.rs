@@ -11,7 +11,7 @@ use crate::serve::{self, Sink};
 use crate::stop::Stop;
 use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, TRACE_SCHEMA};
 use crate::trace::{RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
-use crate::workload::{Paced, ShareGpt, Skipped, Synthetic, Workload};
+use crate::workload::{Paced, ShareGpt, Skipped, Synthetic, SyntheticOptions, Workload};
 
 use super::settings::{Settings, SourceSettings};
 
@@ -95,7 +95,7 @@ pub(super) fn record(
 
 fn workload(settings: &Settings, skipped: &Skipped) -> Result<Workload> {
     match &settings.source {
-        SourceSettings::Synthetic(options) => Ok(Workload::Open(Box::new(Synthetic::new(settings.seed, *options)))),
+        SourceSettings::Synthetic(options) => Ok(Workload::Open(Box::new(synthetic(settings, *options)))),
         SourceSettings::ShareGpt { file, options, request_rate } => {
             let conversations = Box::new(ShareGpt::open(file, settings.seed, *options, skipped.clone())?);
             Ok(match request_rate {
@@ -104,6 +104,17 @@ fn workload(settings: &Settings, skipped: &Skipped) -> Result<Workload> {
             })
         }
     }
+}
+
+/// The users of a list, or drawn ones.
+fn synthetic(settings: &Settings, options: SyntheticOptions) -> Synthetic {
+    let Some(users) = settings.users.as_deref() else { return Synthetic::new(settings.seed, options) };
+    let population = options.population;
+    let classed = users.iter().zip(0..).map(|(user, number)| {
+        let drawn = || population.qos(settings.seed.stream("listed user qos", number, 0).unit());
+        (user.character, user.qos.unwrap_or_else(drawn))
+    });
+    Synthetic::of(settings.seed, options, classed)
 }
 
 fn source(settings: &Settings, progress: &dyn Progress) -> Result<Source> {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::{KvDtype, Model};
 use crate::output;
 use crate::seed::Seed;
 use crate::serve;
@@ -16,6 +17,7 @@ use crate::trace::meta::TierCapacity;
 use crate::units::SECOND_NS;
 use crate::workload::{ShareGptOptions, SyntheticOptions};
 
+use super::config::{Limit, ListedUser};
 use super::flags::{Complaints, RecordFlags, SourceKind, word};
 
 /// How long synthetic users go on unless told otherwise, in seconds (as in the reference).
@@ -47,6 +49,10 @@ pub struct Settings {
     pub epoch_ns: i64,
     /// Every flag in force, by its long name.
     pub flags: BTreeMap<String, Value>,
+    /// What is in force besides, which is too much for a trace's metadata.
+    printed: BTreeMap<String, Value>,
+    /// All synthetic users, where they are not drawn.
+    pub users: Option<Arc<[ListedUser]>>,
 }
 
 impl Settings {
@@ -54,15 +60,21 @@ impl Settings {
     pub(super) fn of(typed: &RecordFlags) -> Result<Self> {
         let mut complaints = Complaints::default();
         typed.check(&mut complaints);
-        let model = complaints.keep(Model::resolve(&typed.model, typed.kv_dtype));
+        let sections = &typed.layers.sections;
+        let model = complaints.keep(Model::resolve_among(&typed.model, typed.kv_dtype, &sections.models));
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
         let config = model.and_then(|model| config(typed, model, duration_s));
-        let wrong = complaints.into_lines();
+        let kv_dtype = config.as_ref().and_then(|config| config.model.kv_dtype).map(KvDtype::word);
+        let flags = typed.in_force(duration_s, kv_dtype);
+        keep_to_limits(&sections.limits, &flags, &mut complaints);
+        let wrong: Vec<String> = complaints.into_lines().into_iter().map(|line| typed.layers.blame(line)).collect();
         let (true, Some(config)) = (wrong.is_empty(), config) else {
             return Err(Error::usage(wrong.join("; ")));
         };
         Ok(Self {
-            flags: typed.in_force(duration_s, config.model.dtype_word()),
+            printed: printed(typed),
+            users: sections.users.clone(),
+            flags,
             config,
             profile: word(typed.profile),
             seed: Seed(typed.seed),
@@ -80,11 +92,15 @@ impl Settings {
 
     /// The flags in force, a line each, or as JSON.
     pub(super) fn print(&self, json: bool) -> Vec<u8> {
+        let mut all = self.flags.clone();
+        // What a preset says is said flag by flag.
+        all.retain(|name, _| !["preset", "rank"].contains(&name.as_str()));
+        all.extend(self.printed.clone());
         if json {
-            return output::to_json(&self.flags);
+            return output::to_json(&all);
         }
         let line = |(name, value): (&String, &Value)| format!("{name}: {value}\n");
-        self.flags.iter().map(line).collect::<String>().into_bytes()
+        all.iter().map(line).collect::<String>().into_bytes()
     }
 }
 
@@ -101,12 +117,16 @@ fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> Option<
         live_conversations: above_zero(typed.users.live_conversations),
         duration_ns: duration_s.map(|s| s * SECOND_NS),
         max_requests: above_zero(typed.max_requests),
+        priorities: typed.layers.sections.qos.priorities(),
+        most_prefixes: typed.users.max_prefixes,
     })
 }
 
 fn source(typed: &RecordFlags) -> Result<SourceSettings> {
     match (typed.source, typed.files.as_slice()) {
-        (SourceKind::Synthetic, _) => Ok(SourceSettings::Synthetic(typed.users.synthetic())),
+        (SourceKind::Synthetic, _) => {
+            Ok(SourceSettings::Synthetic(typed.users.synthetic(&typed.layers.sections.population)))
+        }
         (SourceKind::Sharegpt, [file, ..]) => Ok(SourceSettings::ShareGpt {
             file: file.clone(),
             options: typed.from_files.sharegpt(typed),
@@ -114,6 +134,25 @@ fn source(typed: &RecordFlags) -> Result<SourceSettings> {
         }),
         (kind, _) => Err(Error::usage(format!("{} needs a file", word(kind)))),
     }
+}
+
+/// Says which flags are above what a configuration allows.
+fn keep_to_limits(limits: &[Limit], flags: &BTreeMap<String, Value>, complaints: &mut Complaints) {
+    for Limit { flag, most, path } in limits {
+        if let Some(value) = flags.get(*flag).and_then(Value::as_f64).filter(|value| value > most) {
+            complaints.say(format!("--{flag} {value}: {path} allows {most} at most"));
+        }
+    }
+}
+
+/// What is in force and not a flag: the source with its files, the sections of a configuration.
+fn printed(typed: &RecordFlags) -> BTreeMap<String, Value> {
+    let sections = &typed.layers.sections;
+    let mut printed =
+        BTreeMap::from([("source".to_owned(), json!(word(typed.source))), ("files".to_owned(), json!(typed.files))]);
+    printed.extend(sections.verbatim.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    printed.extend(sections.print_users().map(|users| ("users".to_owned(), users)));
+    printed
 }
 
 fn above_zero(value: u64) -> Option<u64> {

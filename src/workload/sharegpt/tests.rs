@@ -26,6 +26,7 @@ const OPTIONS: ShareGptOptions = ShareGptOptions {
     allow_truncated: false,
     users: 3,
     shared_prefixes: false,
+    population: Population::REFERENCE,
 };
 
 fn turns(item: &str) -> Vec<(u32, u32)> {

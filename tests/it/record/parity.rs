@@ -9,7 +9,7 @@ use kvtrace::serve::{self, Config, QueueOrder, Sink};
 use kvtrace::stop::Stop;
 use kvtrace::trace::{Op, Phase, Row, Served, Tier, TraceReader};
 use kvtrace::units::GIB;
-use kvtrace::workload::{Character, Qos, Synthetic, SyntheticOptions, Workload};
+use kvtrace::workload::{Character, Population, Qos, Synthetic, SyntheticOptions, Workload};
 
 use crate::support::data;
 
@@ -88,8 +88,16 @@ fn recorded(seed: u64, users: &[(Character, Qos)]) -> Figures {
         live_conversations: Some(1000),
         duration_ns: Some(30_000_000_000),
         max_requests: None,
+        priorities: [1, 2, 3],
+        most_prefixes: 1000,
     };
-    let options = SyntheticOptions { users: 32, multi_turn: true, shared_prefixes: false, request_rate: None };
+    let options = SyntheticOptions {
+        users: 32,
+        multi_turn: true,
+        shared_prefixes: false,
+        request_rate: None,
+        population: Population::REFERENCE,
+    };
     let requests = Synthetic::of(Seed(seed), options, users.iter().copied());
     let mut figures = Figures::default();
     let workload = Workload::Open(Box::new(requests));

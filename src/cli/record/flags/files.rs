@@ -77,6 +77,7 @@ impl FileFlags {
             allow_truncated: self.allow_truncated,
             users: all.users.num_users,
             shared_prefixes: !all.users.disable_prefix_caching,
+            population: all.users.population(&all.layers.sections.population),
         }
     }
 

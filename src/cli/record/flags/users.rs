@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::workload::SyntheticOptions;
+use crate::workload::{Population, PromptSharing, SyntheticOptions};
 
 use super::{Complaints, InForce, RecordFlags};
 
@@ -25,6 +25,21 @@ pub struct UserFlags {
     /// Requests a second of all users together; 0: by think time, or sharegpt by free workers
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub request_rate: f64,
+    /// Turns of a synthetic conversation at most
+    #[arg(long, default_value_t = Population::REFERENCE.max_turns, value_name = "N")]
+    pub max_turns: u32,
+    /// Probability that a synthetic conversation ends after a turn [0 to 1]
+    #[arg(long, default_value_t = Population::REFERENCE.end_probability, value_name = "P")]
+    pub end_conversation_probability: f64,
+    /// Share of requests that begin with a shared system prompt [0 to 1]
+    #[arg(long, default_value_t = Population::REFERENCE.prompts.share, value_name = "P")]
+    pub system_prompt_probability: f64,
+    /// System prompts of fewer tokens are not shared
+    #[arg(long, default_value_t = Population::REFERENCE.prompts.min_tokens, value_name = "TOKENS")]
+    pub min_prefix_tokens: u32,
+    /// Shared system prompts that are kept at a time, the last used ones
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub max_prefixes: u32,
     /// Turns do not read the turns before them
     #[arg(long)]
     pub disable_multi_turn: bool,
@@ -39,6 +54,10 @@ impl UserFlags {
         complaints.whole("num-users", self.num_users.into(), 1, 100_000);
         complaints.whole("workers", self.workers.unwrap_or(1).into(), 1, 100_000);
         complaints.real("request-rate", self.request_rate, 0.0, 1e9);
+        complaints.whole("max-turns", self.max_turns.into(), 1, u32::MAX.into());
+        complaints.real("end-conversation-probability", self.end_conversation_probability, 0.0, 1.0);
+        complaints.real("system-prompt-probability", self.system_prompt_probability, 0.0, 1.0);
+        complaints.whole("max-prefixes", self.max_prefixes.into(), 1, u32::MAX.into());
     }
 
     /// What is in force.
@@ -48,6 +67,11 @@ impl UserFlags {
             ("workers", json!(self.workers())),
             ("live-conversations", json!(self.live_conversations)),
             ("request-rate", json!(self.request_rate)),
+            ("max-turns", json!(self.max_turns)),
+            ("end-conversation-probability", json!(self.end_conversation_probability)),
+            ("system-prompt-probability", json!(self.system_prompt_probability)),
+            ("min-prefix-tokens", json!(self.min_prefix_tokens)),
+            ("max-prefixes", json!(self.max_prefixes)),
             ("disable-multi-turn", json!(self.disable_multi_turn)),
             ("disable-prefix-caching", json!(self.disable_prefix_caching)),
         ]
@@ -63,13 +87,24 @@ impl UserFlags {
         (self.request_rate > 0.0).then_some(self.request_rate)
     }
 
+    /// A population, with what flags say of it.
+    pub fn population(&self, drawn_from: &Population) -> Population {
+        Population {
+            end_probability: self.end_conversation_probability,
+            max_turns: self.max_turns,
+            prompts: PromptSharing { share: self.system_prompt_probability, min_tokens: self.min_prefix_tokens },
+            ..*drawn_from
+        }
+    }
+
     /// What synthetic users do.
-    pub fn synthetic(&self) -> SyntheticOptions {
+    pub fn synthetic(&self, drawn_from: &Population) -> SyntheticOptions {
         SyntheticOptions {
             users: self.num_users,
             multi_turn: !self.disable_multi_turn,
             shared_prefixes: !self.disable_prefix_caching,
             request_rate: self.rate(),
+            population: self.population(drawn_from),
         }
     }
 }
