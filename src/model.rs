@@ -8,9 +8,12 @@ use std::str::FromStr;
 use crate::error::{Error, Result, nearest};
 
 mod config_json;
+mod estimate;
+mod parameters;
 mod shape;
 mod table;
 
+pub use parameters::Parameters;
 pub use shape::Shape;
 pub use table::{names, shape as known_shape};
 
@@ -128,7 +131,7 @@ struct LayerGroup {
     window: Option<u64>,
 }
 
-/// A model, as far as the size of its KV cache goes.
+/// A model, as far as the size of its KV cache and the time that it takes go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     /// Its name.
@@ -137,8 +140,12 @@ pub struct Model {
     pub attention: Attention,
     /// The element type of the cache; none when only bytes are known.
     pub kv_dtype: Option<KvDtype>,
+    /// Its weights; none when only bytes per token are known.
+    pub parameters: Option<Parameters>,
     groups: Vec<LayerGroup>,
     bits: u64,
+    /// The width of a hidden state; none when it is not known.
+    hidden_size: Option<u64>,
 }
 
 impl Model {
@@ -176,7 +183,15 @@ impl Model {
     /// No bytes, or more than are believed.
     pub fn of_bytes_per_token(name: &str, bytes: u64) -> Result<Self> {
         let groups = vec![LayerGroup { layers: 1, elements: bytes, window: None }];
-        let model = Self { name: name.to_owned(), attention: Attention::Unknown, kv_dtype: None, groups, bits: 8 };
+        let model = Self {
+            name: name.to_owned(),
+            attention: Attention::Unknown,
+            kv_dtype: None,
+            parameters: None,
+            groups,
+            bits: 8,
+            hidden_size: None,
+        };
         model.checked()
     }
 
@@ -204,6 +219,12 @@ impl Model {
     /// Layers that hold a KV cache.
     pub fn layers(&self) -> u64 {
         self.groups.iter().map(|group| group.layers).sum()
+    }
+
+    /// Whether the model counts as a large one, by the reference's measure: 64 layers or more, or
+    /// hidden states of 8192 or more.
+    pub fn is_large(&self) -> bool {
+        self.layers() >= 64 || self.hidden_size.is_some_and(|width| width >= 8192)
     }
 
     /// Layers that keep only a window of tokens.

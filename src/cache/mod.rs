@@ -81,7 +81,7 @@ pub enum Step {
         /// Where it is now.
         to: Tier,
     },
-    /// It made room: it left a tier for nowhere.
+    /// It left a tier for nowhere: it made room, or nobody wants it any more.
     Delete(Tier),
 }
 
@@ -149,6 +149,14 @@ impl Cache {
         if let Some(object) = self.objects.get_mut(id).filter(|object| !object.orphan) {
             object.orphan = true;
             self.orphans += 1;
+        }
+    }
+
+    /// Takes an object out, wherever it is; its leaving is appended to `moves`. Nothing happens when
+    /// it is gone already.
+    pub fn remove(&mut self, id: Id, moves: &mut Vec<Move>) {
+        if self.objects.get_mut(id).is_some() {
+            moves.push(self.delete(id));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 
-use super::{Attention, KvDtype, LayerGroup, Model};
+use super::{Attention, KvDtype, LayerGroup, Model, table};
 
 /// The largest number that is believed of a model; products of these fit 128 bits.
 const LARGEST_FIELD: u64 = 1 << 24;
@@ -49,7 +49,7 @@ impl Default for Shape {
 }
 
 impl Shape {
-    /// The model of this shape.
+    /// The model of this shape, with the weights of the known model of that name, if there is one.
     ///
     /// # Errors
     /// A shape whose cache has no bytes per token, or more than are believed.
@@ -60,8 +60,10 @@ impl Shape {
             name: name.to_owned(),
             attention: self.attention,
             kv_dtype: Some(self.dtype),
+            parameters: table::parameters(name),
             groups,
             bits: self.dtype.bits(),
+            hidden_size: Some(self.hidden_dim),
         };
         model.checked()
     }

@@ -5,9 +5,11 @@ use crate::cache::{Cache, Id, Move, NewObject, Step};
 use crate::error::Result;
 use crate::trace::{Key, Name, Op, Phase, Row, Tier};
 
+use super::allocations::Allocations;
 use super::conversations::Conversations;
 use super::gpu::Gpu;
 use super::prefixes::Prefixes;
+use super::rag::Documents;
 use super::tally::{Sought, Tally};
 use super::timing::Channels;
 use super::{Config, Sink};
@@ -19,6 +21,10 @@ pub struct System<'a> {
     pub gpu: Gpu,
     pub conversations: Conversations,
     pub prefixes: Prefixes,
+    pub documents: Documents,
+    /// What was there before the first request; the objects may be gone by now.
+    pub prepopulated: Vec<Option<Id>>,
+    pub allocations: Allocations,
     pub tally: Tally,
     sink: &'a mut dyn Sink,
     channels: Channels,
@@ -28,12 +34,17 @@ pub struct System<'a> {
 /// On whose behalf a row is written.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The request's ordinal.
-    pub request: u64,
+    /// The request's ordinal; none for background work.
+    pub request: Option<u64>,
     /// Its conversation.
-    pub conversation: Name,
+    pub conversation: Option<Name>,
     /// Its turn.
-    pub turn: u32,
+    pub turn: Option<u32>,
+}
+
+impl Caller {
+    /// Nobody: background work.
+    pub const BACKGROUND: Caller = Caller { request: None, conversation: None, turn: None };
 }
 
 /// What a read found.
@@ -63,9 +74,12 @@ impl<'a> System<'a> {
             gpu: Gpu::new(config),
             conversations: Conversations::new(config.live_conversations),
             prefixes: Prefixes::new(config.most_prefixes),
+            documents: Documents::new(config.rag, config.seed),
+            prepopulated: Vec::new(),
+            allocations: Allocations::new(config.max_concurrent_allocs),
             tally: Tally::default(),
             sink,
-            channels: Channels::new(&config.timing),
+            channels: Channels::new(&config.timing, config.pcie_bytes_per_s),
             moves: Vec::new(),
         }
     }
@@ -117,6 +131,21 @@ impl<'a> System<'a> {
         Ok(Stored { id, done_ns })
     }
 
+    /// Takes an object out, if it is still there.
+    pub fn remove(&mut self, caller: &Caller, id: Id, now: u64) -> Result<()> {
+        let mut moves = std::mem::take(&mut self.moves);
+        moves.clear();
+        self.cache.remove(id, &mut moves);
+        self.apply(caller, &moves, Phase::Evict, now)?;
+        self.moves = moves;
+        Ok(())
+    }
+
+    /// Forgets what the tiers were asked so far: it took place before the clock started.
+    pub fn free_channels(&mut self) {
+        self.channels = Channels::new(&self.config.timing, self.config.pcie_bytes_per_s);
+    }
+
     /// Writes the rows of what happened, in its order: when the last write to a tier that the
     /// request waits for is done.
     fn apply(&mut self, caller: &Caller, moves: &[Move], phase: Phase, now: u64) -> Result<u64> {
@@ -143,8 +172,7 @@ impl<'a> System<'a> {
     fn pair(&mut self, caller: &Caller, moved: &Move, from: Tier, to: Tier, phase: Phase, now: u64) -> Result<u64> {
         self.emit(caller, now, moved, Op::Read, from, phase)?;
         self.emit(caller, now, moved, Op::Write, to, phase)?;
-        let read = self.channels.ask(from, Op::Read, moved.size_bytes, now);
-        Ok(self.channels.ask(to, Op::Write, moved.size_bytes, read))
+        Ok(self.channels.transfer(from, to, moved.size_bytes, now))
     }
 
     fn emit(&mut self, caller: &Caller, now: u64, moved: &Move, op: Op, tier: Tier, phase: Phase) -> Result<()> {
@@ -153,9 +181,9 @@ impl<'a> System<'a> {
             at_ns: signed(now),
             size_bytes: moved.size_bytes,
             key: moved.key.clone(),
-            conversation: Some(caller.conversation.clone()),
-            request: Some(caller.request),
-            turn: Some(caller.turn),
+            conversation: caller.conversation.clone(),
+            request: caller.request,
+            turn: caller.turn,
             tokens: Some(moved.tokens),
             op,
             tier,

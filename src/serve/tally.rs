@@ -7,6 +7,9 @@ use crate::trace::meta::{Lookups, QueueWait, RECORD_SCHEMA, RecordStats, TierUse
 use crate::trace::{RequestKind, Tier};
 use crate::units::SECOND_NS;
 
+use super::Config;
+use super::rag::Documents;
+
 /// What is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sought {
@@ -53,6 +56,8 @@ pub struct Tally {
     lookups: [Lookups; 4],
     waited_ns: u128,
     longest_wait_ns: u64,
+    waited_to_write_ns: u128,
+    longest_write_wait_ns: u64,
     ended_ns: u64,
 }
 
@@ -69,11 +74,17 @@ impl Tally {
     /// A request that has ended.
     pub fn ended(&mut self, kind: RequestKind, turn: u32, waited_ns: u64, at_ns: u64) {
         self.requests += 1;
-        self.conversations += u64::from(turn == 1);
+        self.conversations += u64::from(turn == 1 && kind != RequestKind::Rag);
         self.by_kind[kind as usize] += 1;
         self.waited_ns += u128::from(waited_ns);
         self.longest_wait_ns = self.longest_wait_ns.max(waited_ns);
         self.ended_ns = self.ended_ns.max(at_ns);
+    }
+
+    /// How long a request waited for its turns to write.
+    pub fn waited_to_write(&mut self, waited_ns: u64) {
+        self.waited_to_write_ns += u128::from(waited_ns);
+        self.longest_write_wait_ns = self.longest_write_wait_ns.max(waited_ns);
     }
 
     /// Requests that have ended.
@@ -81,9 +92,21 @@ impl Tally {
         self.requests
     }
 
-    /// The statistics of the recording.
-    pub fn stats(self, cache: &Cache) -> RecordStats {
+    /// When the last of them ended.
+    pub fn ended_ns(&self) -> u64 {
+        self.ended_ns
+    }
+
+    /// The statistics of the recording, the GPU's apart.
+    pub fn stats(self, config: &Config, cache: &Cache, documents: &Documents) -> RecordStats {
+        let requests = self.requests;
         let seconds = |ns: f64| ns / SECOND_NS as f64;
+        let wait = |sum_ns: u128, longest_ns: u64| QueueWait {
+            mean: seconds(sum_ns as f64 / requests.max(1) as f64),
+            max: seconds(longest_ns as f64),
+        };
+        let allocation_wait =
+            config.max_concurrent_allocs.map(|_| wait(self.waited_to_write_ns, self.longest_write_wait_ns));
         let kinds = RequestKind::ALL.iter().map(|kind| (kind.word().to_owned(), self.by_kind[*kind as usize]));
         let lookups = Sought::ALL.iter().zip(&self.lookups);
         let mut skipped = BTreeMap::new();
@@ -103,11 +126,11 @@ impl Tally {
             demotions: cache.demotions(),
             deletes: cache.deletes(),
             orphans: cache.orphans(),
-            queue_wait_s: QueueWait {
-                mean: seconds(self.waited_ns as f64 / self.requests.max(1) as f64),
-                max: seconds(self.longest_wait_ns as f64),
-            },
+            queue_wait_s: wait(self.waited_ns, self.longest_wait_ns),
+            allocation_wait_s: allocation_wait,
+            rag: documents.options().map(|_| documents.counts),
             skipped,
+            gpu: None,
         }
     }
 }

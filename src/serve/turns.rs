@@ -1,5 +1,5 @@
 //! The way of a request whose objects are turns: its prefix, its earlier turns, its own object,
-//! and whole reads of that while it generates. Each step happens at a moment and says what the
+//! what it retrieves of documents, and whole reads of its object while it generates. Each step happens at a moment and says what the
 //! next one waits for.
 
 use crate::cache::Id;
@@ -8,18 +8,23 @@ use crate::trace::Key;
 use crate::workload::{Request, prompts};
 
 use super::conversations::History;
+use super::retrieval::Retrieval;
 use super::service::{Visit, Wait};
 use super::system::System;
 use super::tally::Sought;
-use super::{DECODE_BATCH_TOKENS, PREFILL_ONLY_TOKENS};
+use super::{DECODE_BATCH_TOKENS, PREFILL_ONLY_TOKENS, Phases};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Prefix,
+    /// What was last stored for the prompt when it was missed.
+    StorePrefix(Option<Id>),
     History(usize),
     Store,
     Compute,
+    Retrieve,
     FirstRead,
+    StoreAgain,
     Begin,
     Await(u32),
     Rescan(u32),
@@ -33,6 +38,9 @@ pub struct Turns {
     step: Step,
     history: History,
     own: Option<Id>,
+    /// Tokens of a shared prefix that has to be computed.
+    missed_prefix_tokens: u32,
+    retrieval: Option<Box<Retrieval>>,
 }
 
 impl Turns {
@@ -50,17 +58,20 @@ impl Turns {
         if !system.config.history {
             history = History::default();
         }
-        Self { step: Step::Prefix, history, own: None }
+        Self { step: Step::Prefix, history, own: None, missed_prefix_tokens: 0, retrieval: None }
     }
 
     /// Takes one step.
     pub fn step(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         match self.step {
             Step::Prefix => self.read_prefix(visit, now, system),
+            Step::StorePrefix(known) => self.store_prefix(known, visit, now, system),
             Step::History(next) => self.read_history(next, visit, now, system),
             Step::Compute => self.compute(visit, now, system),
             Step::Store => self.store_own(visit, now, system),
+            Step::Retrieve => self.retrieve(visit, now, system),
             Step::FirstRead => self.read_first(visit, now, system),
+            Step::StoreAgain => self.store_again(visit, now, system),
             Step::Begin => Ok(self.begin_answer(visit, now, system)),
             Step::Await(number) => Ok(self.await_rescan(number, visit)),
             Step::Rescan(number) => self.rescan(number, visit, now, system),
@@ -74,7 +85,9 @@ impl Turns {
         let Some(prompt) = visit.request.prefix else { return Ok(Wait::Until(now)) };
         let prompt_text = &prompts::ALL[usize::from(prompt)];
         visit.prefix_tokens = prompt_text.tokens;
-        match system.prefixes.object(prompt) {
+        visit.resident_tokens += u64::from(prompt_text.tokens);
+        let known = system.prefixes.object(prompt);
+        match known {
             None => visit.missed(Sought::Prefix, system),
             Some(id) => {
                 if let Some(loaded) = visit.read(id, Sought::Prefix, now, system)? {
@@ -85,6 +98,28 @@ impl Turns {
                 }
             }
         }
+        self.missed_prefix_tokens = prompt_text.tokens;
+        self.step = Step::StorePrefix(known);
+        Ok(Wait::Until(now))
+    }
+
+    /// Stores the prompt, unless whoever missed it too has done so meanwhile.
+    fn store_prefix(
+        &mut self,
+        known: Option<Id>,
+        visit: &mut Visit,
+        now: u64,
+        system: &mut System<'_>,
+    ) -> Result<Wait> {
+        let Some(prompt) = visit.request.prefix.filter(|prompt| system.prefixes.object(*prompt) == known) else {
+            self.step = Step::History(0);
+            return Ok(Wait::Until(now));
+        };
+        if !visit.may_store(now, system) {
+            return Ok(Wait::ToWrite);
+        }
+        self.step = Step::History(0);
+        let prompt_text = &prompts::ALL[usize::from(prompt)];
         let stored = visit.store(prompt_text.key(), prompt_text.tokens, now, system)?;
         system.prefixes.stored(prompt, stored.id, &mut system.cache);
         Ok(Wait::Until(stored.done_ns))
@@ -103,12 +138,14 @@ impl Turns {
         self.step = Step::History(next + 1);
         let Some(loaded) = visit.read(id, Sought::History, now, system)? else { return Ok(Wait::Until(now)) };
         visit.hit_tokens = visit.hit_tokens.saturating_add(loaded.tokens);
+        visit.resident_tokens += u64::from(loaded.tokens);
         Ok(Wait::Until(loaded.done_ns))
     }
 
     fn compute(&mut self, visit: &Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         self.step = Step::Store;
-        Ok(Wait::Until(system.gpu.prefill(u64::from(visit.request.context_tokens), now)))
+        let tokens = u64::from(visit.request.context_tokens) + u64::from(self.missed_prefix_tokens);
+        Ok(Wait::Until(system.gpu.prefill(tokens, now)))
     }
 
     /// Stores the turn's object and remembers it as part of the conversation: when it is written.
@@ -124,23 +161,49 @@ impl Turns {
     }
 
     fn store_own(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
-        let context_tokens = visit.request.context_tokens;
-        let done_ns = if context_tokens > 0 { self.store(visit, now, system)? } else { now };
-        let reads_back = self.own.is_some() && context_tokens.saturating_add(visit.prefix_tokens) < PREFILL_ONLY_TOKENS;
-        self.step = if reads_back { Step::FirstRead } else { Step::Generate };
+        let stores = visit.request.context_tokens > 0;
+        if stores && !visit.may_store(now, system) {
+            return Ok(Wait::ToWrite);
+        }
+        let done_ns = if stores { self.store(visit, now, system)? } else { now };
+        self.retrieval = Retrieval::besides(visit.ordinal, system).map(Box::new);
+        self.step = Step::Retrieve;
         Ok(Wait::Until(done_ns))
+    }
+
+    fn retrieve(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
+        if let Some(retrieval) = &mut self.retrieval
+            && let Some(wait) = retrieval.step(visit, now, system)?
+        {
+            return Ok(wait);
+        }
+        let prompt_tokens = visit.request.context_tokens.saturating_add(visit.prefix_tokens);
+        self.step = match system.config.phases {
+            Phases::PrefillOnly => Step::Finish,
+            _ if self.own.is_some() && prompt_tokens < PREFILL_ONLY_TOKENS => Step::FirstRead,
+            _ => Step::Generate,
+        };
+        Ok(Wait::Until(now))
     }
 
     fn read_first(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         let id = self.own.expect("only a stored object is read");
         let Some(loaded) = visit.read(id, Sought::Object, now, system)? else {
-            // Evicted from the last tier between its writing and its first reading: written
-            // again, and generated from without being read back, as the reference does.
-            self.step = Step::Generate;
-            return Ok(Wait::Until(self.store(visit, now, system)?));
+            self.step = Step::StoreAgain;
+            return Ok(Wait::Until(now));
         };
         self.step = Step::Begin;
         Ok(Wait::Until(loaded.done_ns))
+    }
+
+    /// Evicted from the last tier between its writing and its first reading: written again, and
+    /// generated from without being read back, as the reference does.
+    fn store_again(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
+        if !visit.may_store(now, system) {
+            return Ok(Wait::ToWrite);
+        }
+        self.step = Step::Generate;
+        Ok(Wait::Until(self.store(visit, now, system)?))
     }
 
     fn begin_answer(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Wait {

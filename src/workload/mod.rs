@@ -14,13 +14,16 @@ mod paced;
 mod persona;
 mod pipeline;
 pub mod prompts;
+mod rag;
 mod sharegpt;
 mod synthetic;
 mod tokens;
 
+pub use arrivals::ArrivalRate;
 pub use conversation::{Conversation, Turn};
 pub use paced::Paced;
 pub use persona::{Character, Population, PromptSharing, TEMPLATE_NAMES, Template};
+pub use rag::{Distribution, RagOptions, WithQueries};
 pub use sharegpt::{ShareGpt, ShareGptOptions};
 pub use synthetic::{Synthetic, SyntheticOptions};
 pub use tokens::Tokenizer;
@@ -114,6 +117,8 @@ pub struct Request {
     pub prefix: Option<u8>,
     /// What the prompt's tokens are.
     pub content: Content,
+    /// Whether it asks about documents: its prompt is then what is retrieved, if anything is.
+    pub about_documents: bool,
 }
 
 impl Default for Request {
@@ -130,6 +135,7 @@ impl Default for Request {
             generate_tokens: 0,
             prefix: None,
             content: Content::Conversation,
+            about_documents: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::seed::Seed;
 use crate::trace::Name;
 use crate::units::SECOND_NS;
 
-use super::arrivals::Poisson;
+use super::arrivals::{ArrivalRate, Arrivals};
 use super::persona::{Character, Population};
 use super::{Qos, Request, prompts};
 
@@ -25,8 +25,8 @@ pub struct SyntheticOptions {
     pub multi_turn: bool,
     /// Whether some requests begin with a shared system prompt.
     pub shared_prefixes: bool,
-    /// All users together ask at this rate a second, instead of after their think times.
-    pub request_rate: Option<f64>,
+    /// All users together ask at this rate, instead of after their think times.
+    pub request_rate: Option<ArrivalRate>,
     /// What the users are like.
     pub population: Population,
 }
@@ -40,7 +40,7 @@ pub struct Synthetic {
     users: Vec<User>,
     /// The next arrival of every user, soonest first, then by the user's number.
     next: BinaryHeap<Reverse<(u64, u32)>>,
-    paced: Option<Poisson>,
+    paced: Option<Arrivals>,
     conversations: u64,
 }
 
@@ -66,7 +66,7 @@ impl Synthetic {
     pub fn of(seed: Seed, options: SyntheticOptions, characters: impl IntoIterator<Item = (Character, Qos)>) -> Self {
         let users: Vec<User> = characters.into_iter().map(User::new).collect();
         let options = SyntheticOptions { users: users.len() as u32, ..options };
-        let paced = options.request_rate.map(|rate| Poisson::new(seed, rate));
+        let paced = options.request_rate.map(|rate| Arrivals::new(seed, rate));
         let first =
             |number: u32| Reverse((users[number as usize].pause_ns(seed, number, options.population.pause), number));
         let next = if paced.is_some() { BinaryHeap::new() } else { (0..options.users).map(first).collect() };
@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_rate_replaces_the_think_times() {
-        let requests = first(1, SyntheticOptions { request_rate: Some(100.0), ..options(10) }, 10_000);
+        let requests =
+            first(1, SyntheticOptions { request_rate: Some(ArrivalRate::poisson(100.0)), ..options(10) }, 10_000);
         let span_s = requests.last().unwrap().arrival_ns as f64 / 1e9;
         assert!((95.0..105.0).contains(&(10_000.0 / span_s)), "{span_s}");
     }

@@ -5,3 +5,5 @@ mod ledger;
 mod parity;
 mod refusals;
 mod statistics;
+mod time;
+mod walks;

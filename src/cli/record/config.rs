@@ -71,19 +71,38 @@ pub struct Limit {
 }
 
 /// What a file says that no flag says.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sections {
     pub population: Population,
     pub users: Option<Arc<[ListedUser]>>,
     pub qos: QosProfiles,
     /// Nanoseconds of a token, by the words of `--generation-mode`.
     pub generation_ns: BTreeMap<&'static str, u64>,
+    /// Tokens of a document, inclusive, with a small and with a large model.
+    pub document_tokens: [(u32, u32); 2],
     pub models: BTreeMap<String, Model>,
     /// The sections of models and limits as they were written.
     pub verbatim: BTreeMap<&'static str, Value>,
     pub limits: Vec<Limit>,
     /// What has no effect on a recording, and why.
     pub without_effect: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Default for Sections {
+    fn default() -> Self {
+        Self {
+            population: Population::default(),
+            users: None,
+            qos: QosProfiles::default(),
+            generation_ns: BTreeMap::new(),
+            // The reference's ranges.
+            document_tokens: [(4000, 12_000), (1024, 4096)],
+            models: BTreeMap::new(),
+            verbatim: BTreeMap::new(),
+            limits: Vec::new(),
+            without_effect: BTreeMap::new(),
+        }
+    }
 }
 
 /// A configuration file.
@@ -202,6 +221,9 @@ impl Config {
                 self.put(name, known, word, value.path);
             }
         }
+        if let Some((low, high)) = self.sections.document_tokens.into_iter().find(|(low, high)| low > high) {
+            faults.say(format!("{}: documents of {low} tokens at least and {high} at most", at.path));
+        }
         if name == "validation_limits" {
             self.sections.verbatim.insert(name, at.node.to_json());
         }
@@ -214,6 +236,11 @@ impl Config {
             Goes::Prefixed(flag, prefix) => lower(flag, format!("{prefix}{value}"), Only::Always),
             Goes::Text(flag) => lower(flag, value, Only::Text),
             Goes::Documents(flag) => lower(flag, value, Only::Documents),
+            Goes::DocumentTokens(large, most) => {
+                let range = &mut self.sections.document_tokens[usize::from(large)];
+                let tokens = value.parse().unwrap_or(u32::MAX);
+                if most { range.1 = tokens } else { range.0 = tokens }
+            }
             Goes::Limit(flag) => {
                 let most = value.parse().unwrap_or(f64::INFINITY);
                 self.sections.limits.push(Limit { flag, most, path });

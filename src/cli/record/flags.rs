@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::KvDtype;
+use crate::model::{KvDtype, Model};
 use crate::output::Overwrite;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -22,6 +22,7 @@ mod cache;
 mod files;
 mod foreign;
 mod objects;
+mod rag;
 mod time;
 mod users;
 
@@ -29,6 +30,7 @@ pub(super) use cache::CacheFlags;
 pub(super) use files::FileFlags;
 pub(super) use foreign::ForeignFlags;
 pub(super) use objects::ObjectFlags;
+pub(super) use rag::{RagFlags, TokenRange};
 pub(super) use time::TimeFlags;
 pub(super) use users::UserFlags;
 
@@ -101,6 +103,8 @@ pub struct RecordFlags {
     #[command(flatten)]
     pub(super) users: UserFlags,
     #[command(flatten)]
+    pub(super) rag: RagFlags,
+    #[command(flatten)]
     pub(super) from_files: FileFlags,
     #[command(flatten)]
     pub(super) objects: ObjectFlags,
@@ -155,8 +159,12 @@ impl Complaints {
 impl RecordFlags {
     /// Remembers what was set elsewhere than on the command line.
     pub fn keep(&mut self, layers: Layers) {
-        if let Some(ns) = layers.sections.generation_ns.get(self.time.generation_mode.as_str()) {
-            self.time.generation_mode = format!("{ns}ns");
+        let sections = &layers.sections;
+        self.time.retime(&sections.generation_ns);
+        let model = Model::resolve_among(&self.model, self.kv_dtype, &sections.models);
+        if let (Ok(model), true) = (model, self.rag.enable_rag && self.rag.rag_doc_tokens.is_none()) {
+            let (low, high) = sections.document_tokens[usize::from(model.is_large())];
+            self.rag.rag_doc_tokens = Some(TokenRange { low, high });
         }
         self.layers = layers;
     }
@@ -197,7 +205,7 @@ impl RecordFlags {
         self.from_files.check(self, complaints);
         self.objects.check(self, complaints);
         self.cache.check(complaints);
-        self.time.check(complaints);
+        self.time.check(self, complaints);
         let population = &self.layers.sections.population;
         if population.interactive > population.responsive {
             complaints.say(format!(
@@ -208,10 +216,10 @@ impl RecordFlags {
     }
 
     /// Every flag in force, by its long name.
-    pub(super) fn in_force(&self, duration_s: Option<u64>, kv_dtype: Option<&str>) -> BTreeMap<String, Value> {
+    pub(super) fn in_force(&self, duration_s: Option<u64>, model: &Model) -> BTreeMap<String, Value> {
         let own = vec![
             ("model", json!(self.model)),
-            ("kv-dtype", json!(kv_dtype)),
+            ("kv-dtype", json!(model.kv_dtype.map(KvDtype::word))),
             ("duration", json!(duration_s)),
             ("max-requests", json!(self.max_requests)),
             ("seed", json!(self.seed)),
@@ -226,10 +234,12 @@ impl RecordFlags {
             own,
             sections,
             self.users.in_force(),
+            self.rag.in_force(model),
             self.from_files.in_force(self),
             self.objects.in_force(),
             self.cache.in_force(),
             self.time.in_force(),
+            vec![("workers", json!(self.workers()))],
         ];
         groups.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
     }

@@ -11,7 +11,7 @@ use crate::serve::{self, Sink};
 use crate::stop::Stop;
 use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, TRACE_SCHEMA};
 use crate::trace::{RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
-use crate::workload::{Paced, ShareGpt, Skipped, Synthetic, SyntheticOptions, Workload};
+use crate::workload::{Paced, ShareGpt, Skipped, Synthetic, SyntheticOptions, WithQueries, Workload};
 
 use super::settings::{Settings, SourceSettings};
 
@@ -95,7 +95,13 @@ pub(super) fn record(
 
 fn workload(settings: &Settings, skipped: &Skipped) -> Result<Workload> {
     match &settings.source {
-        SourceSettings::Synthetic(options) => Ok(Workload::Open(Box::new(synthetic(settings, *options)))),
+        SourceSettings::Synthetic(options) => {
+            let requests = Box::new(synthetic(settings, *options));
+            Ok(Workload::Open(match &settings.config.rag {
+                Some(rag) => Box::new(WithQueries::new(requests, settings.seed, rag.request_probability)),
+                None => requests,
+            }))
+        }
         SourceSettings::ShareGpt { file, options, request_rate } => {
             let conversations = Box::new(ShareGpt::open(file, settings.seed, *options, skipped.clone())?);
             Ok(match request_rate {
@@ -141,9 +147,9 @@ fn sha256(path: &Path, progress: &dyn Progress) -> Result<String> {
     Ok(sum)
 }
 
-/// A complete recording without a row is of no use to anybody; say which setting made it so.
+/// A complete recording without a request or a row is of no use to anybody; say which setting made it so.
 fn check_worth_keeping(stats: &RecordStats, settings: &Settings, complete: bool) -> Result<()> {
-    if stats.rows > 0 || !complete {
+    if (stats.rows > 0 && stats.requests > 0) || !complete {
         return Ok(());
     }
     let skipped: Vec<String> = stats.skipped.iter().map(|(reason, count)| format!("{count} x {reason}")).collect();
@@ -177,7 +183,7 @@ fn meta(settings: &Settings, source: Source, stats: RecordStats, complete: bool)
         }),
         tensor_parallel: config.tensor_parallel,
         tiers: settings.tiers(),
-        time_model: config.timing.tiers.is_some().then(|| config.timing.name.clone()),
+        time_model: config.time_model(),
         epoch_ns: settings.epoch_ns,
         rows: Some(stats.rows),
         inversions: None,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::model::{KvDtype, Model};
+use crate::model::Model;
 use crate::output;
 use crate::seed::Seed;
 use crate::serve;
@@ -15,7 +15,7 @@ use crate::trace::Columns;
 use crate::trace::Tier;
 use crate::trace::meta::TierCapacity;
 use crate::units::SECOND_NS;
-use crate::workload::{ShareGptOptions, SyntheticOptions};
+use crate::workload::{ArrivalRate, ShareGptOptions, SyntheticOptions};
 
 use super::config::{Limit, ListedUser};
 use super::flags::{Complaints, RecordFlags, SourceKind, word};
@@ -29,7 +29,7 @@ pub enum SourceSettings {
     /// Synthetic users.
     Synthetic(SyntheticOptions),
     /// A file of conversations, at a rate or else closed by the workers.
-    ShareGpt { file: PathBuf, options: ShareGptOptions, request_rate: Option<f64> },
+    ShareGpt { file: PathBuf, options: ShareGptOptions, request_rate: Option<ArrivalRate> },
 }
 
 /// A recording, ready to be made.
@@ -62,11 +62,11 @@ impl Settings {
         typed.check(&mut complaints);
         let sections = &typed.layers.sections;
         let model = complaints.keep(Model::resolve_among(&typed.model, typed.kv_dtype, &sections.models));
+        typed.rag.check(model.as_ref(), &mut complaints);
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
-        let config = model.and_then(|model| config(typed, model, duration_s));
-        let kv_dtype = config.as_ref().and_then(|config| config.model.kv_dtype).map(KvDtype::word);
-        let flags = typed.in_force(duration_s, kv_dtype);
+        let flags = model.as_ref().map(|model| typed.in_force(duration_s, model)).unwrap_or_default();
         keep_to_limits(&sections.limits, &flags, &mut complaints);
+        let config = model.and_then(|model| config(typed, model, duration_s, &mut complaints));
         let wrong: Vec<String> = complaints.into_lines().into_iter().map(|line| typed.layers.blame(line)).collect();
         let (true, Some(config)) = (wrong.is_empty(), config) else {
             return Err(Error::usage(wrong.join("; ")));
@@ -104,19 +104,31 @@ impl Settings {
     }
 }
 
-fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> Option<serve::Config> {
+fn config(
+    typed: &RecordFlags,
+    model: Model,
+    duration_s: Option<u64>,
+    complaints: &mut Complaints,
+) -> Option<serve::Config> {
+    let gpu = typed.time.gpu(typed, &model, complaints)?;
+    let rag = typed.rag.options(&model);
     Some(serve::Config {
         model,
         tensor_parallel: typed.cache.tensor_parallel,
         limits: typed.cache.limits(),
         timing: typed.time.tier_timing.clone(),
-        generation_ns_per_token: typed.time.generation_ns()?,
-        workers: typed.users.workers(),
+        gpu,
+        workers: typed.workers(),
         queue: typed.time.queue_order(),
         history: !typed.users.disable_multi_turn,
         live_conversations: above_zero(typed.users.live_conversations),
         duration_ns: duration_s.map(|s| s * SECOND_NS),
         max_requests: above_zero(typed.max_requests),
+        pcie_bytes_per_s: typed.time.pcie_bytes_per_s(),
+        seed: Seed(typed.seed),
+        phases: typed.users.phases(),
+        rag,
+        max_concurrent_allocs: (typed.users.max_concurrent_allocs > 0).then_some(typed.users.max_concurrent_allocs),
         priorities: typed.layers.sections.qos.priorities(),
         most_prefixes: typed.users.max_prefixes,
     })

@@ -22,7 +22,7 @@ pub struct Row {
     #[serde(rename = "Phase")]
     pub phase: String,
     #[serde(rename = "Request")]
-    pub request: u64,
+    pub request: Option<u64>,
     #[serde(rename = "Tokens")]
     pub tokens: u64,
 }
@@ -146,6 +146,17 @@ fn synthetic_users_with_tight_tiers_and_ranks() {
                 .collect(),
             [2048, 3072, 9216],
         ),
+        (
+            "--gpu-mem-gb 2 --cpu-mem-gb 3 --storage-capacity-gb 9 --enable-rag --rag-max-documents 4 \
+             --rag-request-probability 0.5 --max-concurrent-allocs 2"
+                .split_whitespace()
+                .collect(),
+            [2048, 3072, 9216],
+        ),
+        (
+            "--gpu-mem-gb 2 --cpu-mem-gb 3 --storage-capacity-gb 9 --decode-only".split_whitespace().collect(),
+            [2048, 3072, 9216],
+        ),
     ] {
         let book = check(&bench, &[&base[..], &flags].concat(), limits.map(|mib| Some(mib * MIB)));
         assert!(book.deletes > 0, "{flags:?}");
@@ -194,7 +205,7 @@ fn a_turn_without_new_tokens_writes_nothing() {
     bench.write("in.json", text);
     bench.ok(&["record", "sharegpt", "in.json", "--disable-prefix-caching", "-o", "t.csv"]);
     let rows = rows(&bench.path("t.csv"));
-    let by_request = |request| rows.iter().filter(|row| row.request == request).count();
+    let by_request = |request| rows.iter().filter(|row| row.request == Some(request)).count();
     assert_eq!([by_request(0), by_request(1), by_request(2)], [3, 1, 4], "{rows:?}");
 }
 

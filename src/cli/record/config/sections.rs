@@ -23,6 +23,9 @@ pub enum Goes {
     Text(&'static str),
     /// It is what this flag sets, if there are documents.
     Documents(&'static str),
+    /// It is the least or the most (`true`) tokens of a document with a small or a large (`true`)
+    /// model.
+    DocumentTokens(bool, bool),
     /// It is the largest value that this flag takes.
     Limit(&'static str),
     /// Nowhere: what it is about does not happen in a recording.
@@ -44,6 +47,7 @@ const fn key(name: &'static str, kind: Kind, goes: Goes) -> Key {
 /// Any count.
 const COUNT: Kind = Kind::Whole(0, u32::MAX as u64);
 const ABOVE_ZERO: Kind = Kind::Whole(1, u32::MAX as u64);
+const TOKENS: Kind = Kind::Whole(1, 1_000_000);
 const SHARE: Kind = Kind::Real(0.0, 1.0);
 const POSITIVE: Kind = Kind::Real(0.0, 1e18);
 
@@ -90,10 +94,10 @@ pub const SECTIONS: [(&str, &[Key]); 10] = [
             key("request_probability", SHARE, Goes::Documents("rag-request-probability")),
             key("retrieval_distribution", DISTRIBUTION, Goes::Documents("rag-distribution")),
             key("max_documents", COUNT, Goes::Documents("rag-max-documents")),
-            key("large_model_doc_tokens_min", ABOVE_ZERO, Goes::Documents("rag-large-model-doc-tokens-min")),
-            key("large_model_doc_tokens_max", ABOVE_ZERO, Goes::Documents("rag-large-model-doc-tokens-max")),
-            key("small_model_doc_tokens_min", ABOVE_ZERO, Goes::Documents("rag-small-model-doc-tokens-min")),
-            key("small_model_doc_tokens_max", ABOVE_ZERO, Goes::Documents("rag-small-model-doc-tokens-max")),
+            key("large_model_doc_tokens_min", TOKENS, Goes::DocumentTokens(true, false)),
+            key("large_model_doc_tokens_max", TOKENS, Goes::DocumentTokens(true, true)),
+            key("small_model_doc_tokens_min", TOKENS, Goes::DocumentTokens(false, false)),
+            key("small_model_doc_tokens_max", TOKENS, Goes::DocumentTokens(false, true)),
         ],
     ),
     (

@@ -76,7 +76,7 @@ impl FileFlags {
             max_conversations: self.max_conversations,
             allow_truncated: self.allow_truncated,
             users: all.users.num_users,
-            shared_prefixes: !all.users.disable_prefix_caching,
+            shared_prefixes: all.users.shared_prefixes(),
             population: all.users.population(&all.layers.sections.population),
         }
     }

@@ -53,6 +53,7 @@ impl<'a> Stack<'a> {
             self.config(config);
         }
         self.rank_or_seed(rank.is_some());
+        self.one_time_of_tokens();
         self.faults.settle()?;
         Ok((self.settings, self.layers))
     }
@@ -95,6 +96,16 @@ impl<'a> Stack<'a> {
         if ranked && elsewhere {
             let first = presets::FIRST_SEED;
             self.faults.say(format!("--rank N is the seed {first} + N; give --rank or --seed, not both"));
+        }
+    }
+
+    /// A GPU that is modelled has its own time of a token, in place of a preset's.
+    fn one_time_of_tokens(&mut self) {
+        let fixed = Value::Words(vec!["fixed".to_owned()]);
+        let typed = self.typed.word("gpu_model").is_some_and(|gpu| gpu != "fixed");
+        let said = self.settings.get("gpu-model").is_some_and(|said| said.value != fixed && said.value != Value::Unset);
+        if typed || said {
+            self.settings.retain(|flag, setting| flag != "generation-mode" || !setting.origin.starts_with("--"));
         }
     }
 
