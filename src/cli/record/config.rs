@@ -58,6 +58,8 @@ pub enum Only {
     Always,
     /// For sources that hold text.
     Text,
+    /// Where tokens are estimated by characters.
+    Estimate,
     /// If there are documents.
     Documents,
 }
@@ -235,6 +237,7 @@ impl Config {
             Goes::Flag(flag) => lower(flag, value, Only::Always),
             Goes::Prefixed(flag, prefix) => lower(flag, format!("{prefix}{value}"), Only::Always),
             Goes::Text(flag) => lower(flag, value, Only::Text),
+            Goes::Estimate(flag) => lower(flag, value, Only::Estimate),
             Goes::Documents(flag) => lower(flag, value, Only::Documents),
             Goes::DocumentTokens(large, most) => {
                 let range = &mut self.sections.document_tokens[usize::from(large)];

@@ -4,16 +4,14 @@
 pub type Table = &'static [(&'static str, &'static str)];
 
 /// What vLLM does with LMCache or an offload tier: objects are full, prefix-hashed token blocks of
-/// the whole conversation, found by content, loaded once, copied to every tier below.
+/// the whole conversation, found by content, loaded once, copied to every tier below. What follows
+/// from token blocks is left to their flags: the longest resident prefix is read, content is
+/// shared, a block that is not full is dropped.
 const ENGINE: Table = &[
     ("objects", "token-blocks:256"),
-    ("history", "longest-prefix"),
     ("decode-reads", "none"),
     ("promotion", "on-read"),
-    ("prefix-sharing", "content"),
     ("placement", "inclusive"),
-    ("partial-blocks", "drop"),
-    ("policy", "lru"),
     ("live-conversations", "0"),
 ];
 

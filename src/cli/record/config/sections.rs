@@ -21,6 +21,8 @@ pub enum Goes {
     Prefixed(&'static str, &'static str),
     /// It is what this flag sets for sources that hold text, and nothing for others.
     Text(&'static str),
+    /// It is what this flag sets where tokens are estimated by characters.
+    Estimate(&'static str),
     /// It is what this flag sets, if there are documents.
     Documents(&'static str),
     /// It is the least or the most (`true`) tokens of a document with a small or a large (`true`)
@@ -124,7 +126,7 @@ pub const SECTIONS: [(&str, &[Key]); 10] = [
         &[
             key("max_context_tokens", ABOVE_ZERO, Goes::Text("max-context-tokens")),
             key("max_generation_tokens", ABOVE_ZERO, Goes::Text("max-generation-tokens")),
-            key("chars_per_token_estimate", Kind::Whole(1, 64), Goes::Text("chars-per-token")),
+            key("chars_per_token_estimate", Kind::Whole(1, 64), Goes::Estimate("chars-per-token")),
         ],
     ),
     (

@@ -146,18 +146,25 @@ impl<'a> Stack<'a> {
 
     /// Whether a value has a meaning for what is recorded.
     fn applies(&self, only: Only) -> bool {
-        let set = |name: &str| self.settings.get(name).map(|setting| &setting.value);
         match only {
             Only::Always => true,
-            Only::Documents => {
-                let typed = self.typed.sets("enable-rag");
-                if typed { self.typed.has("enable_rag") } else { set("enable-rag") == Some(&Value::On) }
+            Only::Documents if self.typed.sets("enable-rag") => self.typed.has("enable_rag"),
+            Only::Documents => self.settings.get("enable-rag").is_some_and(|said| said.value == Value::On),
+            Only::Text => self.word(SOURCE, SOURCE).is_some_and(|source| source != "synthetic"),
+            Only::Estimate => {
+                self.applies(Only::Text) && self.word("tokenizer", "tokenizer").is_some_and(|by| by == "chars4")
             }
-            Only::Text => {
-                let typed = self.typed.sets(SOURCE).then(|| self.typed.word(SOURCE)).flatten();
-                let source = typed.map(|word| Value::Words(vec![word]));
-                source.as_ref().or(set(SOURCE)) != Some(&Value::Words(vec!["synthetic".to_owned()]))
-            }
+        }
+    }
+
+    /// The value of a flag, typed or not, by its name and clap's id; none where it has its default.
+    fn word(&self, flag: &str, id: &str) -> Option<String> {
+        if self.typed.sets(flag) {
+            return self.typed.word(id);
+        }
+        match &self.settings.get(flag)?.value {
+            Value::Words(words) => words.first().cloned(),
+            _ => None,
         }
     }
 
