@@ -47,6 +47,10 @@ impl<T> Slab<T> {
         Id { slot, generation: 0 }
     }
 
+    pub fn get(&self, id: Id) -> Option<&T> {
+        self.entries.get(id.slot as usize).filter(|entry| entry.generation == id.generation)?.value.as_ref()
+    }
+
     pub fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         self.entries.get_mut(id.slot as usize).filter(|entry| entry.generation == id.generation)?.value.as_mut()
     }

@@ -11,6 +11,7 @@ use super::terminal::Terminal;
 
 mod config;
 mod flags;
+mod foresight;
 mod layers;
 mod presets;
 mod profile;

@@ -1,7 +1,7 @@
 //! The serving system in virtual time: users, a request queue, workers, the tiered cache and the
 //! time that tiers and generation take. It never reads a clock; what comes out is a trace.
 
-use crate::cache::Limits;
+use crate::cache::{Limits, Rules};
 use crate::error::Result;
 use crate::model::Model;
 use crate::progress::Progress;
@@ -91,6 +91,8 @@ pub struct Config {
     pub rag: Option<RagOptions>,
     /// Object writes, with what makes room for them, in progress at a time; none is no limit.
     pub max_concurrent_allocs: Option<u32>,
+    /// How the tiers fill, empty and exchange objects.
+    pub rules: Rules,
     /// Who is served first, by the classes of requests: the higher number.
     pub priorities: [u8; 3],
     /// Shared prefixes that are kept at a time, above 0.

@@ -1,7 +1,7 @@
 //! One request while a worker serves it: what it looked up, where its time went, and which way it
 //! walks.
 
-use crate::cache::Id;
+use crate::cache::{Holder, Id};
 use crate::error::Result;
 use crate::trace::requests::Found;
 use crate::trace::{Key, Phase, RequestKind, Served};
@@ -33,6 +33,7 @@ pub enum Wait {
 pub struct Service {
     pub visit: Visit,
     walk: Walk,
+    holder: Option<Holder>,
 }
 
 /// The way a request goes, by the kind of its objects.
@@ -80,6 +81,7 @@ pub struct Visit {
 impl Service {
     /// A worker takes a request at `now`.
     pub fn begin(ordinal: u64, request: Request, worker: u32, now: u64, system: &mut System<'_>) -> Self {
+        let holder = Some(system.cache.enter_holder());
         let resident_tokens = u64::from(request.context_tokens);
         let caller = Caller {
             request: Some(ordinal),
@@ -101,7 +103,7 @@ impl Service {
             waited_to_write_ns: 0,
         };
         let walk = Walk::choose(&mut visit, system);
-        Self { visit, walk }
+        Self { visit, walk, holder }
     }
 
     /// Takes steps until one takes time, and says what it waits for.
@@ -124,7 +126,7 @@ impl Service {
         Ok(wait)
     }
 
-    fn finish(&self, now: u64, system: &mut System<'_>) -> Result<()> {
+    fn finish(&mut self, now: u64, system: &mut System<'_>) -> Result<()> {
         let Visit { ordinal, request, start_ns, prefix_tokens, hit_tokens, found, .. } = &self.visit;
         let kind = match (request.prefix, request.turn) {
             _ if matches!(self.walk, Walk::Query(_)) => RequestKind::Rag,
@@ -137,6 +139,9 @@ impl Service {
         }
         if self.visit.generating_since_ns.is_some() {
             system.gpu.end(self.visit.worker, now);
+        }
+        if let Some(holder) = self.holder.take() {
+            system.cache.leave_holder(holder);
         }
         system.tally.ended(kind, request.turn, start_ns - request.arrival_ns, now);
         system.tally.waited_to_write(self.visit.waited_to_write_ns);

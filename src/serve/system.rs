@@ -1,7 +1,7 @@
 //! The system around the requests: the tiers, how long they take, and where rows go. Reading and
 //! storing an object ends here, whatever kind of object it is.
 
-use crate::cache::{Cache, Id, Move, NewObject, Step};
+use crate::cache::{Cache, Found, Id, Move, NewObject, Step};
 use crate::error::Result;
 use crate::trace::{Key, Name, Op, Phase, Row, Tier};
 
@@ -70,7 +70,7 @@ impl<'a> System<'a> {
     pub fn new(config: &'a Config, sink: &'a mut dyn Sink) -> Self {
         Self {
             config,
-            cache: Cache::new(config.limits),
+            cache: Cache::with(config.limits, &config.rules),
             gpu: Gpu::new(config),
             conversations: Conversations::new(config.live_conversations),
             prefixes: Prefixes::new(config.most_prefixes),
@@ -101,13 +101,16 @@ impl<'a> System<'a> {
             }
             Some(found) => {
                 self.tally.looked_up(sought, Some(found.tier));
-                let (tier, size_bytes, tokens) = (found.tier, found.size_bytes, found.tokens);
-                let moved = Move { key: found.key, size_bytes, tokens, step: Step::Write(tier) };
-                if moves.is_empty() {
+                let Found { key, size_bytes, tokens, tier } = found;
+                let done_ns = if moves.is_empty() {
+                    // The step is not told: nothing moves.
+                    let moved = Move { key, size_bytes, tokens, step: Step::Write(tier) };
                     self.emit(caller, now, &moved, Op::Read, tier, Phase::Decode)?;
-                }
-                self.apply(caller, &moves, Phase::Decode, now)?;
-                Some(Loaded { done_ns: self.channels.ask(tier, Op::Read, size_bytes, now), tokens })
+                    self.channels.ask(tier, Op::Read, size_bytes, now)
+                } else {
+                    self.apply(caller, &moves, Phase::Decode, now)?
+                };
+                Some(Loaded { done_ns, tokens })
             }
         };
         self.moves = moves;
@@ -146,33 +149,38 @@ impl<'a> System<'a> {
         self.channels = Channels::new(&self.config.timing, self.config.pcie_bytes_per_s);
     }
 
-    /// Writes the rows of what happened, in its order: when the last write to a tier that the
-    /// request waits for is done.
+    /// Writes the rows of what happened, in its order: when that is done which the request waits
+    /// for, the first write of its object or the reading of one that moves up. Lower tiers that
+    /// are written through to are busy all the same.
     fn apply(&mut self, caller: &Caller, moves: &[Move], phase: Phase, now: u64) -> Result<u64> {
-        let (mut room_ns, mut done_ns) = (now, now);
+        let (mut room_ns, mut done_ns) = (now, None);
         for moved in moves {
             match moved.step {
                 Step::Delete(from) => self.emit(caller, now, moved, Op::Delete, from, Phase::Evict)?,
                 Step::Demote { from, to } => {
-                    room_ns = room_ns.max(self.pair(caller, moved, from, to, Phase::Evict, now)?);
+                    self.pair(caller, moved, (from, to), Phase::Evict, now)?;
+                    room_ns = room_ns.max(self.channels.transfer(from, to, moved.size_bytes, now));
                 }
                 Step::Promote { from, to } => {
-                    self.pair(caller, moved, from, to, Phase::Decode, now)?;
+                    self.pair(caller, moved, (from, to), Phase::Decode, now)?;
+                    let read_ns = self.channels.ask(from, Op::Read, moved.size_bytes, now);
+                    self.channels.fill(to, moved.size_bytes, read_ns.max(room_ns));
+                    done_ns = Some(read_ns);
                 }
                 Step::Write(tier) => {
                     self.emit(caller, now, moved, Op::Write, tier, phase)?;
-                    done_ns = self.channels.ask(tier, Op::Write, moved.size_bytes, room_ns);
+                    let written_ns = self.channels.ask(tier, Op::Write, moved.size_bytes, room_ns);
+                    done_ns.get_or_insert(written_ns);
                 }
             }
         }
-        Ok(done_ns)
+        Ok(done_ns.unwrap_or(now))
     }
 
-    /// An object moves between two tiers: when it has arrived.
-    fn pair(&mut self, caller: &Caller, moved: &Move, from: Tier, to: Tier, phase: Phase, now: u64) -> Result<u64> {
+    /// The two rows of an object that moves between tiers.
+    fn pair(&mut self, caller: &Caller, moved: &Move, (from, to): (Tier, Tier), phase: Phase, now: u64) -> Result<()> {
         self.emit(caller, now, moved, Op::Read, from, phase)?;
-        self.emit(caller, now, moved, Op::Write, to, phase)?;
-        Ok(self.channels.transfer(from, to, moved.size_bytes, now))
+        self.emit(caller, now, moved, Op::Write, to, phase)
     }
 
     fn emit(&mut self, caller: &Caller, now: u64, moved: &Move, op: Op, tier: Tier, phase: Phase) -> Result<()> {

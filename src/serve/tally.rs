@@ -39,6 +39,13 @@ impl Sought {
 /// Why objects that are larger than every tier are in the list of what was skipped.
 pub const TOO_LARGE: &str = "object larger than every tier, not stored";
 
+/// The same of objects that went past a tier that is too small for each of them.
+const STAYED_EMPTY: [&str; 3] = [
+    "object too large for Tier-0, which stayed empty; raise --gpu-mem-gb or make it 0",
+    "object too large for Tier-1, which stayed empty; raise --cpu-mem-gb or make it 0",
+    "object too large for Tier-2, which stayed empty; raise --storage-capacity-gb",
+];
+
 /// The counts.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -113,6 +120,12 @@ impl Tally {
         if self.refused > 0 {
             skipped.insert(TOO_LARGE.to_owned(), self.refused);
         }
+        for tier in Tier::ALL {
+            let state = cache.tier(tier);
+            if state.peak_entries() == 0 && state.passed_over() > 0 {
+                skipped.insert(STAYED_EMPTY[tier.index()].to_owned(), state.passed_over());
+            }
+        }
         RecordStats {
             schema: RECORD_SCHEMA.to_owned(),
             requests: self.requests,
@@ -124,6 +137,7 @@ impl Tally {
             prefix_tokens_reused: self.prefix_tokens_reused,
             tiers: Tier::ALL.iter().map(|tier| usage(*tier, cache)).collect(),
             demotions: cache.demotions(),
+            promotions: cache.promotions(),
             deletes: cache.deletes(),
             orphans: cache.orphans(),
             queue_wait_s: wait(self.waited_ns, self.longest_wait_ns),

@@ -109,9 +109,12 @@ pub struct RecordStats {
     pub prefix_tokens_reused: u64,
     /// Each tier at the end and at its peak.
     pub tiers: Vec<TierUse>,
-    /// Objects moved one tier down.
+    /// Objects moved to a slower tier.
     pub demotions: u64,
-    /// Objects that left the last tier.
+    /// Objects that a read moved, or copied, to a faster tier.
+    #[serde(default)]
+    pub promotions: u64,
+    /// Objects, or copies of them, that left a tier for nowhere.
     pub deletes: u64,
     /// Objects whose conversation had ended or been dropped when the recording ended.
     pub orphans: u64,

@@ -3,6 +3,7 @@
 mod determinism;
 mod ledger;
 mod parity;
+mod policies;
 mod refusals;
 mod statistics;
 mod time;

@@ -21,8 +21,6 @@ mod sections;
 pub use node::{At, Node};
 pub use population::ListedUser;
 pub use qos::QosProfiles;
-#[cfg(test)]
-pub use sections::SECTIONS;
 
 use sections::{Goes, Key};
 

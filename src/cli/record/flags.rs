@@ -23,6 +23,7 @@ mod files;
 mod foreign;
 mod objects;
 mod rag;
+mod tier_rules;
 mod time;
 mod users;
 
@@ -237,7 +238,7 @@ impl RecordFlags {
             self.rag.in_force(model),
             self.from_files.in_force(self),
             self.objects.in_force(),
-            self.cache.in_force(),
+            self.cache.in_force(self.profile),
             self.time.in_force(),
             vec![("workers", json!(self.workers()))],
         ];

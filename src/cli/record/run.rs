@@ -13,6 +13,7 @@ use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, TRACE_SCHEMA};
 use crate::trace::{RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
 use crate::workload::{Paced, ShareGpt, Skipped, Synthetic, SyntheticOptions, WithQueries, Workload};
 
+use super::foresight;
 use super::settings::{Settings, SourceSettings};
 
 /// A recording that was made.
@@ -77,7 +78,8 @@ pub(super) fn record(
         requests: requests.as_deref().map(|path| RequestsWriter::create(path, overwrite)).transpose()?,
     };
     let source = source(settings, progress)?;
-    let mut recorded = serve::record(&settings.config, workload, &mut files, stop, progress)?;
+    let config = foresight::config(settings, stop, progress)?;
+    let mut recorded = serve::record(&config, workload, &mut files, stop, progress)?;
     // Some columns have no place for some rows.
     recorded.stats.rows = files.trace.rows();
     for (reason, count) in skipped.counts() {
@@ -93,7 +95,7 @@ pub(super) fn record(
     Ok(Recording { trace: trace.to_owned(), requests, meta })
 }
 
-fn workload(settings: &Settings, skipped: &Skipped) -> Result<Workload> {
+pub(super) fn workload(settings: &Settings, skipped: &Skipped) -> Result<Workload> {
     match &settings.source {
         SourceSettings::Synthetic(options) => {
             let requests = Box::new(synthetic(settings, *options));

@@ -67,6 +67,9 @@ impl Settings {
         let flags = model.as_ref().map(|model| typed.in_force(duration_s, model)).unwrap_or_default();
         keep_to_limits(&sections.limits, &flags, &mut complaints);
         let config = model.and_then(|model| config(typed, model, duration_s, &mut complaints));
+        if let Some(config) = &config {
+            typed.cache.check_room(config, &mut complaints);
+        }
         let wrong: Vec<String> = complaints.into_lines().into_iter().map(|line| typed.layers.blame(line)).collect();
         let (true, Some(config)) = (wrong.is_empty(), config) else {
             return Err(Error::usage(wrong.join("; ")));
@@ -129,6 +132,7 @@ fn config(
         phases: typed.users.phases(),
         rag,
         max_concurrent_allocs: (typed.users.max_concurrent_allocs > 0).then_some(typed.users.max_concurrent_allocs),
+        rules: typed.cache.rules(typed.profile),
         priorities: typed.layers.sections.qos.priorities(),
         most_prefixes: typed.users.max_prefixes,
     })

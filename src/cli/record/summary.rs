@@ -26,8 +26,9 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         stats.lookups.iter().filter_map(|(kind, lookups)| found(kind, lookups)).collect::<Vec<_>>().join(", ")
     ));
     lines.push(format!(
-        "{} demotions, {} deletes, {} orphans left; requests waited {} s in the mean, {} s at most",
+        "{} demotions, {} promotions, {} deletes, {} orphans left; requests waited {} s in the mean, {} s at most",
         count(stats.demotions),
+        count(stats.promotions),
         count(stats.deletes),
         count(stats.orphans),
         three_digits(stats.queue_wait_s.mean),

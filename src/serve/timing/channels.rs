@@ -47,6 +47,11 @@ impl Channels {
         }
     }
 
+    /// Writes to a tier what has been brought to it already: when it is done.
+    pub fn fill(&mut self, tier: Tier, size_bytes: u64, at_ns: u64) -> u64 {
+        self.serve(tier, Op::Write, size_bytes, at_ns)
+    }
+
     /// Moves something from tier to tier, read and then written: when it has arrived. The link
     /// is crossed when one of them is the memory of the GPU.
     pub fn transfer(&mut self, from: Tier, to: Tier, size_bytes: u64, at_ns: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! The reference's own trace of 32 users, against ours of the same users.
 
-use kvtrace::cache::Limits;
+use kvtrace::cache::{Limits, Rules};
 use kvtrace::error::Result;
 use kvtrace::model::Model;
 use kvtrace::progress::Silent;
@@ -93,6 +93,7 @@ fn recorded(seed: u64, users: &[(Character, Qos)]) -> Figures {
         phases: Phases::Both,
         rag: None,
         max_concurrent_allocs: None,
+        rules: Rules::default(),
         priorities: [1, 2, 3],
         most_prefixes: 1000,
     };

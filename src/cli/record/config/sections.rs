@@ -51,6 +51,7 @@ const COUNT: Kind = Kind::Whole(0, u32::MAX as u64);
 const ABOVE_ZERO: Kind = Kind::Whole(1, u32::MAX as u64);
 const TOKENS: Kind = Kind::Whole(1, 1_000_000);
 const SHARE: Kind = Kind::Real(0.0, 1.0);
+const FILL: Kind = Kind::Real(0.05, 1.0);
 const POSITIVE: Kind = Kind::Real(0.0, 1e18);
 
 const DISTRIBUTION: Kind = Kind::Word(&[("zipfian", "zipfian"), ("uniform", "uniform"), ("random", "uniform")]);
@@ -65,8 +66,8 @@ pub const SECTIONS: [(&str, &[Key]); 10] = [
         "eviction",
         &[
             key("max_recursion_depth", COUNT, NOT_RECURSIVE),
-            key("target_usage_ratio", SHARE, Goes::Flag("target-usage")),
-            key("large_entry_limit_ratio", SHARE, Goes::Flag("largest-object")),
+            key("target_usage_ratio", FILL, Goes::Flag("target-usage")),
+            key("large_entry_limit_ratio", FILL, Goes::Flag("largest-object")),
             key("max_evictions_hard_cap", COUNT, NOT_RECURSIVE),
             key("max_evictions_min", COUNT, NOT_RECURSIVE),
         ],
