@@ -5,16 +5,16 @@
 
 use std::time::Instant;
 
-use kvtrace::cache::Limits;
+use kvtrace::cache::{Limits, Rules};
 use kvtrace::error::Result;
 use kvtrace::model::Model;
 use kvtrace::progress::Silent;
 use kvtrace::seed::Seed;
-use kvtrace::serve::{self, Config, QueueOrder, Sink};
+use kvtrace::serve::{self, Config, GpuModel, ObjectModel, Phases, QueueOrder, Sink};
 use kvtrace::stop::Stop;
 use kvtrace::trace::{Row, Served};
 use kvtrace::units::GIB;
-use kvtrace::workload::{Synthetic, SyntheticOptions, Workload};
+use kvtrace::workload::{Population, Synthetic, SyntheticOptions, Workload};
 
 /// Runs of every setting, of which the median counts.
 const RUNS: usize = 5;
@@ -94,16 +94,30 @@ fn run(setting: &Setting) -> (Counted, f64) {
             target_usage: 0.8,
         },
         timing: setting.timing.parse().expect("a timing"),
-        generation_ns_per_token: 0,
+        gpu: GpuModel::None,
         workers: setting.users.min(500),
         queue: QueueOrder::Qos,
-        history: true,
         live_conversations: setting.live_conversations,
         duration_ns: None,
         max_requests: Some(setting.max_requests),
+        pcie_bytes_per_s: None,
+        objects: ObjectModel::default(),
+        seed: Seed(42),
+        phases: Phases::Both,
+        rag: None,
+        max_concurrent_allocs: None,
+        rules: Rules::default(),
+        priorities: [1, 2, 3],
+        most_prefixes: 1000,
     };
-    let options =
-        SyntheticOptions { users: setting.users, multi_turn: true, shared_prefixes: true, request_rate: None };
+    let population = Population::REFERENCE;
+    let options = SyntheticOptions {
+        users: setting.users,
+        multi_turn: true,
+        shared_prefixes: true,
+        request_rate: None,
+        population,
+    };
     let workload = Workload::Open(Box::new(Synthetic::new(Seed(42), options)));
     let mut counted = Counted::default();
     let started = Instant::now();

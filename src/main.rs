@@ -2,12 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use kvtrace::cli::{self, Cli};
+use kvtrace::cli;
 use kvtrace::stop::Stop;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            cli::fail(&error);
+            return ExitCode::from(error.kind().exit_code());
+        }
+    };
     let stop = Stop::new();
     if let Err(error) = cli::install_stop(&stop) {
         cli::fail(&kvtrace::error::Error::unavailable(format!("cannot handle signals: {error}")));

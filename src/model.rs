@@ -1,19 +1,21 @@
 //! Models: how many bytes of KV cache a number of tokens takes.
 
-use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 
 mod config_json;
 mod estimate;
 mod parameters;
+mod shape;
 mod table;
 
 pub use parameters::Parameters;
-pub use table::names;
+pub use shape::Shape;
+pub use table::{names, shape as known_shape};
 
 /// The largest KV cache of one token that is believed, 1 GiB: beyond it a typing error is more
 /// likely than a model, and sizes of whole prompts still fit 64 bits below it.
@@ -154,15 +156,43 @@ impl Model {
     /// An unknown name (naming the nearest), a file that cannot be read, a model whose cache
     /// does not grow with tokens.
     pub fn resolve(text: &str, kv_dtype: Option<KvDtype>) -> Result<Self> {
-        let model = match text.strip_prefix("bytes:") {
-            Some(number) => Self::of_bytes(number, kv_dtype)?,
-            None => match table::find(text) {
+        Self::resolve_among(text, kv_dtype, &BTreeMap::new())
+    }
+
+    /// Resolves what `--model` takes, or the name of one of somebody's `own` models, which come
+    /// first.
+    ///
+    /// # Errors
+    /// As [`Model::resolve`].
+    pub fn resolve_among(text: &str, kv_dtype: Option<KvDtype>, own: &BTreeMap<String, Self>) -> Result<Self> {
+        let model = match (own.get(text), text.strip_prefix("bytes:")) {
+            (Some(model), _) => model.clone(),
+            (None, Some(number)) => Self::of_bytes(number, kv_dtype)?,
+            (None, None) => match table::find(text) {
                 Some(model) => model,
                 None if looks_like_path(text) => Self::of_config(Path::new(text))?,
-                None => return Err(unknown(text)),
+                None => return Err(unknown(text, own)),
             },
         };
         model.with_dtype(kv_dtype).checked()
+    }
+
+    /// A model of which only the KV-cache bytes of a token are known.
+    ///
+    /// # Errors
+    /// No bytes, or more than are believed.
+    pub fn of_bytes_per_token(name: &str, bytes: u64) -> Result<Self> {
+        let groups = vec![LayerGroup { layers: 1, elements: bytes, window: None }];
+        let model = Self {
+            name: name.to_owned(),
+            attention: Attention::Unknown,
+            kv_dtype: None,
+            parameters: None,
+            groups,
+            bits: 8,
+            hidden_size: None,
+        };
+        model.checked()
     }
 
     /// KV-cache bytes that one token adds to a short prompt, all layers together:
@@ -218,16 +248,7 @@ impl Model {
                 "--model bytes:N has no elements for --kv-dtype to resize; leave one of them out",
             ));
         }
-        let groups = vec![LayerGroup { layers: 1, elements: bytes, window: None }];
-        Ok(Self {
-            name: format!("bytes:{bytes}"),
-            attention: Attention::Unknown,
-            kv_dtype: None,
-            parameters: None,
-            groups,
-            bits: 8,
-            hidden_size: None,
-        })
+        Self::of_bytes_per_token(&format!("bytes:{bytes}"), bytes)
     }
 
     fn of_config(path: &Path) -> Result<Self> {
@@ -262,30 +283,13 @@ fn looks_like_path(text: &str) -> bool {
     text.contains('/') || text.ends_with(".json") || Path::new(text).exists()
 }
 
-fn unknown(text: &str) -> Error {
-    let typed = text.to_lowercase();
-    let common = |name: &str| typed.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-    let nearest = names().min_by_key(|name| (distance(&typed, name), Reverse(common(name)))).unwrap_or_default();
+fn unknown(text: &str, own: &BTreeMap<String, Model>) -> Error {
+    let known: Vec<&str> = own.keys().map(String::as_str).chain(names().map(|name| -> &str { name })).collect();
+    let nearest = nearest(text, known.into_iter());
     Error::usage(format!(
         "unknown model `{text}`; the nearest known is {nearest}, `kvtrace models` lists them, and the path of a \
          config.json or bytes:N does as well"
     ))
-}
-
-/// Edits between two texts (Levenshtein), row by row.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

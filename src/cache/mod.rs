@@ -70,7 +70,8 @@ impl Cache {
             let last = tier == Tier::Storage;
             let usage = if last { 1.0 } else { limits.target_usage };
             let marks = rules.watermarks[tier.index()].unwrap_or(Watermarks { high: usage, low: usage });
-            TierState::new(limits.capacity_bytes[tier.index()], last, marks, rules.policies[tier.index()])
+            let largest = if last { 1.0 } else { rules.largest_object };
+            TierState::new(limits.capacity_bytes[tier.index()], largest, marks, rules.policies[tier.index()])
         };
         Self {
             objects: Slab::default(),

@@ -46,7 +46,7 @@ pub enum Placement {
 }
 
 /// The rules.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// The policy of each tier, fastest first.
     pub policies: [PolicyKind; 3],
@@ -59,4 +59,20 @@ pub struct Rules {
     pub placement: Placement,
     /// What belady sees; without it, nothing will ever be used again and it goes by last use.
     pub foresight: Option<Arc<Foresight>>,
+    /// An object above this share of a limit skips the tier; the last tier takes what it can hold.
+    pub largest_object: f64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            policies: <[PolicyKind; 3]>::default(),
+            watermarks: [None; 3],
+            promotion: Promotion::default(),
+            placement: Placement::default(),
+            foresight: None,
+            // The reference's `large_entry_limit_ratio`.
+            largest_object: 0.95,
+        }
+    }
 }

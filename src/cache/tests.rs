@@ -220,6 +220,7 @@ fn rules() -> impl Strategy<Value = Rules> {
             promotion: if promotes { Promotion::OnRead } else { Promotion::None },
             placement: if copies { Placement::Inclusive } else { Placement::Exclusive },
             foresight: None,
+            ..Rules::default()
         },
     )
 }

@@ -3,9 +3,6 @@
 use super::policy::{AnyPolicy, Entry, Policy, PolicyKind};
 use super::rules::Watermarks;
 
-/// An object above this share of a limit skips the tier, in percent (the reference's
-/// `large_entry_limit_ratio`, 0.95); the last tier takes what it can hold.
-const LARGEST_OBJECT_PERCENT: u64 = 95;
 /// A tier that is used less than this, in percent, takes an object that leaves it above its
 /// watermark: there is next to nothing left to evict (the reference does the same).
 const NEARLY_EMPTY_PERCENT: u64 = 5;
@@ -35,13 +32,13 @@ struct Limit {
 }
 
 impl TierState {
-    /// An empty tier.
-    pub(super) fn new(capacity_bytes: Option<u64>, last: bool, marks: Watermarks, kind: PolicyKind) -> Self {
+    /// An empty tier, which takes no object above the share `largest` of its limit.
+    pub(super) fn new(capacity_bytes: Option<u64>, largest: f64, marks: Watermarks, kind: PolicyKind) -> Self {
         let limit = capacity_bytes.map(|bytes| {
             let share = |of: f64| ((bytes as f64 * of) as u64).min(bytes);
             Limit {
                 bytes,
-                largest_object_bytes: if last { bytes } else { percent(bytes, LARGEST_OBJECT_PERCENT) },
+                largest_object_bytes: share(largest),
                 nearly_empty_bytes: percent(bytes, NEARLY_EMPTY_PERCENT).max(1),
                 high_bytes: share(marks.high),
                 low_bytes: share(marks.low),

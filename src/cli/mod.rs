@@ -1,10 +1,12 @@
 //! The command line: one file per subcommand, from what was typed to what is meant. Only this
 //! module prints.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::Result;
-use crate::output::Overwrite;
+use crate::output::{self, Overwrite};
 use crate::stop::Stop;
 
 mod analyze;
@@ -37,7 +39,7 @@ pub struct Cli {
 }
 
 /// Flags that every subcommand takes.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 #[command(next_help_heading = "In every command")]
 pub struct Global {
     /// Say nothing on stderr but errors
@@ -87,6 +89,39 @@ enum Command {
     Completions(shell::CompletionsArgs),
     /// Print the manual page
     Man(shell::ManArgs),
+    /// `--list-presets`
+    #[command(skip)]
+    Presets,
+}
+
+/// What was typed, with what a configuration, a preset and a profile add to it. What is wrong with
+/// the command line itself ends the process with clap's own words, as does `--help`.
+///
+/// # Errors
+/// What a configuration or a preset gets wrong.
+pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli> {
+    let mut root = Cli::command();
+    root.build();
+    let arranged = record::arrange(Cli::command(), &root, typed.into_iter().collect())?;
+    if let Some(json) = arranged.list_presets {
+        let global = Global { json, ..Global::default() };
+        return Ok(Cli { global, command: Command::Presets });
+    }
+    let record::Arranged { args, layers, .. } = arranged;
+    let parsed = Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let mut cli = parsed.or_else(|error| {
+        let of_layers = ["record", "run"].into_iter().filter_map(|name| root.find_subcommand(name));
+        match of_layers.filter_map(|command| record::explain(&error, command, &layers)).next() {
+            Some(explained) => Err(explained),
+            None => error.format(&mut root).exit(),
+        }
+    })?;
+    match &mut cli.command {
+        Command::Record(args) => args.keep(layers),
+        Command::Run(args) => args.keep(layers),
+        _ => {}
+    }
+    Ok(cli)
 }
 
 /// Runs what was typed.
@@ -110,5 +145,6 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<()> {
         Command::Models(args) => models::run(args, global),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),
+        Command::Presets => output::to_stdout(record::list_presets(global.json).as_bytes()),
     }
 }

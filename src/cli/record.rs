@@ -9,13 +9,19 @@ use crate::stop::Stop;
 use super::Global;
 use super::terminal::Terminal;
 
+mod config;
 mod flags;
 mod foresight;
+mod layers;
+mod presets;
+mod profile;
 mod run;
 mod settings;
 mod summary;
 
 pub use flags::RecordFlags;
+pub use layers::{Arranged, Layers, arrange, explain};
+pub use presets::list as list_presets;
 pub use run::Recording;
 pub use summary::lines as summary_lines;
 
@@ -32,12 +38,20 @@ pub struct Args {
     flags: Box<RecordFlags>,
 }
 
+impl Args {
+    /// Remembers what was set elsewhere than on the command line.
+    pub fn keep(&mut self, layers: Layers) {
+        self.flags.keep(layers);
+    }
+}
+
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
     let settings = args.flags.settings()?;
     if args.print_config {
         return output::to_stdout(&settings.print(global.json));
     }
+    args.flags.notes().iter().for_each(|note| terminal.say(note));
     let trace = args.trace.expect("clap requires it without --print-config");
     if global.json && output::is_standard(&trace) {
         return Err(Error::usage("-o - and --json both write to stdout; give the trace a name or leave out --json"));

@@ -18,7 +18,7 @@ use crate::units::{self, Time};
 
 use super::Global;
 use super::block_watch::{BlockWatch, Need};
-use super::record::{self, RecordFlags, Recording};
+use super::record::{self, Layers, RecordFlags, Recording};
 use super::replay::{ReplayFlags, replay_to};
 use super::terminal::Terminal;
 
@@ -38,6 +38,13 @@ pub struct Args {
     record: Box<RecordFlags>,
     #[command(flatten, next_help_heading = "Replay")]
     replay: ReplayFlags,
+}
+
+impl Args {
+    /// Remembers what was set elsewhere than on the command line.
+    pub fn keep(&mut self, layers: Layers) {
+        self.record.keep(layers);
+    }
 }
 
 const REPLAY_FILE: &str = "replay.json";
@@ -109,6 +116,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let folder = Folder::create(&args.dir, global.overwrite())?;
     terminal.say(format!("everything goes to {}", folder.root.display()));
 
+    args.record.notes().iter().for_each(|note| terminal.say(note));
     let recording = args.record.record(&folder.trace, global.overwrite(), stop, &terminal)?;
     record::summary_lines(&recording).iter().for_each(|line| terminal.say(line));
     folder.clear()?;

@@ -1,19 +1,38 @@
 //! The models that are known by name: those of the reference benchmark, with its sizes.
 
-use super::{Attention, KvDtype, LayerGroup, Model, Parameters};
+use super::shape::Shape;
+use super::{Attention, KvDtype, Model, Parameters};
 
-/// Name, layers, hidden size, KV heads (0: MLA), head dimension (MLA: latent + rotary dimension),
-/// attention.
-const TABLE: [(&str, u64, u64, u64, u64, Attention); 9] = [
-    ("tiny-1b", 12, 1024, 4, 128, Attention::Gqa),
-    ("mistral-7b", 32, 4096, 8, 128, Attention::Gqa),
-    ("llama2-7b", 32, 4096, 32, 128, Attention::Mha),
-    ("llama3.1-8b", 32, 4096, 8, 128, Attention::Gqa),
-    ("llama3.1-70b-instruct", 80, 8192, 8, 128, Attention::Gqa),
-    ("deepseek-v3", 61, 7168, 0, 512 + 64, Attention::Mla),
-    ("qwen3-32b", 64, 5120, 8, 128, Attention::Gqa),
-    ("gpt-oss-120b", 36, 2880, 8, 64, Attention::Gqa),
-    ("gpt-oss-20b", 24, 2880, 8, 64, Attention::Gqa),
+/// A model with a cache of keys and values; a head dimension of 0 is hidden over heads.
+const fn heads(num_layers: u64, hidden_dim: u64, num_heads: u64, kv_heads: u64, kv_dim_per_head: u64) -> Shape {
+    Shape {
+        num_layers,
+        hidden_dim,
+        num_heads,
+        kv_heads,
+        kv_dim_per_head,
+        attention: if kv_heads == num_heads { Attention::Mha } else { Attention::Gqa },
+        kv_lora_rank: 0,
+        qk_rope_head_dim: 0,
+        dtype: KvDtype::Float16,
+    }
+}
+
+/// The reference counts every layer of gpt-oss in full, although half of them slide over a
+/// window; its table is kept so that sizes agree.
+const TABLE: [(&str, Shape); 9] = [
+    ("tiny-1b", heads(12, 1024, 8, 4, 0)),
+    ("mistral-7b", heads(32, 4096, 32, 8, 0)),
+    ("llama2-7b", heads(32, 4096, 32, 32, 0)),
+    ("llama3.1-8b", heads(32, 4096, 32, 8, 0)),
+    ("llama3.1-70b-instruct", heads(80, 8192, 64, 8, 0)),
+    (
+        "deepseek-v3",
+        Shape { attention: Attention::Mla, kv_lora_rank: 512, qk_rope_head_dim: 64, ..heads(61, 7168, 128, 8, 0) },
+    ),
+    ("qwen3-32b", heads(64, 5120, 64, 8, 128)),
+    ("gpt-oss-120b", heads(36, 2880, 64, 8, 64)),
+    ("gpt-oss-20b", heads(24, 2880, 64, 8, 64)),
 ];
 
 /// Name, weights, weights that a token uses, bytes of all weights as published. Counted from the
@@ -39,23 +58,18 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|row| row.0)
 }
 
-/// The model of that name. The reference counts every layer of gpt-oss in full, although half of
-/// them slide over a window; its table is kept so that sizes agree.
-pub fn find(name: &str) -> Option<Model> {
-    let (name, layers, hidden, kv_heads, dimension, attention) = TABLE.iter().copied().find(|row| row.0 == name)?;
-    let elements = if attention == Attention::Mla { dimension } else { 2 * kv_heads * dimension };
-    Some(Model {
-        name: name.to_owned(),
-        attention,
-        kv_dtype: Some(KvDtype::Float16),
-        parameters: parameters(name),
-        groups: vec![LayerGroup { layers, elements, window: None }],
-        bits: KvDtype::Float16.bits(),
-        hidden_size: Some(hidden),
-    })
+/// The shape of the model of that name.
+pub fn shape(name: &str) -> Option<Shape> {
+    TABLE.iter().find(|row| row.0 == name).map(|row| row.1)
 }
 
-fn parameters(name: &str) -> Option<Parameters> {
+/// The model of that name.
+pub fn find(name: &str) -> Option<Model> {
+    shape(name)?.model(name).ok()
+}
+
+/// The weights of the model of that name.
+pub fn parameters(name: &str) -> Option<Parameters> {
     let &(_, total, active, weight_bytes) = WEIGHTS.iter().find(|row| row.0 == name)?;
     Some(Parameters { total, active, weight_bytes, estimated: false })
 }

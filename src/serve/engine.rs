@@ -52,7 +52,7 @@ impl<'a> Engine<'a> {
         Self {
             system: System::new(config, sink),
             background: Background::new(),
-            queue: Queue::new(config.queue),
+            queue: Queue::new(config.queue, config.priorities),
             workers: (0..config.workers).map(|_| None).collect(),
             idle: (0..config.workers).rev().collect(),
             steps: Agenda::new(config.workers),

@@ -102,6 +102,10 @@ pub struct Config {
     pub max_concurrent_allocs: Option<u32>,
     /// How the tiers fill, empty and exchange objects.
     pub rules: Rules,
+    /// Who is served first, by the classes of requests: the higher number.
+    pub priorities: [u8; 3],
+    /// Shared prefixes that are kept at a time, above 0.
+    pub most_prefixes: u32,
 }
 
 impl Config {

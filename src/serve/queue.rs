@@ -13,28 +13,30 @@ pub enum QueueOrder {
     Fifo,
 }
 
-/// The queue: a line for every class. It has no limit, as the reference's has none: users do not
-/// wait for answers.
+/// The queue: a line for every priority. It has no limit, as the reference's has none: users do
+/// not wait for answers.
 #[derive(Debug)]
 pub struct Queue {
-    order: QueueOrder,
-    /// The class that is served last comes first.
+    /// The line of every class.
+    line_of: [usize; 3],
+    /// What is served last comes first.
     lines: [Line; 3],
 }
 
 impl Queue {
-    /// Nobody waits.
-    pub fn new(order: QueueOrder) -> Self {
-        Self { order, lines: Default::default() }
+    /// Nobody waits; `priorities` are those of the classes, the highest served first.
+    pub fn new(order: QueueOrder, priorities: [u8; 3]) -> Self {
+        let behind = |priority: u8| priorities.iter().filter(|other| **other < priority).count();
+        let line_of = match order {
+            QueueOrder::Qos => priorities.map(behind),
+            QueueOrder::Fifo => [0; 3],
+        };
+        Self { line_of, lines: Default::default() }
     }
 
     /// A request arrives, later than all before.
     pub fn push(&mut self, ordinal: u64, request: Request) {
-        let class = match self.order {
-            QueueOrder::Qos => request.qos as usize,
-            QueueOrder::Fifo => 0,
-        };
-        self.lines[class].push(ordinal, request);
+        self.lines[self.line_of[request.qos as usize]].push(ordinal, request);
     }
 
     /// A worker takes the next request, with its ordinal.
@@ -48,8 +50,8 @@ mod tests {
     use super::*;
     use crate::workload::Qos;
 
-    fn order(queue_order: QueueOrder) -> Vec<u64> {
-        let mut queue = Queue::new(queue_order);
+    fn order(queue_order: QueueOrder, priorities: [u8; 3]) -> Vec<u64> {
+        let mut queue = Queue::new(queue_order, priorities);
         for (ordinal, qos) in [Qos::Batch, Qos::Interactive, Qos::Responsive, Qos::Interactive].into_iter().enumerate()
         {
             let request = Request { qos, ..Request::default() };
@@ -60,7 +62,13 @@ mod tests {
 
     #[test]
     fn classes_come_before_order_of_arrival_unless_told_otherwise() {
-        assert_eq!(order(QueueOrder::Qos), [1, 3, 2, 0]);
-        assert_eq!(order(QueueOrder::Fifo), [0, 1, 2, 3]);
+        assert_eq!(order(QueueOrder::Qos, [1, 2, 3]), [1, 3, 2, 0]);
+        assert_eq!(order(QueueOrder::Fifo, [1, 2, 3]), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn priorities_say_which_class_comes_first() {
+        assert_eq!(order(QueueOrder::Qos, [9, 2, 3]), [0, 1, 3, 2]);
+        assert_eq!(order(QueueOrder::Qos, [1, 1, 1]), [0, 1, 2, 3]);
     }
 }

@@ -88,6 +88,7 @@ impl Turns {
             None => visit.missed(Sought::Prefix, system),
             Some(id) => {
                 if let Some(loaded) = visit.read(id, Sought::Prefix, now, system)? {
+                    system.prefixes.used(prompt);
                     visit.hit_tokens += loaded.tokens;
                     system.tally.prefix_tokens_reused += u64::from(loaded.tokens);
                     return Ok(Wait::Until(loaded.done_ns));
@@ -117,7 +118,7 @@ impl Turns {
         self.step = Step::History(0);
         let prompt_text = &prompts::ALL[usize::from(prompt)];
         let stored = visit.store(prompt_text.key(), prompt_text.tokens, now, system)?;
-        system.prefixes.stored(prompt, stored.id);
+        system.prefixes.stored(prompt, stored.id, &mut system.cache);
         Ok(Wait::Until(stored.done_ns))
     }
 

@@ -3,7 +3,7 @@
 use crate::seed::Seed;
 use crate::trace::Name;
 
-use super::{Qos, Request, prompts};
+use super::{Population, PromptSharing, Qos, Request, prompts};
 
 /// One turn: what is asked and how long the answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Conversation {
     qos: Qos,
     turns: std::vec::IntoIter<Turn>,
     turn: u32,
-    shared_prefixes: Option<Seed>,
+    shared_prefixes: Option<(Seed, PromptSharing)>,
 }
 
 impl Conversation {
@@ -37,8 +37,16 @@ impl Conversation {
             qos: Qos::of(seed.stream("conversation qos", ordinal, 0).unit()),
             turns: turns.into_iter(),
             turn: 0,
-            shared_prefixes: shared_prefixes.then_some(seed),
+            shared_prefixes: shared_prefixes.then(|| (seed, Population::REFERENCE.prompts)),
         }
+    }
+
+    /// The same conversation, held by a user of another population than the default one.
+    #[must_use]
+    pub fn of_population(mut self, seed: Seed, population: &Population) -> Self {
+        self.qos = population.qos(seed.stream("conversation qos", self.ordinal, 0).unit());
+        self.shared_prefixes = self.shared_prefixes.map(|(seed, _)| (seed, population.prompts));
+        self
     }
 
     /// Whether no turn is left.
@@ -53,7 +61,9 @@ impl Iterator for Conversation {
     fn next(&mut self) -> Option<Request> {
         let turn = self.turns.next()?;
         self.turn += 1;
-        let prefix = self.shared_prefixes.and_then(|seed| prompts::draw(seed, self.ordinal, u64::from(self.turn)));
+        let turn_number = u64::from(self.turn);
+        let drawn = |(seed, sharing)| prompts::draw(seed, self.ordinal, turn_number, sharing);
+        let prefix = self.shared_prefixes.and_then(drawn);
         Some(Request {
             user: self.user.clone(),
             qos: self.qos,

@@ -28,7 +28,7 @@ pub use agenda::Agenda;
 pub use arrivals::ArrivalRate;
 pub use conversation::{Conversation, Turn};
 pub use paced::Paced;
-pub use persona::Character;
+pub use persona::{Character, Population, PromptSharing, TEMPLATE_NAMES, Template};
 pub use rag::{Distribution, RagOptions, WithQueries};
 pub use requests::{Format as TraceFormat, RequestTrace, TimeUnit, TraceFacts, TraceOptions, expand as trace_files};
 pub use sharegpt::{Filter, ShareGpt, ShareGptOptions};
@@ -70,14 +70,12 @@ impl Qos {
         }
     }
 
-    /// The class for a uniform draw in `[0, 1)`: 15 % interactive, 35 % responsive, the rest
-    /// batch (the reference's `qos_distribution`).
+    /// All of them, in their order.
+    pub const ALL: [Qos; 3] = [Qos::Batch, Qos::Responsive, Qos::Interactive];
+
+    /// The class for a uniform draw in `[0, 1)`, as the default population distributes them.
     fn of(draw: f64) -> Self {
-        match draw {
-            u if u < 0.15 => Qos::Interactive,
-            u if u < 0.50 => Qos::Responsive,
-            _ => Qos::Batch,
-        }
+        Population::REFERENCE.qos(draw)
     }
 }
 

@@ -4,8 +4,8 @@ use crate::checksum;
 use crate::seed::{Purpose, Seed};
 use crate::trace::Key;
 
-/// The share of requests that begin with one (the reference's `system_prompt_hit_probability`).
-const SHARE: f64 = 0.2;
+use super::PromptSharing;
+
 const PROMPT: Purpose = Purpose::new("system prompt");
 
 /// A system prompt.
@@ -56,10 +56,11 @@ impl SystemPrompt {
     }
 }
 
-/// The prompt in front of a request, if it has one.
-pub fn draw(seed: Seed, who: u64, ordinal: u64) -> Option<u8> {
+/// The prompt in front of a request, if it has one that is shared.
+pub fn draw(seed: Seed, who: u64, ordinal: u64, sharing: PromptSharing) -> Option<u8> {
     let mut stream = seed.stream(PROMPT, who, ordinal);
-    stream.chance(SHARE).then(|| stream.below(ALL.len() as u64) as u8)
+    let drawn = stream.chance(sharing.share).then(|| stream.below(ALL.len() as u64) as u8);
+    drawn.filter(|prompt| ALL[usize::from(*prompt)].tokens >= sharing.min_tokens)
 }
 
 #[cfg(test)]
@@ -77,10 +78,20 @@ mod tests {
     fn a_fifth_of_the_requests_have_one_and_all_are_used() {
         let mut counts = [0u32; 4];
         for ordinal in 0..10_000 {
-            counts[usize::from(draw(Seed(42), 3, ordinal).unwrap_or(3))] += 1;
+            counts
+                [usize::from(draw(Seed(42), 3, ordinal, PromptSharing { share: 0.2, min_tokens: 50 }).unwrap_or(3))] +=
+                1;
         }
         assert!((7_800..8_200).contains(&counts[3]), "{counts:?}");
         assert!(counts[..3].iter().all(|n| (560..780).contains(n)), "{counts:?}");
+    }
+
+    #[test]
+    fn prompts_that_are_too_short_are_not_shared() {
+        let sharing = PromptSharing { share: 1.0, min_tokens: 80 };
+        let drawn: Vec<_> = (0..300).map(|ordinal| draw(Seed(1), 0, ordinal, sharing)).collect();
+        assert!(drawn.contains(&Some(0)) && drawn.contains(&Some(1)) && drawn.contains(&None));
+        assert!(!drawn.contains(&Some(2)), "72 tokens");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::seed::{Seed, hash_bytes};
 use super::json_items::{Broken, Item, Items};
 use super::pipeline::Pipeline;
 use super::refusals::{Place, Refusals};
-use super::{Conversation, Skipped, Tokenizer, Turn, names, text_file};
+use super::{Conversation, Population, Skipped, Tokenizer, Turn, names, text_file};
 
 mod dialogue;
 mod filter;
@@ -44,6 +44,8 @@ pub struct ShareGptOptions {
     pub max_generation_tokens: Option<u32>,
     /// Whether something that cannot be used is an error.
     pub strict: bool,
+    /// What the users are like, as far as a file does not say it.
+    pub population: Population,
 }
 
 type Batch = std::result::Result<Vec<Item>, Broken>;
@@ -177,8 +179,9 @@ impl ShareGpt {
         let name = self.name(dialogue.id.as_deref());
         let ordinal = self.conversations;
         self.conversations += 1;
-        let ShareGptOptions { users, shared_prefixes, .. } = self.options;
+        let ShareGptOptions { users, shared_prefixes, population, .. } = self.options;
         Conversation::new(self.seed, ordinal, &name, u64::from(users), dialogue.turns, shared_prefixes)
+            .of_population(self.seed, &population)
     }
 }
 

@@ -8,20 +8,12 @@ use crate::units::SECOND_NS;
 
 use super::agenda::Agenda;
 use super::arrivals::{ArrivalRate, Arrivals};
-use super::persona::{self, Character};
+use super::persona::{Character, Population};
 use super::{Qos, Request, prompts};
 
-/// The probability that a user ends a conversation before the next request (the reference's
-/// `end_conversation_probability`).
-const END_PROBABILITY: f64 = 0.2;
-/// The most turns of a conversation (the reference's `max_turns_per_conv`).
-const MAX_TURNS: u32 = 50;
-/// A pause is the user's think time times a uniform draw from this range.
-const PAUSE: (f64, f64) = (0.8, 1.2);
 /// A turn adds from a quarter of the user's context to all of it; answers likewise.
 const SMALLEST_PART: u64 = 4;
 
-const USER: Purpose = Purpose::new("user");
 const ARRIVING: Purpose = Purpose::new("arriving user");
 const PAUSES: Purpose = Purpose::new("pause");
 const LENGTHS: Purpose = Purpose::new("lengths");
@@ -38,6 +30,8 @@ pub struct SyntheticOptions {
     pub shared_prefixes: bool,
     /// All users together ask at this rate, instead of after their think times.
     pub request_rate: Option<ArrivalRate>,
+    /// What the users are like.
+    pub population: Population,
 }
 
 /// The requests of synthetic users, in the order of their arrival, without end. Every draw is
@@ -68,12 +62,7 @@ struct User {
 impl Synthetic {
     /// The users whom the seed draws.
     pub fn new(seed: Seed, options: SyntheticOptions) -> Self {
-        let characters = (0..options.users).map(|number| {
-            let mut stream = seed.stream(USER, u64::from(number), 0);
-            let character = Character::draw(&mut stream);
-            (character, Qos::of(stream.unit()))
-        });
-        Self::of(seed, options, characters)
+        Self::of(seed, options, (0..options.users).map(|number| options.population.draw(seed, number)))
     }
 
     /// These users, in place of `options.users` drawn ones.
@@ -84,15 +73,10 @@ impl Synthetic {
         let mut next = Agenda::new(options.users);
         if paced.is_none() {
             for (number, user) in (0..).zip(&users) {
-                next.set(number, user.pause_ns(seed, number), u64::from(number));
+                next.set(number, user.pause_ns(seed, number, options.population.pause), u64::from(number));
             }
         }
         Self { seed, options, users, next, paced, conversations: 0 }
-    }
-
-    /// The most tokens that one of their turns can add to a prompt.
-    pub fn largest_context() -> u64 {
-        persona::largest_context()
     }
 
     fn next_arrival(&mut self) -> (u64, u32) {
@@ -108,7 +92,7 @@ impl Synthetic {
 
     fn schedule(&mut self, at_ns: u64, number: u32) {
         if self.paced.is_none() {
-            let pause = self.users[number as usize].pause_ns(self.seed, number);
+            let pause = self.users[number as usize].pause_ns(self.seed, number, self.options.population.pause);
             self.next.set(number, at_ns.saturating_add(pause), u64::from(number));
         }
     }
@@ -124,7 +108,7 @@ impl Iterator for Synthetic {
             user.open(self.conversations);
             self.conversations += 1;
         }
-        let request = user.ask(self.seed, number, at_ns, self.options);
+        let request = user.ask(self.seed, number, at_ns, &self.options);
         self.schedule(at_ns, number);
         Some(Ok(request))
     }
@@ -135,8 +119,8 @@ impl User {
         Self { qos, character, requests: 0, opened: 0, conversation_ordinal: 0, turn: 0 }
     }
 
-    fn pause_ns(&self, seed: Seed, number: u32) -> u64 {
-        let factor = seed.stream(PAUSES, u64::from(number), self.requests).uniform(PAUSE.0, PAUSE.1);
+    fn pause_ns(&self, seed: Seed, number: u32, (shortest, longest): (f64, f64)) -> u64 {
+        let factor = seed.stream(PAUSES, u64::from(number), self.requests).uniform(shortest, longest);
         (self.character.think_s * factor * SECOND_NS as f64) as u64
     }
 
@@ -145,17 +129,19 @@ impl User {
         self.opened += 1;
     }
 
-    fn ask(&mut self, seed: Seed, number: u32, at_ns: u64, options: SyntheticOptions) -> Request {
+    fn ask(&mut self, seed: Seed, number: u32, at_ns: u64, options: &SyntheticOptions) -> Request {
         let who = u64::from(number);
         let mut lengths = seed.stream(LENGTHS, who, self.requests);
         let mut part = |whole: u64| lengths.inclusive((whole / SMALLEST_PART).max(1), whole) as u32;
         let (context, generate_tokens) = (part(self.character.context), part(self.character.generation));
-        let prefix = if options.shared_prefixes { prompts::draw(seed, who, self.requests) } else { None };
+        let population = &options.population;
+        let sharing = options.shared_prefixes.then_some(population.prompts);
+        let prefix = sharing.and_then(|sharing| prompts::draw(seed, who, self.requests, sharing));
         let covered = prefix.map_or(0, |index| prompts::ALL[usize::from(index)].tokens);
         self.turn += 1;
         let turn = self.turn;
-        let ends = || seed.stream(ENDS, who, self.requests).chance(END_PROBABILITY);
-        let last_turn = !options.multi_turn || turn >= MAX_TURNS || ends();
+        let ends = || seed.stream(ENDS, who, self.requests).chance(population.end_probability);
+        let last_turn = !options.multi_turn || turn >= population.max_turns || ends();
         if last_turn {
             self.turn = 0;
         }
@@ -182,7 +168,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn options(users: u32) -> SyntheticOptions {
-        SyntheticOptions { users, multi_turn: true, shared_prefixes: false, request_rate: None }
+        SyntheticOptions {
+            users,
+            multi_turn: true,
+            shared_prefixes: false,
+            request_rate: None,
+            population: Population::default(),
+        }
     }
 
     fn first(seed: u64, options: SyntheticOptions, count: usize) -> Vec<Request> {
@@ -206,7 +198,7 @@ mod tests {
         let conversations = requests.iter().filter(|r| r.turn == 1).count();
         let mean = requests.len() as f64 / conversations as f64;
         assert!((4.8..5.2).contains(&mean), "{mean}");
-        assert!(requests.iter().all(|r| r.turn <= MAX_TURNS));
+        assert!(requests.iter().all(|r| r.turn <= 50));
     }
 
     #[test]

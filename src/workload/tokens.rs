@@ -15,6 +15,8 @@ pub enum Tokenizer {
     Cl100k,
     /// A quarter of the characters, at least 1: the reference's estimate.
     Chars4,
+    /// So many characters, above 0, are a token; at least 1 token.
+    Chars(u32),
 }
 
 impl Tokenizer {
@@ -22,7 +24,7 @@ impl Tokenizer {
     pub fn word(self) -> &'static str {
         match self {
             Tokenizer::Cl100k => "cl100k",
-            Tokenizer::Chars4 => "chars4",
+            Tokenizer::Chars4 | Tokenizer::Chars(_) => "chars4",
         }
     }
 
@@ -36,6 +38,7 @@ impl Tokenizer {
         let count: usize = match self {
             Tokenizer::Cl100k => pieces(text).map(|piece| CL100K.count_ordinary(piece)).sum(),
             Tokenizer::Chars4 => (text.chars().count() / 4).max(1),
+            Tokenizer::Chars(per_token) => (text.chars().count() / per_token.max(1) as usize).max(1),
         };
         u32::try_from(count).unwrap_or(u32::MAX)
     }

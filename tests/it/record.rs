@@ -1,12 +1,15 @@
 //! `kvtrace record` and `kvtrace models`, from their flags to their files.
 
 mod blocks;
+mod config;
 mod determinism;
 mod documents;
 mod ends;
 mod ledger;
+mod naive;
 mod parity;
 mod policies;
+mod presets;
 mod refusals;
 mod sources;
 mod statistics;

@@ -14,6 +14,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 
 use super::super::columns::ColumnsFlag;
+use super::layers::Layers;
 use super::run::Recording;
 use super::settings::Settings;
 
@@ -30,7 +31,7 @@ pub(super) use cache::CacheFlags;
 pub(super) use files::FileFlags;
 pub(super) use foreign::ForeignFlags;
 pub(super) use objects::ObjectFlags;
-pub(super) use rag::RagFlags;
+pub(super) use rag::{RagFlags, TokenRange};
 pub(super) use time::TimeFlags;
 pub(super) use users::UserFlags;
 
@@ -82,6 +83,18 @@ pub struct RecordFlags {
     /// What the flags default to
     #[arg(long, value_enum, default_value_t = Profile::Mlperf)]
     pub profile: Profile,
+    /// A published invocation of the reference, under what else is given (see --list-presets)
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// With --preset mlperf-option-N: the rank, added to the preset's seed
+    #[arg(long, value_name = "N")]
+    pub rank: Option<u32>,
+    /// List the presets
+    #[arg(long)]
+    pub list_presets: bool,
+    /// A YAML or TOML file that sets flags by their names, users, models; what is typed wins
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Columns of a CSV
     #[arg(long, value_enum, default_value_t = ColumnsFlag::Full)]
     pub columns: ColumnsFlag,
@@ -102,6 +115,8 @@ pub struct RecordFlags {
     pub(super) time: TimeFlags,
     #[command(flatten)]
     pub(super) foreign: ForeignFlags,
+    #[arg(skip)]
+    pub(super) layers: Layers,
 }
 
 /// The flags of a group that are in force, by their long names.
@@ -143,6 +158,23 @@ impl Complaints {
 }
 
 impl RecordFlags {
+    /// Remembers what was set elsewhere than on the command line.
+    pub fn keep(&mut self, layers: Layers) {
+        let sections = &layers.sections;
+        self.time.retime(&sections.generation_ns);
+        let model = Model::resolve_among(&self.model, self.kv_dtype, &sections.models);
+        if let (Ok(model), true) = (model, self.rag.enable_rag && self.rag.rag_doc_tokens.is_none()) {
+            let (low, high) = sections.document_tokens[usize::from(model.is_large())];
+            self.rag.rag_doc_tokens = Some(TokenRange { low, high });
+        }
+        self.layers = layers;
+    }
+
+    /// What somebody should know about what was set elsewhere.
+    pub fn notes(&self) -> &[String] {
+        &self.layers.notes
+    }
+
     /// What is in force.
     ///
     /// # Errors
@@ -175,13 +207,20 @@ impl RecordFlags {
         self.objects.check(self, complaints);
         self.cache.check(complaints);
         self.time.check(self, complaints);
+        let population = &self.layers.sections.population;
+        if population.interactive > population.responsive {
+            complaints.say(format!(
+                "qos_distribution: responsive_threshold {} counts the interactive share {} too, so it is not below it",
+                population.responsive, population.interactive
+            ));
+        }
     }
 
     /// Every flag in force, by its long name.
     pub(super) fn in_force(&self, duration_s: Option<u64>, model: &Model) -> BTreeMap<String, Value> {
         let own = vec![
             ("model", json!(self.model)),
-            ("kv-dtype", json!(model.dtype_word())),
+            ("kv-dtype", json!(model.kv_dtype.map(KvDtype::word))),
             ("duration", json!(duration_s)),
             ("max-requests", json!(self.max_requests)),
             ("seed", json!(self.seed)),
@@ -189,8 +228,12 @@ impl RecordFlags {
             ("columns", json!(word(self.columns))),
             ("epoch", json!(self.epoch)),
         ];
+        let mut sections = self.layers.sections.print();
+        sections.extend(self.preset.iter().map(|name| ("preset", json!(name))));
+        sections.extend(self.rank.iter().map(|rank| ("rank", json!(rank))));
         let groups = [
             own,
+            sections,
             self.users.in_force(),
             self.rag.in_force(model),
             self.from_files.in_force(self),

@@ -11,7 +11,9 @@ use crate::serve::{self, ObjectKind, Sink};
 use crate::stop::Stop;
 use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, SourceFile, TRACE_SCHEMA};
 use crate::trace::{Relay, RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
-use crate::workload::{Paced, RequestTrace, Requests, ShareGpt, Skipped, Synthetic, TraceFacts, WithQueries, Workload};
+use crate::workload::{
+    Paced, RequestTrace, Requests, ShareGpt, Skipped, Synthetic, SyntheticOptions, TraceFacts, WithQueries, Workload,
+};
 
 use super::foresight;
 use super::settings::{Settings, SourceSettings};
@@ -133,7 +135,7 @@ pub(super) fn record(
 pub(super) fn workload(settings: &Settings, skipped: &Skipped) -> Result<(Workload, Option<TraceFacts>)> {
     Ok(match &settings.source {
         SourceSettings::Synthetic(options) => {
-            let requests = Box::new(Synthetic::new(settings.seed, *options));
+            let requests = Box::new(synthetic(settings, *options));
             let requests: Requests = match &settings.config.rag {
                 Some(rag) => Box::new(WithQueries::new(requests, settings.seed, rag.request_probability)),
                 None => requests,
@@ -194,6 +196,16 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// The users of a list, or drawn ones.
+fn synthetic(settings: &Settings, options: SyntheticOptions) -> Synthetic {
+    let Some(users) = settings.users.as_deref() else { return Synthetic::new(settings.seed, options) };
+    let population = options.population;
+    let classed = users.iter().zip(0..).map(|(user, number)| {
+        let drawn = || population.qos(settings.seed.stream("listed user qos", number, 0).unit());
+        (user.character, user.qos.unwrap_or_else(drawn))
+    });
+    Synthetic::of(settings.seed, options, classed)
+}
 fn sha256(path: &Path, progress: &dyn Progress) -> Result<String> {
     let unreadable = |e| Error::reading(path, &e);
     let mut file = File::open(path).map_err(unreadable)?;

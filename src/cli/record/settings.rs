@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -16,6 +17,7 @@ use crate::trace::meta::TierCapacity;
 use crate::units::SECOND_NS;
 use crate::workload::{ArrivalRate, ShareGptOptions, SyntheticOptions, TraceOptions, trace_files};
 
+use super::config::{Limit, ListedUser};
 use super::flags::{Complaints, RecordFlags, SourceKind, word};
 
 /// How long synthetic users go on unless told otherwise, in seconds (as in the reference).
@@ -49,6 +51,10 @@ pub struct Settings {
     pub epoch_ns: i64,
     /// Every flag in force, by its long name.
     pub flags: BTreeMap<String, Value>,
+    /// What is in force besides, which is too much for a trace's metadata.
+    printed: BTreeMap<String, Value>,
+    /// All synthetic users, where they are not drawn.
+    pub users: Option<Arc<[ListedUser]>>,
 }
 
 impl Settings {
@@ -56,19 +62,24 @@ impl Settings {
     pub(super) fn of(typed: &RecordFlags) -> Result<Self> {
         let mut complaints = Complaints::default();
         typed.check(&mut complaints);
-        let model = complaints.keep(Model::resolve(&typed.model, typed.kv_dtype));
+        let sections = &typed.layers.sections;
+        let model = complaints.keep(Model::resolve_among(&typed.model, typed.kv_dtype, &sections.models));
         typed.rag.check(model.as_ref(), &mut complaints);
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
+        let flags = model.as_ref().map(|model| typed.in_force(duration_s, model)).unwrap_or_default();
+        keep_to_limits(&sections.limits, &flags, &mut complaints);
         let config = model.and_then(|model| config(typed, model, duration_s, &mut complaints));
         if let Some(config) = &config {
             typed.cache.check_room(config, &mut complaints);
         }
-        let wrong = complaints.into_lines();
+        let wrong: Vec<String> = complaints.into_lines().into_iter().map(|line| typed.layers.blame(line)).collect();
         let (true, Some(config)) = (wrong.is_empty(), config) else {
             return Err(Error::usage(wrong.join("; ")));
         };
         Ok(Self {
-            flags: typed.in_force(duration_s, &config.model),
+            printed: printed(typed),
+            users: sections.users.clone(),
+            flags,
             config,
             profile: word(typed.profile),
             seed: Seed(typed.seed),
@@ -86,11 +97,15 @@ impl Settings {
 
     /// The flags in force, a line each, or as JSON.
     pub(super) fn print(&self, json: bool) -> Vec<u8> {
+        let mut all = self.flags.clone();
+        // What a preset says is said flag by flag.
+        all.retain(|name, _| !["preset", "rank"].contains(&name.as_str()));
+        all.extend(self.printed.clone());
         if json {
-            return output::to_json(&self.flags);
+            return output::to_json(&all);
         }
         let line = |(name, value): (&String, &Value)| format!("{name}: {value}\n");
-        self.flags.iter().map(line).collect::<String>().into_bytes()
+        all.iter().map(line).collect::<String>().into_bytes()
     }
 }
 
@@ -120,6 +135,8 @@ fn config(
         rag,
         max_concurrent_allocs: (typed.users.max_concurrent_allocs > 0).then_some(typed.users.max_concurrent_allocs),
         rules: typed.cache.rules(typed.profile),
+        priorities: typed.layers.sections.qos.priorities(),
+        most_prefixes: typed.users.max_prefixes,
     })
 }
 
@@ -137,6 +154,25 @@ fn source(typed: &RecordFlags) -> Result<SourceSettings> {
         }),
         (kind, _) => Err(Error::usage(format!("{} needs a file", word(kind)))),
     }
+}
+
+/// Says which flags are above what a configuration allows.
+fn keep_to_limits(limits: &[Limit], flags: &BTreeMap<String, Value>, complaints: &mut Complaints) {
+    for Limit { flag, most, path } in limits {
+        if let Some(value) = flags.get(*flag).and_then(Value::as_f64).filter(|value| value > most) {
+            complaints.say(format!("--{flag} {value}: {path} allows {most} at most"));
+        }
+    }
+}
+
+/// What is in force and not a flag: the source with its files, the sections of a configuration.
+fn printed(typed: &RecordFlags) -> BTreeMap<String, Value> {
+    let sections = &typed.layers.sections;
+    let mut printed =
+        BTreeMap::from([("source".to_owned(), json!(word(typed.source))), ("files".to_owned(), json!(typed.files))]);
+    printed.extend(sections.verbatim.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    printed.extend(sections.print_users().map(|users| ("users".to_owned(), users)));
+    printed
 }
 
 fn above_zero(value: u64) -> Option<u64> {

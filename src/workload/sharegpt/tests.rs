@@ -30,6 +30,7 @@ const OPTIONS: ShareGptOptions = ShareGptOptions {
     max_context_tokens: None,
     max_generation_tokens: None,
     strict: false,
+    population: Population::REFERENCE,
 };
 
 fn turns(item: &str) -> Vec<(u32, u32)> {

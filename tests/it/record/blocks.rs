@@ -80,6 +80,8 @@ fn config(objects: ObjectModel, storage_bytes: Option<u64>) -> Config {
         max_concurrent_allocs: None,
         pcie_bytes_per_s: None,
         rules: Rules::default(),
+        priorities: [1, 2, 3],
+        most_prefixes: 1000,
     }
 }
 

@@ -66,6 +66,9 @@ pub struct CacheFlags {
     /// How far a tier above storage fills [0.05 to 1]
     #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
     pub target_usage: f64,
+    /// An object above this share of a tier above storage skips the tier [0.05 to 1]
+    #[arg(long, default_value_t = 0.95, value_name = "SHARE")]
+    pub largest_object: f64,
     /// Who goes when a tier is full: lru, fifo, lfu, gdsf, sieve, s3-fifo, arc or belady (which sees
     /// the future: two passes); three with commas for Tier-0, Tier-1 and Tier-2
     #[arg(long, default_value_t, value_name = "POLICY")]
@@ -91,6 +94,7 @@ impl CacheFlags {
         complaints.real("cpu-mem-gb", self.cpu_mem_gb, 0.0, 131_072.0);
         complaints.real("storage-capacity-gb", self.storage_capacity_gb, 0.0, 1_048_576.0);
         complaints.real("target-usage", self.target_usage, 0.05, 1.0);
+        complaints.real("largest-object", self.largest_object, 0.05, 1.0);
         let marks = self.watermarks.filter(|marks| !marks.common).unwrap_or_default().marks;
         for (tier, (marks, limit)) in marks.iter().zip(self.limits().capacity_bytes).enumerate() {
             let why = match (marks, limit) {
@@ -108,7 +112,7 @@ impl CacheFlags {
     /// Says which tiers are too small for the smallest object that there may be, of one token.
     pub fn check_room(&self, config: &serve::Config, complaints: &mut Complaints) {
         let object_bytes = config.object_bytes(1);
-        let cache = crate::cache::Cache::new(config.limits);
+        let cache = crate::cache::Cache::with(config.limits, &config.rules);
         for (tier, flag) in Tier::ALL.into_iter().zip(SIZES) {
             let limit = config.limits.capacity_bytes[tier.index()];
             if limit.is_some_and(|limit| limit > 0) && !cache.tier(tier).admits(object_bytes) {
@@ -133,6 +137,7 @@ impl CacheFlags {
             ("storage-capacity-gb", json!(self.storage_capacity_gb)),
             ("limits", json!(word(self.limits))),
             ("target-usage", json!(self.target_usage)),
+            ("largest-object", json!(self.largest_object)),
             ("policy", json!(self.policy.to_string())),
             ("watermarks", json!(self.watermarks.map(|marks| marks.to_string()))),
             ("promotion", json!(word(self.promotion(profile)))),
@@ -168,6 +173,7 @@ impl CacheFlags {
                 PlacementFlag::Inclusive => Placement::Inclusive,
             },
             foresight: None,
+            largest_object: self.largest_object,
         }
     }
 

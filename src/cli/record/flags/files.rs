@@ -65,6 +65,9 @@ pub struct FileFlags {
     /// How text is counted: of a sharegpt file, and of requests without lengths
     #[arg(long, value_enum, default_value_t = TokenizerFlag::Cl100k)]
     pub tokenizer: TokenizerFlag,
+    /// With --tokenizer chars4: the characters of a token, in place of 4
+    #[arg(long, value_name = "N")]
+    pub chars_per_token: Option<u32>,
     /// Use the whole conversations of a file that is cut off
     #[arg(long)]
     pub allow_truncated: bool,
@@ -104,6 +107,10 @@ impl FileFlags {
     /// Says what is wrong.
     pub fn check(&self, all: &RecordFlags, complaints: &mut Complaints) {
         complaints.whole("max-conversations", self.max_conversations.unwrap_or(1), 1, u64::MAX);
+        complaints.whole("chars-per-token", self.chars_per_token.unwrap_or(1).into(), 1, 64);
+        if let (Some(per_token), TokenizerFlag::Cl100k) = (self.chars_per_token, self.tokenizer) {
+            complaints.say(format!("--chars-per-token {per_token} is about --tokenizer chars4"));
+        }
         match (all.source, all.files.as_slice()) {
             (SourceKind::Synthetic, [file, ..]) => {
                 complaints.say(format!("synthetic users come from no file, but {} was given", file.display()));
@@ -184,6 +191,7 @@ impl FileFlags {
         vec![
             ("max-conversations", json!(self.max_conversations)),
             ("tokenizer", json!(self.tokenizer().word())),
+            ("chars-per-token", json!(self.chars_per_token)),
             ("allow-truncated", json!(self.allow_truncated)),
             ("filter", json!(self.filter.map(word))),
             ("max-context-tokens", json!(self.max_context_tokens)),
@@ -220,13 +228,14 @@ impl FileFlags {
             max_context_tokens: self.max_context_tokens,
             max_generation_tokens: self.max_generation_tokens,
             strict: self.strict,
+            population: all.users.population(&all.layers.sections.population),
         }
     }
 
     fn tokenizer(&self) -> Tokenizer {
         match self.tokenizer {
             TokenizerFlag::Cl100k => Tokenizer::Cl100k,
-            TokenizerFlag::Chars4 => Tokenizer::Chars4,
+            TokenizerFlag::Chars4 => self.chars_per_token.map_or(Tokenizer::Chars4, Tokenizer::Chars),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Flags of time: how long tiers, links and the GPU take, and who is served first.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -107,6 +108,15 @@ pub struct TimeFlags {
 }
 
 impl TimeFlags {
+    /// Takes the times of the words of `--generation-mode` from a configuration.
+    pub fn retime(&mut self, ns_by_word: &BTreeMap<&'static str, u64>) {
+        let fixed = matches!(self.gpu_model, GpuFlag::Fixed);
+        let mode = self.generation_mode.as_deref().or(fixed.then_some(DEFAULT_GENERATION_MODE));
+        if let Some(ns) = mode.and_then(|mode| ns_by_word.get(mode)) {
+            self.generation_mode = Some(format!("{ns}ns"));
+        }
+    }
+
     /// Says what is wrong.
     pub fn check(&self, all: &RecordFlags, complaints: &mut Complaints) {
         complaints.keep(self.token_ns());

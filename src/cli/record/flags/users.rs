@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::serve::Phases;
-use crate::workload::{ArrivalRate, SyntheticOptions};
+use crate::workload::{ArrivalRate, Population, PromptSharing, SyntheticOptions};
 
 use super::{Complaints, InForce, RecordFlags};
 
@@ -30,6 +30,21 @@ pub struct UserFlags {
     /// Requests a second of all users together; 0: by think time, or sharegpt by free workers
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub request_rate: f64,
+    /// Turns of a synthetic conversation at most
+    #[arg(long, default_value_t = Population::REFERENCE.max_turns, value_name = "N")]
+    pub max_turns: u32,
+    /// Probability that a synthetic conversation ends after a turn [0 to 1]
+    #[arg(long, default_value_t = Population::REFERENCE.end_probability, value_name = "P")]
+    pub end_conversation_probability: f64,
+    /// Share of requests that begin with a shared system prompt [0 to 1]
+    #[arg(long, default_value_t = Population::REFERENCE.prompts.share, value_name = "P")]
+    pub system_prompt_probability: f64,
+    /// System prompts of fewer tokens are not shared
+    #[arg(long, default_value_t = Population::REFERENCE.prompts.min_tokens, value_name = "TOKENS")]
+    pub min_prefix_tokens: u32,
+    /// Shared system prompts that are kept at a time, the last used ones
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub max_prefixes: u32,
     /// How unevenly requests come at that rate: standard deviation over mean of the gaps; 0: like a
     /// clock, 1: Poisson, above 1: in bursts [default: 1]
     #[arg(long, value_name = "CV")]
@@ -59,6 +74,10 @@ impl UserFlags {
         complaints.whole("num-users", self.num_users.into(), 1, 100_000);
         complaints.whole("workers", self.workers.unwrap_or(1).into(), 1, 100_000);
         complaints.real("request-rate", self.request_rate, 0.0, 1e9);
+        complaints.whole("max-turns", self.max_turns.into(), 1, u32::MAX.into());
+        complaints.real("end-conversation-probability", self.end_conversation_probability, 0.0, 1.0);
+        complaints.real("system-prompt-probability", self.system_prompt_probability, 0.0, 1.0);
+        complaints.whole("max-prefixes", self.max_prefixes.into(), 1, u32::MAX.into());
         if let Some(cv) = self.arrival_cv {
             complaints.real("arrival-cv", cv, 0.0, LARGEST_CV);
             if self.request_rate == 0.0 {
@@ -76,6 +95,11 @@ impl UserFlags {
             ("num-users", json!(self.num_users)),
             ("live-conversations", json!(self.live_conversations)),
             ("request-rate", json!(self.request_rate)),
+            ("max-turns", json!(self.max_turns)),
+            ("end-conversation-probability", json!(self.end_conversation_probability)),
+            ("system-prompt-probability", json!(self.system_prompt_probability)),
+            ("min-prefix-tokens", json!(self.min_prefix_tokens)),
+            ("max-prefixes", json!(self.max_prefixes)),
             ("arrival-cv", json!(self.rate().map(|rate| rate.cv))),
             ("max-concurrent-allocs", json!(self.max_concurrent_allocs)),
             ("prefill-only", json!(self.prefill_only)),
@@ -111,6 +135,16 @@ impl UserFlags {
         all.objects.shares_prompts(all) && !self.decode_only
     }
 
+    /// A population, with what flags say of it.
+    pub fn population(&self, drawn_from: &Population) -> Population {
+        Population {
+            end_probability: self.end_conversation_probability,
+            max_turns: self.max_turns,
+            prompts: PromptSharing { share: self.system_prompt_probability, min_tokens: self.min_prefix_tokens },
+            ..*drawn_from
+        }
+    }
+
     /// What synthetic users do.
     pub fn synthetic(&self, all: &RecordFlags) -> SyntheticOptions {
         SyntheticOptions {
@@ -118,6 +152,7 @@ impl UserFlags {
             multi_turn: !self.disable_multi_turn,
             shared_prefixes: self.shared_prefixes(all),
             request_rate: self.rate(),
+            population: self.population(&all.layers.sections.population),
         }
     }
 }
