@@ -9,6 +9,8 @@ use super::policy::{Entry, Policy};
 
 const ONCE: usize = 0;
 const AGAIN: usize = 1;
+/// The first list's share is counted in whole fractions of a byte, the same on every machine.
+const FRACTION_BITS: u32 = 20;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Resident {
@@ -21,8 +23,8 @@ struct Resident {
 #[derive(Debug)]
 pub(super) struct Adaptive {
     capacity_bytes: u64,
-    /// What the list of those used once is meant to have (the paper's p).
-    target_bytes: u64,
+    /// What the list of those used once is meant to have (the paper's p), in 2^-20 bytes.
+    target: u128,
     lists: Lists<2>,
     residents: Vec<Resident>,
     bytes: [u64; 2],
@@ -36,7 +38,7 @@ impl Adaptive {
     pub fn new(capacity_bytes: u64) -> Self {
         Self {
             capacity_bytes,
-            target_bytes: 0,
+            target: 0,
             lists: Lists::default(),
             residents: Vec::new(),
             bytes: [0; 2],
@@ -64,13 +66,12 @@ impl Adaptive {
     /// An object that left `list` is asked for again: the list should have been larger, all the
     /// more the shorter the memory of it is beside the other's.
     fn adapt(&mut self, list: usize, size_bytes: u64) {
-        let remembered = self.ghosts[list].bytes().max(1);
-        let other = self.ghosts[1 - list].bytes();
-        let by = u128::from(size_bytes) * u128::from(remembered.max(other)) / u128::from(remembered);
-        let by = u64::try_from(by).unwrap_or(u64::MAX);
-        self.target_bytes = match list {
-            ONCE => self.target_bytes.saturating_add(by).min(self.capacity_bytes),
-            _ => self.target_bytes.saturating_sub(by),
+        let remembered = u128::from(self.ghosts[list].bytes().max(1));
+        let other = u128::from(self.ghosts[1 - list].bytes());
+        let by = (u128::from(size_bytes) << FRACTION_BITS) * remembered.max(other) / remembered;
+        self.target = match list {
+            ONCE => (self.target + by).min(u128::from(self.capacity_bytes) << FRACTION_BITS),
+            _ => self.target.saturating_sub(by),
         };
     }
 
@@ -120,10 +121,9 @@ impl Policy for Adaptive {
     }
 
     fn evict(&mut self) -> Option<u32> {
-        let once = self.bytes[ONCE];
+        let once = u128::from(self.bytes[ONCE]) << FRACTION_BITS;
         let returned_again = self.returning.is_some_and(|(_, list)| list == AGAIN);
-        let first =
-            if once > self.target_bytes || (returned_again && once == self.target_bytes) { ONCE } else { AGAIN };
+        let first = if once > self.target || (returned_again && once == self.target) { ONCE } else { AGAIN };
         let place = self.lists.front(first).or_else(|| self.lists.front(1 - first))?;
         let Resident { key, size_bytes, list } = self.take(place);
         self.ghosts[list].push(key, size_bytes);
@@ -145,7 +145,7 @@ mod tests {
     struct Model {
         t: [Vec<(u32, u64, u64)>; 2],
         b: [Vec<(u64, u64)>; 2],
-        p: u64,
+        p: u128,
         hit: Option<usize>,
     }
 
@@ -176,8 +176,9 @@ mod tests {
             self.hit = (0..2).find(|list| self.b[*list].iter().any(|(key, _)| *key == entry.key));
             if let Some(list) = self.hit {
                 let (own, other) = (self.b_bytes(list), self.b_bytes(1 - list));
-                let by = entry.size_bytes * own.max(other) / own;
-                self.p = if list == 0 { (self.p + by).min(CAPACITY) } else { self.p.saturating_sub(by) };
+                let by = u128::from((entry.size_bytes << 20) * own.max(other) / own);
+                self.p =
+                    if list == 0 { (self.p + by).min(u128::from(CAPACITY << 20)) } else { self.p.saturating_sub(by) };
                 self.b[list].retain(|(key, _)| *key != entry.key);
             }
         }
@@ -204,7 +205,7 @@ mod tests {
         }
 
         fn evict(&mut self) -> Option<u32> {
-            let once = self.t_bytes(0);
+            let once = u128::from(self.t_bytes(0) << 20);
             let first = usize::from(!(once > self.p || (self.hit == Some(1) && once == self.p)));
             let list = if self.t[first].is_empty() { 1 - first } else { first };
             if self.t[list].is_empty() {

@@ -138,8 +138,8 @@ mod tests {
                         vectors.iter_mut().for_each(|vector| vector.retain(|other| *other != slot));
                     }
                 }
-                for list in 0..2 {
-                    prop_assert_eq!(contents(&lists, list), vectors[list].clone());
+                for (list, vector) in vectors.iter().enumerate() {
+                    prop_assert_eq!(&contents(&lists, list), vector);
                 }
             }
         }

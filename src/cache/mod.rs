@@ -142,10 +142,8 @@ impl Cache {
             Some(above) => self.promote(slot, tier, above, moves),
             None => self.touch(slot, tier.index()),
         }
-        for lower in tier.index() + 1..3 {
-            if self.tiers[lower].foresees() && self.objects[slot].is_in(lower) {
-                self.touch(slot, lower);
-            }
+        if self.oracle.is_some() {
+            self.foretell_lower_tiers(slot, tier.index() + 1);
         }
         Some(found)
     }
@@ -249,6 +247,15 @@ impl Cache {
     fn touch(&mut self, slot: u32, tier: usize) {
         let entry = self.entry(slot, tier);
         self.tiers[tier].touch(self.objects[slot].places[tier], &entry);
+    }
+
+    /// Tiers that see the future know of the next use of their copies, whichever tier is read.
+    fn foretell_lower_tiers(&mut self, slot: u32, first: usize) {
+        for tier in first..3 {
+            if self.tiers[tier].foresees() && self.objects[slot].is_in(tier) {
+                self.touch(slot, tier);
+            }
+        }
     }
 
     /// The hash of a key, where a tier's policy wants it.

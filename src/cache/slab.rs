@@ -63,6 +63,12 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Slots that were ever occupied.
+    #[cfg(test)]
+    pub fn slots(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The id of whoever is in an occupied slot.
     pub fn id_of(&self, slot: u32) -> Id {
         Id { slot, generation: self.entries[slot as usize].generation }
@@ -95,6 +101,7 @@ mod tests {
         let new = slab.insert("new");
         assert_eq!(new.slot(), old.slot());
         assert_eq!(slab.get_mut(old), None);
+        assert!(slab.get(old).is_none() && slab.get(new).is_some());
         assert_eq!(slab.remove(old), None);
         assert_eq!(slab.get_mut(new), Some(&mut "new"));
     }

@@ -101,7 +101,7 @@ fn weight_bits(config: &Config<'_>, dtype: KvDtype) -> f64 {
     match quantised.get("quant_method").and_then(|method| method.as_str()) {
         Some("fp8") => 8.0,
         Some("mxfp4") => MXFP4_BITS,
-        _ => match quantised.get("bits").and_then(|bits| bits.as_u64()) {
+        _ => match quantised.get("bits").and_then(serde_json::Value::as_u64) {
             Some(bits @ 1..=16) => bits as f64,
             _ => dtype.bits() as f64,
         },

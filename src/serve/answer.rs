@@ -1,14 +1,14 @@
 //! How an answer is generated from objects that are read again and again meanwhile: every so many
 //! tokens all of them, spread evenly over the answer.
 
-use super::DECODE_BATCH_TOKENS;
+use super::objects::DecodeReads;
 use super::service::{Visit, Wait};
 use super::system::System;
 
 /// An answer on its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
-    rescans: u32,
+    reads: DecodeReads,
     /// The rescan that comes next, from 1.
     next: u32,
 }
@@ -26,17 +26,18 @@ impl Answer {
     /// The answer begins. `rereads`: whether there is something to be read again.
     pub fn begin(rereads: bool, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Self {
         visit.begin_generating(now, system);
-        let rescans = if rereads { visit.request.generate_tokens.div_ceil(DECODE_BATCH_TOKENS) } else { 0 };
-        Self { rescans, next: 1 }
+        let reads = if rereads { system.config.objects.decode_reads } else { DecodeReads::None };
+        Self { reads, next: 1 }
     }
 
     /// Waits for the tokens before the next rescan, or after the last one for the answer's end.
     pub fn next(&mut self, generate_tokens: u32) -> Next {
-        if self.next > self.rescans {
-            return Next::End(Wait::Tokens(generate_tokens));
+        match self.reads.tokens_before(self.next, generate_tokens) {
+            None => Next::End(Wait::Tokens(generate_tokens)),
+            Some(tokens) => {
+                self.next += 1;
+                Next::Rescan(Wait::Tokens(tokens))
+            }
         }
-        let share = u64::from(generate_tokens) * u64::from(self.next) / u64::from(self.rescans + 1);
-        self.next += 1;
-        Next::Rescan(Wait::Tokens(share as u32))
     }
 }

@@ -14,22 +14,30 @@ use crate::workload::{RagOptions, Workload};
 mod allocations;
 mod answer;
 mod background;
+mod blocks;
 mod conversations;
+mod cutter;
 mod decode_only;
 mod engine;
 mod gpu;
+mod live;
+mod objects;
 mod prefixes;
 mod query;
 mod queue;
 mod rag;
+mod ratios;
+mod residents;
 mod retrieval;
 mod service;
 mod system;
 mod tally;
 mod timing;
+mod transcripts;
 mod turns;
 
 pub use gpu::{GpuModel, GpuSpec, Speed, read_gpu};
+pub use objects::{DecodeReads, HistoryReads, ObjectKind, ObjectModel, Sharing};
 pub use queue::QueueOrder;
 pub use timing::{NetworkLeg, TierTiming, Timing, rate};
 
@@ -73,8 +81,6 @@ pub struct Config {
     pub workers: u32,
     /// Who is served next.
     pub queue: QueueOrder,
-    /// Whether a turn reads the turns before it.
-    pub history: bool,
     /// Conversations whose history is kept; none keeps all.
     pub live_conversations: Option<u64>,
     /// Arrivals at or after this time are not admitted.
@@ -83,6 +89,8 @@ pub struct Config {
     pub max_requests: Option<u64>,
     /// What the link between a GPU and its host moves in each direction; none takes no time.
     pub pcie_bytes_per_s: Option<u64>,
+    /// What objects are, and which of them a request reads.
+    pub objects: ObjectModel,
     /// The seed of what is drawn while serving.
     pub seed: Seed,
     /// What is served of a request.

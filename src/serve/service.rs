@@ -9,7 +9,9 @@ use crate::workload::Request;
 
 use super::Phases;
 use super::allocations::Writer;
+use super::blocks::Blocks;
 use super::decode_only::DecodeOnly;
+use super::objects::{HistoryReads, ObjectKind};
 use super::query::Query;
 use super::system::{Caller, Loaded, Stored, System, signed};
 use super::tally::Sought;
@@ -41,6 +43,8 @@ pub struct Service {
 enum Walk {
     /// One object per turn.
     Turns(Turns),
+    /// One object per token block.
+    Blocks(Blocks),
     /// Objects that were there before.
     DecodeOnly(DecodeOnly),
     /// The chunks of a document.
@@ -67,10 +71,15 @@ pub struct Visit {
     pub start_ns: u64,
     /// When it began to generate; none before.
     pub generating_since_ns: Option<u64>,
+    /// When its answer was complete, if it went on after that.
+    answered_ns: Option<u64>,
     pub hit_tokens: u32,
     pub prefix_tokens: u32,
     /// Tokens before the answer, found or computed.
     pub resident_tokens: u64,
+    /// The whole prompt: a shared prefix, the turns before as far as they are known, and this
+    /// turn's own.
+    pub prompt_tokens: u64,
     /// By [`Sought`].
     pub found: [Found; 4],
     place: Place,
@@ -95,9 +104,11 @@ impl Service {
             worker,
             start_ns: now,
             generating_since_ns: None,
+            answered_ns: None,
             hit_tokens: 0,
             prefix_tokens: 0,
             resident_tokens,
+            prompt_tokens: 0,
             found: [Found::default(); 4],
             place: Place::None,
             waited_to_write_ns: 0,
@@ -112,6 +123,7 @@ impl Service {
             self.visit.go_on(now, system);
             let wait = match &mut self.walk {
                 Walk::Turns(turns) => turns.step(&mut self.visit, now, system)?,
+                Walk::Blocks(blocks) => blocks.step(&mut self.visit, now, system)?,
                 Walk::DecodeOnly(decode_only) => decode_only.step(&mut self.visit, now, system)?,
                 Walk::Query(query) => query.step(&mut self.visit, now, system)?,
             };
@@ -131,11 +143,12 @@ impl Service {
         let kind = match (request.prefix, request.turn) {
             _ if matches!(self.walk, Walk::Query(_)) => RequestKind::Rag,
             (Some(_), _) => RequestKind::System,
-            (None, 2..) if system.config.history => RequestKind::MultiTurn,
+            (None, 2..) if system.config.objects.history != HistoryReads::None => RequestKind::MultiTurn,
             _ => RequestKind::User,
         };
         if request.last_turn {
             system.conversations.end(request.conversation_ordinal, &mut system.cache);
+            system.transcripts.end(request.conversation_ordinal);
         }
         if self.visit.generating_since_ns.is_some() {
             system.gpu.end(self.visit.worker, now);
@@ -145,7 +158,12 @@ impl Service {
         }
         system.tally.ended(kind, request.turn, start_ns - request.arrival_ns, now);
         system.tally.waited_to_write(self.visit.waited_to_write_ns);
-        let generation_ns = self.visit.generating_since_ns.map_or(0, |since| now.saturating_sub(since));
+        let context_tokens = match &self.walk {
+            Walk::Blocks(_) => u32::try_from(self.visit.prompt_tokens).unwrap_or(u32::MAX),
+            _ => request.context_tokens.saturating_add(*prefix_tokens),
+        };
+        let answered_ns = self.visit.answered_ns.unwrap_or(now);
+        let generation_ns = self.visit.generating_since_ns.map_or(0, |since| answered_ns.saturating_sub(since));
         system.sink().request(Served {
             request: *ordinal,
             conversation: request.conversation.clone(),
@@ -155,7 +173,7 @@ impl Service {
             kind,
             arrival_ns: signed(request.arrival_ns),
             start_ns: signed(*start_ns),
-            context_tokens: request.context_tokens.saturating_add(*prefix_tokens),
+            context_tokens,
             generate_tokens: request.generate_tokens,
             generation_ns: signed(generation_ns),
             prefix_tokens: *prefix_tokens,
@@ -172,9 +190,12 @@ impl Walk {
         {
             return Walk::Query(query);
         }
-        match system.config.phases {
-            Phases::DecodeOnly { .. } => Walk::DecodeOnly(DecodeOnly::new()),
-            Phases::Both | Phases::PrefillOnly => Walk::Turns(Turns::begin(visit, system)),
+        if let Phases::DecodeOnly { .. } = system.config.phases {
+            return Walk::DecodeOnly(DecodeOnly::new());
+        }
+        match system.config.objects.kind {
+            ObjectKind::Turns => Walk::Turns(Turns::begin(visit, system)),
+            ObjectKind::TokenBlocks { tokens, keep_partial } => Walk::Blocks(Blocks::new(tokens, keep_partial)),
         }
     }
 }
@@ -234,9 +255,21 @@ impl Visit {
         system.tally.looked_up(sought, None);
     }
 
+    /// So many more objects were sought of which nothing is known.
+    pub fn missed_more(&mut self, sought: Sought, objects: usize, system: &mut System<'_>) {
+        for _ in 0..objects {
+            self.missed(sought, system);
+        }
+    }
+
     /// Stores an object for this request because of its prompt.
     pub fn store(&mut self, key: Key, tokens: u32, now: u64, system: &mut System<'_>) -> Result<Stored> {
         system.store(&self.caller, key, tokens, Phase::Prefill, now)
+    }
+
+    /// The answer is complete.
+    pub fn answered(&mut self, now: u64) {
+        self.answered_ns.get_or_insert(now);
     }
 
     /// The answer begins.

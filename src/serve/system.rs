@@ -10,8 +10,10 @@ use super::conversations::Conversations;
 use super::gpu::Gpu;
 use super::prefixes::Prefixes;
 use super::rag::Documents;
+use super::residents::Residents;
 use super::tally::{Sought, Tally};
 use super::timing::Channels;
+use super::transcripts::Transcripts;
 use super::{Config, Sink};
 
 /// The parts that requests share.
@@ -21,6 +23,8 @@ pub struct System<'a> {
     pub gpu: Gpu,
     pub conversations: Conversations,
     pub prefixes: Prefixes,
+    pub residents: Residents,
+    pub transcripts: Transcripts,
     pub documents: Documents,
     /// What was there before the first request; the objects may be gone by now.
     pub prepopulated: Vec<Option<Id>>,
@@ -74,6 +78,8 @@ impl<'a> System<'a> {
             gpu: Gpu::new(config),
             conversations: Conversations::new(config.live_conversations),
             prefixes: Prefixes::new(config.most_prefixes),
+            residents: Residents::default(),
+            transcripts: Transcripts::new(config.objects, config.live_conversations),
             documents: Documents::new(config.rag, config.seed),
             prepopulated: Vec::new(),
             allocations: Allocations::new(config.max_concurrent_allocs),
@@ -87,6 +93,11 @@ impl<'a> System<'a> {
     /// Hands out a request that has ended.
     pub fn sink(&mut self) -> &mut dyn Sink {
         self.sink
+    }
+
+    /// The object of a token block; none when it is not resident.
+    pub fn resident_block(&self, block: u64) -> Option<Id> {
+        self.residents.find(block, &self.cache)
     }
 
     /// Reads an object; none when it is gone.
@@ -156,7 +167,10 @@ impl<'a> System<'a> {
         let (mut room_ns, mut done_ns) = (now, None);
         for moved in moves {
             match moved.step {
-                Step::Delete(from) => self.emit(caller, now, moved, Op::Delete, from, Phase::Evict)?,
+                Step::Delete(from) => {
+                    self.emit(caller, now, moved, Op::Delete, from, Phase::Evict)?;
+                    self.residents.left(&moved.key, &self.cache);
+                }
                 Step::Demote { from, to } => {
                     self.pair(caller, moved, (from, to), Phase::Evict, now)?;
                     room_ns = room_ns.max(self.channels.transfer(from, to, moved.size_bytes, now));

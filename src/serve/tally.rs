@@ -9,6 +9,7 @@ use crate::units::SECOND_NS;
 
 use super::Config;
 use super::rag::Documents;
+use super::ratios::Ratios;
 
 /// What is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Tally {
     pub refused: u64,
     /// Tokens of shared prefixes that were found.
     pub prefix_tokens_reused: u64,
+    /// How much of the prompts was found.
+    pub ratios: Ratios,
     requests: u64,
     conversations: u64,
     by_kind: [u64; 4],
@@ -145,6 +148,7 @@ impl Tally {
             rag: documents.options().map(|_| documents.counts),
             skipped,
             gpu: None,
+            hit_ratios: self.ratios.stats(),
         }
     }
 }

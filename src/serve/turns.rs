@@ -1,6 +1,6 @@
 //! The way of a request whose objects are turns: its prefix, its earlier turns, its own object,
-//! what it retrieves of documents, and whole reads of its object while it generates. Each step happens at a moment and says what the
-//! next one waits for.
+//! what it retrieves of documents, and whole reads of its object while it generates. Each step
+//! happens at a moment and says what the next one waits for.
 
 use crate::cache::Id;
 use crate::error::Result;
@@ -8,11 +8,12 @@ use crate::trace::Key;
 use crate::workload::{Request, prompts};
 
 use super::conversations::History;
+use super::objects::{DecodeReads, HistoryReads};
 use super::retrieval::Retrieval;
 use super::service::{Visit, Wait};
 use super::system::System;
 use super::tally::Sought;
-use super::{DECODE_BATCH_TOKENS, PREFILL_ONLY_TOKENS, Phases};
+use super::{PREFILL_ONLY_TOKENS, Phases};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -46,18 +47,14 @@ pub struct Turns {
 impl Turns {
     /// Looks up what the conversation has so far.
     pub fn begin(visit: &mut Visit, system: &mut System<'_>) -> Self {
-        let Request { conversation_ordinal, turn, context_tokens, .. } = visit.request;
+        let Request { conversation_ordinal, turn, context_tokens, prefix, .. } = visit.request;
         let mut history = History::default();
-        system.conversations.begin_turn(
-            conversation_ordinal,
-            turn,
-            context_tokens > 0,
-            &mut history,
-            &mut system.cache,
-        );
-        if !system.config.history {
+        system.conversations.begin_turn(conversation_ordinal, turn, context_tokens, &mut history, &mut system.cache);
+        if system.config.objects.history == HistoryReads::None {
             history = History::default();
         }
+        let prefix_tokens = prefix.map_or(0, |prompt| prompts::ALL[usize::from(prompt)].tokens);
+        visit.prompt_tokens = u64::from(prefix_tokens) + history.tokens + u64::from(context_tokens);
         Self { step: Step::Prefix, history, own: None, missed_prefix_tokens: 0, retrieval: None }
     }
 
@@ -73,7 +70,7 @@ impl Turns {
             Step::FirstRead => self.read_first(visit, now, system),
             Step::StoreAgain => self.store_again(visit, now, system),
             Step::Begin => Ok(self.begin_answer(visit, now, system)),
-            Step::Await(number) => Ok(self.await_rescan(number, visit)),
+            Step::Await(number) => Ok(self.await_rescan(number, visit, system)),
             Step::Rescan(number) => self.rescan(number, visit, now, system),
             Step::Generate => Ok(self.generate(visit, now, system)),
             Step::Finish => Ok(Wait::Over),
@@ -126,24 +123,46 @@ impl Turns {
     }
 
     fn read_history(&mut self, next: usize, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
-        if next == 0 {
-            for _ in 0..self.history.unknown {
-                visit.missed(Sought::History, system);
+        let reads_on = system.config.objects.history == HistoryReads::All;
+        if next == 0 && self.history.forgotten > 0 {
+            visit.missed_more(Sought::History, self.history.forgotten as usize, system);
+            if !reads_on {
+                return Ok(self.leave_history(next, visit, now, system));
             }
         }
-        let Some(&id) = self.history.objects.get(next) else {
+        let Some(&turn) = self.history.objects.get(next) else {
             self.step = Step::Compute;
             return Ok(Wait::Until(now));
         };
         self.step = Step::History(next + 1);
-        let Some(loaded) = visit.read(id, Sought::History, now, system)? else { return Ok(Wait::Until(now)) };
-        visit.hit_tokens = visit.hit_tokens.saturating_add(loaded.tokens);
-        visit.resident_tokens += u64::from(loaded.tokens);
-        Ok(Wait::Until(loaded.done_ns))
+        let loaded = match turn {
+            Some(id) => visit.read(id, Sought::History, now, system)?,
+            None => {
+                visit.missed(Sought::History, system);
+                None
+            }
+        };
+        match loaded {
+            Some(loaded) => {
+                visit.hit_tokens = visit.hit_tokens.saturating_add(loaded.tokens);
+                visit.resident_tokens += u64::from(loaded.tokens);
+                Ok(Wait::Until(loaded.done_ns))
+            }
+            None if reads_on => Ok(Wait::Until(now)),
+            None => Ok(self.leave_history(next + 1, visit, now, system)),
+        }
+    }
+
+    /// Nothing after a missing turn is asked for: the turns from `next` on are missing too.
+    fn leave_history(&mut self, next: usize, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Wait {
+        visit.missed_more(Sought::History, self.history.objects.len() - next, system);
+        self.step = Step::Compute;
+        Wait::Until(now)
     }
 
     fn compute(&mut self, visit: &Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
         self.step = Step::Store;
+        system.tally.ratios.prompt(u64::from(visit.hit_tokens), visit.prompt_tokens);
         let tokens = u64::from(visit.request.context_tokens) + u64::from(self.missed_prefix_tokens);
         Ok(Wait::Until(system.gpu.prefill(tokens, now)))
     }
@@ -180,10 +199,16 @@ impl Turns {
         let prompt_tokens = visit.request.context_tokens.saturating_add(visit.prefix_tokens);
         self.step = match system.config.phases {
             Phases::PrefillOnly => Step::Finish,
-            _ if self.own.is_some() && prompt_tokens < PREFILL_ONLY_TOKENS => Step::FirstRead,
+            _ if self.reads_back(prompt_tokens, system) => Step::FirstRead,
             _ => Step::Generate,
         };
         Ok(Wait::Until(now))
+    }
+
+    fn reads_back(&self, prompt_tokens: u32, system: &System<'_>) -> bool {
+        self.own.is_some()
+            && prompt_tokens < PREFILL_ONLY_TOKENS
+            && system.config.objects.decode_reads != DecodeReads::None
     }
 
     fn read_first(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
@@ -212,18 +237,19 @@ impl Turns {
         Wait::Until(now)
     }
 
-    /// Waits for the tokens before a rescan, which are spread evenly over the answer; after the
-    /// last, for the end of the answer.
-    fn await_rescan(&mut self, number: u32, visit: &Visit) -> Wait {
-        let generate_tokens = visit.request.generate_tokens;
-        let rescans = generate_tokens.div_ceil(DECODE_BATCH_TOKENS);
-        if number > rescans {
-            self.step = Step::Finish;
-            return Wait::Tokens(generate_tokens);
+    /// Waits for the tokens before a rescan; after the last, for the end of the answer.
+    fn await_rescan(&mut self, number: u32, visit: &Visit, system: &System<'_>) -> Wait {
+        let answer_tokens = visit.request.generate_tokens;
+        match system.config.objects.decode_reads.tokens_before(number, answer_tokens) {
+            Some(tokens) => {
+                self.step = Step::Rescan(number);
+                Wait::Tokens(tokens)
+            }
+            None => {
+                self.step = Step::Finish;
+                Wait::Tokens(answer_tokens)
+            }
         }
-        self.step = Step::Rescan(number);
-        let share = u64::from(generate_tokens) * u64::from(number) / u64::from(rescans + 1);
-        Wait::Tokens(share as u32)
     }
 
     /// Reads the whole object once more.

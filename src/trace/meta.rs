@@ -62,6 +62,37 @@ pub struct Source {
     pub file: Option<String>,
     /// The input file's sha256, in hex.
     pub sha256: Option<String>,
+    /// All input files, where a source has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<SourceFile>,
+    /// The format of a trace of requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// The unit of its stamps: `s`, `ms`, `us`, `ns`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_unit: Option<String>,
+    /// Tokens that one of its ids stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_tokens: Option<u32>,
+    /// Its first stamp, in seconds of its own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_stamp: Option<f64>,
+    /// Requests of it whose stamp was below an earlier one's, before sorting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inversions: Option<u64>,
+    /// Whether its text has shared system prompts put in front, or else why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_prefixes: Option<String>,
+}
+
+/// A file of a source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// Its name, without its folder.
+    pub name: String,
+    /// Its sha256, in hex.
+    pub sha256: String,
 }
 
 /// The model of a trace.
@@ -132,6 +163,12 @@ pub struct RecordStats {
     /// What the GPU did; none where it was not modelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuUse>,
+    /// How much of the prompts was found, by the definition: `token_block.prefix` (token blocks
+    /// found, of those that the prompts consist of), `token.prefix` (tokens), `bytes.prefix`
+    /// (bytes of the token blocks), `request_mean.prefix` (the mean of the requests' own
+    /// `token.prefix`). Always counted to the first one that is missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hit_ratios: BTreeMap<String, HitRatio>,
 }
 
 /// What a modelled GPU did.
@@ -160,6 +197,23 @@ pub struct GpuUse {
     pub mean_batch: f64,
     /// Requests that generated at a time at most.
     pub max_batch: u32,
+    /// Bytes of context that those who generated held at a time at most, on one rank.
+    pub max_context_bytes: u64,
+    /// Bytes that its memory holds beside the weights; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_room_bytes: Option<u64>,
+}
+
+/// How much of something was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HitRatio {
+    /// What was found; none for a mean over requests.
+    pub hits: Option<u64>,
+    /// Of what was looked for; requests for a mean over them.
+    pub total: u64,
+    /// The share that was found, or the mean share.
+    pub ratio: f64,
 }
 
 /// Hits and misses of one kind of lookup.

@@ -73,7 +73,12 @@ impl TraceReader {
         let scan = Scan::of(Rows::of(&input)?)?;
         let offset_ns = if scan.first_ns > EPOCH_LIKE_NS { scan.first_ns } else { 0 };
         let kind = if input.format == Format::Parquet { "parquet" } else { "csv" };
-        let source = Source { kind: kind.to_owned(), file: input.file_name(), sha256: Some(input.sha256.clone()) };
+        let source = Source {
+            kind: kind.to_owned(),
+            file: input.file_name(),
+            sha256: Some(input.sha256.clone()),
+            ..Source::default()
+        };
         let mut meta = Meta::foreign(source);
         meta.epoch_ns = offset_ns;
         meta.rows = Some(scan.rows);

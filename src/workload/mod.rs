@@ -10,13 +10,17 @@ use crate::trace::Name;
 mod arrivals;
 mod conversation;
 mod json_items;
+mod names;
 mod paced;
 mod persona;
 mod pipeline;
 pub mod prompts;
 mod rag;
+mod refusals;
+mod requests;
 mod sharegpt;
 mod synthetic;
+mod text_file;
 mod tokens;
 
 pub use arrivals::ArrivalRate;
@@ -24,7 +28,8 @@ pub use conversation::{Conversation, Turn};
 pub use paced::Paced;
 pub use persona::{Character, Population, PromptSharing, TEMPLATE_NAMES, Template};
 pub use rag::{Distribution, RagOptions, WithQueries};
-pub use sharegpt::{ShareGpt, ShareGptOptions};
+pub use requests::{Format as TraceFormat, RequestTrace, TimeUnit, TraceFacts, TraceOptions, expand as trace_files};
+pub use sharegpt::{Filter, ShareGpt, ShareGptOptions};
 pub use synthetic::{Synthetic, SyntheticOptions};
 pub use tokens::Tokenizer;
 

@@ -1,8 +1,7 @@
 //! Conversations of people with chatbots, in the JSON shapes that carry the name ShareGPT.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -11,17 +10,18 @@ use crate::seed::{Seed, hash_bytes};
 
 use super::json_items::{Broken, Item, Items};
 use super::pipeline::Pipeline;
-use super::{Conversation, Population, Skipped, Tokenizer};
+use super::refusals::{Place, Refusals};
+use super::{Conversation, Population, Skipped, Tokenizer, Turn, names, text_file};
 
 mod dialogue;
+mod filter;
 
 use dialogue::{Dialogue, Parsed};
+pub use filter::Filter;
 
 /// Items that a thread takes at a time, by number and by bytes.
 const BATCH_ITEMS: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
-/// Conversation names are written into every row; longer ids are replaced by a hash.
-const LONGEST_ID: usize = 64;
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +36,21 @@ pub struct ShareGptOptions {
     pub users: u32,
     /// Whether some requests begin with a shared system prompt.
     pub shared_prefixes: bool,
+    /// What else is left out.
+    pub filter: Option<Filter>,
+    /// Longer questions are cut to this.
+    pub max_context_tokens: Option<u32>,
+    /// Longer answers are cut to this.
+    pub max_generation_tokens: Option<u32>,
+    /// Whether something that cannot be used is an error.
+    pub strict: bool,
     /// What the users are like, as far as a file does not say it.
     pub population: Population,
 }
 
 type Batch = std::result::Result<Vec<Item>, Broken>;
-type ParsedBatch = std::result::Result<Vec<Parsed>, Broken>;
+/// Each with the byte at which its item begins.
+type ParsedBatch = std::result::Result<Vec<(u64, Parsed)>, Broken>;
 
 /// The conversations of a file, in its order. Memory is bounded by a few batches of items (and 16
 /// bytes a conversation, to tell ids that occur again).
@@ -50,8 +59,9 @@ pub struct ShareGpt {
     seed: Seed,
     options: ShareGptOptions,
     skipped: Skipped,
+    refusals: Refusals,
     batches: Pipeline<ParsedBatch>,
-    batch: std::vec::IntoIter<Parsed>,
+    batch: std::vec::IntoIter<(u64, Parsed)>,
     /// Items of the file so far, the skipped ones included.
     items: u64,
     conversations: u64,
@@ -65,14 +75,16 @@ impl ShareGpt {
     /// # Errors
     /// When the file cannot be opened or is not a regular file.
     pub fn open(path: &Path, seed: Seed, options: ShareGptOptions, skipped: Skipped) -> Result<Self> {
-        let input = open_text(path)?;
+        let input = text_file::open(path, "a ShareGPT file")?;
         let threads = thread::available_parallelism().map_or(2, usize::from).min(8);
-        let tokenizer = options.tokenizer;
-        let work = move |batch: Batch| batch?.iter().map(|item| dialogue::parse(item, tokenizer)).collect();
+        let ShareGptOptions { tokenizer, filter, .. } = options;
+        let parse = move |item: &Item| Ok((item.offset, dialogue::parse(item, tokenizer, filter)?));
+        let work = move |batch: Batch| batch?.iter().map(parse).collect();
         Ok(Self {
             path: path.to_owned(),
             seed,
             options,
+            refusals: Refusals::new(skipped.clone(), options.strict),
             skipped,
             batches: Pipeline::new(Batches { items: Items::new(input), broken: None }, threads, work),
             batch: Vec::new().into_iter(),
@@ -83,7 +95,7 @@ impl ShareGpt {
         })
     }
 
-    fn next_parsed(&mut self) -> Result<Option<Parsed>> {
+    fn next_parsed(&mut self) -> Result<Option<(u64, Parsed)>> {
         loop {
             if let Some(parsed) = self.batch.next() {
                 self.items += 1;
@@ -120,15 +132,47 @@ impl ShareGpt {
     }
 
     fn name(&mut self, id: Option<&str>) -> String {
-        let id = match id {
-            Some(id) if is_plain(id) => id.to_owned(),
-            Some(id) => format!("id{:016x}", hash_bytes(id.as_bytes())),
-            None => format!("item{}", self.items - 1),
-        };
+        let id = id.map_or_else(|| format!("item{}", self.items - 1), names::plain);
         let occurrence = self.occurrences.entry(hash_bytes(id.as_bytes())).or_insert(0);
         *occurrence += 1;
         // A plain id has no #, so that no id looks like another's second occurrence.
         if *occurrence == 1 { id } else { format!("{id}#{occurrence}") }
+    }
+
+    fn refuse(&self, byte: u64, reason: &str, items: u64) -> Result<()> {
+        self.refusals.add(Place { path: &self.path, line: None, byte }, reason, items)
+    }
+
+    /// Cuts what is longer than allowed.
+    fn limit(&self, turn: &mut Turn) {
+        let limits = [
+            (&mut turn.context_tokens, self.options.max_context_tokens, "question cut to --max-context-tokens"),
+            (&mut turn.generate_tokens, self.options.max_generation_tokens, "answer cut to --max-generation-tokens"),
+        ];
+        for (tokens, limit, what) in limits {
+            if limit.is_some_and(|limit| *tokens > limit) {
+                *tokens = limit.unwrap_or(*tokens);
+                self.skipped.count(what);
+            }
+        }
+    }
+
+    fn next_conversation(&mut self) -> Result<Option<Conversation>> {
+        while self.options.max_conversations.is_none_or(|most| self.conversations < most) {
+            let Some((byte, parsed)) = self.next_parsed()? else { break };
+            match parsed {
+                Parsed::Dialogue(mut dialogue) => {
+                    for (reason, count) in &dialogue.skipped {
+                        self.refuse(byte, reason, *count)?;
+                    }
+                    dialogue.turns.iter_mut().for_each(|turn| self.limit(turn));
+                    return Ok(Some(self.conversation(dialogue)));
+                }
+                Parsed::Skipped(reason) => self.refuse(byte, reason, 1)?,
+                Parsed::Filtered(reason) => self.skipped.count(reason),
+            }
+        }
+        Ok(None)
     }
 
     fn conversation(&mut self, dialogue: Dialogue) -> Conversation {
@@ -145,27 +189,12 @@ impl Iterator for ShareGpt {
     type Item = Result<Conversation>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.over {
-            if self.options.max_conversations.is_some_and(|most| self.conversations >= most) {
-                break;
-            }
-            match self.next_parsed() {
-                Ok(Some(Parsed::Dialogue(dialogue))) => {
-                    for (reason, count) in &dialogue.skipped {
-                        self.skipped.add(reason, *count);
-                    }
-                    return Some(Ok(self.conversation(dialogue)));
-                }
-                Ok(Some(Parsed::Skipped(reason))) => self.skipped.count(reason),
-                Ok(None) => break,
-                Err(error) => {
-                    self.over = true;
-                    return Some(Err(error));
-                }
-            }
+        if self.over {
+            return None;
         }
-        self.over = true;
-        None
+        let next = self.next_conversation().transpose();
+        self.over = !matches!(next, Some(Ok(_)));
+        next
     }
 }
 
@@ -198,31 +227,6 @@ impl<R: Read> Iterator for Batches<R> {
         }
         if batch.is_empty() { self.broken.take().map(Err) } else { Some(Ok(batch)) }
     }
-}
-
-fn open_text(path: &Path) -> Result<Box<dyn Read + Send>> {
-    const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
-    let unreadable = |e: io::Error| Error::reading(path, &e);
-    let mut file = File::open(path).map_err(unreadable)?;
-    let kind = file.metadata().map_err(unreadable)?.file_type();
-    if kind.is_dir() {
-        return Err(Error::usage(format!("{} is a directory; name a ShareGPT file in it", path.display())));
-    }
-    if !kind.is_file() {
-        return Err(Error::usage(format!("{} is not a regular file, and it is read twice", path.display())));
-    }
-    let mut head = Vec::new();
-    Read::by_ref(&mut file).take(4).read_to_end(&mut head).map_err(unreadable)?;
-    file.rewind().map_err(unreadable)?;
-    if head == ZSTD_MAGIC {
-        return Ok(Box::new(zstd::stream::read::Decoder::new(file).map_err(unreadable)?));
-    }
-    Ok(Box::new(file))
-}
-
-fn is_plain(id: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
-    (1..=LONGEST_ID).contains(&id.len()) && id.chars().all(plain)
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ fn every_kind_of_move_carries_its_content() {
 fn a_paced_replay_keeps_the_traces_schedule() {
     let bench = Bench::on_disk();
     let path = bench.path("t.csv");
-    let mut meta = Meta::foreign(Source { kind: "test".to_owned(), file: None, sha256: None });
+    let mut meta = Meta::foreign(Source { kind: "test".to_owned(), ..Source::default() });
     meta.time_model = Some("test".to_owned());
     let mut writer = TraceWriter::create(&path, WriteOptions::default(), 0).unwrap();
     for i in 0..200i64 {
@@ -328,7 +328,7 @@ fn bad_traces_and_flags_are_refused() {
 fn requests_are_taken_from_the_file_beside_the_trace() {
     let bench = Bench::on_disk();
     let path = bench.path("t.csv");
-    let mut meta = Meta::foreign(Source { kind: "test".to_owned(), file: None, sha256: None });
+    let mut meta = Meta::foreign(Source { kind: "test".to_owned(), ..Source::default() });
     meta.model = Some(ModelFacts { name: "m".to_owned(), bytes_per_token: 1000, kv_dtype: "float16".to_owned() });
     let options = WriteOptions::default();
     let mut writer = TraceWriter::create(&path, options, 0).unwrap();

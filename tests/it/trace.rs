@@ -89,7 +89,7 @@ fn record_one(bench: &Bench, name: &str) {
         model: Some(ModelFacts { name: "tiny-1b".to_owned(), bytes_per_token: 24_576, kv_dtype: "fp16".to_owned() }),
         tiers: vec![TierCapacity { tier: Tier::Storage, capacity_bytes: None }],
         record: Some(RecordStats { span_s: 1.500_000_001, ..RecordStats::default() }),
-        ..Meta::foreign(Source { kind: "synthetic".to_owned(), file: None, sha256: None })
+        ..Meta::foreign(Source { kind: "synthetic".to_owned(), ..Source::default() })
     };
     trace.finish(&meta).expect("a whole trace");
     let mut requests = RequestsWriter::create(&requests_path(&path), Overwrite::Ours).expect("a requests file");

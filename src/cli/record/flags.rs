@@ -237,7 +237,7 @@ impl RecordFlags {
             self.users.in_force(),
             self.rag.in_force(model),
             self.from_files.in_force(self),
-            self.objects.in_force(),
+            self.objects.in_force(self),
             self.cache.in_force(self.profile),
             self.time.in_force(),
             vec![("workers", json!(self.workers()))],

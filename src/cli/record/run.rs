@@ -7,11 +7,13 @@ use crate::checksum;
 use crate::error::{Error, Result};
 use crate::output::{self, Overwrite};
 use crate::progress::Progress;
-use crate::serve::{self, Sink};
+use crate::serve::{self, ObjectKind, Sink};
 use crate::stop::Stop;
-use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, TRACE_SCHEMA};
+use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, SourceFile, TRACE_SCHEMA};
 use crate::trace::{RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
-use crate::workload::{Paced, ShareGpt, Skipped, Synthetic, SyntheticOptions, WithQueries, Workload};
+use crate::workload::{
+    Paced, RequestTrace, Requests, ShareGpt, Skipped, Synthetic, SyntheticOptions, TraceFacts, WithQueries, Workload,
+};
 
 use super::foresight;
 use super::settings::{Settings, SourceSettings};
@@ -70,16 +72,19 @@ pub(super) fn record(
     progress: &dyn Progress,
 ) -> Result<Recording> {
     let skipped = Skipped::default();
-    let workload = workload(settings, &skipped)?;
+    let (workload, facts) = workload(settings, &skipped)?;
     let options = WriteOptions { columns: settings.columns, overwrite };
     let requests = (!output::is_standard(trace)).then(|| requests_path(trace));
     let mut files = Files {
         trace: TraceWriter::create(trace, options, settings.epoch_ns)?,
         requests: requests.as_deref().map(|path| RequestsWriter::create(path, overwrite)).transpose()?,
     };
-    let source = source(settings, progress)?;
+    let mut source = source(settings, progress)?;
     let config = foresight::config(settings, stop, progress)?;
     let mut recorded = serve::record(&config, workload, &mut files, stop, progress)?;
+    if let Some(facts) = facts {
+        describe(&mut source, &facts);
+    }
     // Some columns have no place for some rows.
     recorded.stats.rows = files.trace.rows();
     for (reason, count) in skipped.counts() {
@@ -95,20 +100,62 @@ pub(super) fn record(
     Ok(Recording { trace: trace.to_owned(), requests, meta })
 }
 
-pub(super) fn workload(settings: &Settings, skipped: &Skipped) -> Result<Workload> {
-    match &settings.source {
+/// The requests, and what will be known of the trace that they come from.
+pub(super) fn workload(settings: &Settings, skipped: &Skipped) -> Result<(Workload, Option<TraceFacts>)> {
+    Ok(match &settings.source {
         SourceSettings::Synthetic(options) => {
             let requests = Box::new(synthetic(settings, *options));
-            Ok(Workload::Open(match &settings.config.rag {
+            let requests: Requests = match &settings.config.rag {
                 Some(rag) => Box::new(WithQueries::new(requests, settings.seed, rag.request_probability)),
                 None => requests,
-            }))
+            };
+            (Workload::Open(requests), None)
         }
         SourceSettings::ShareGpt { file, options, request_rate } => {
             let conversations = Box::new(ShareGpt::open(file, settings.seed, *options, skipped.clone())?);
-            Ok(match request_rate {
+            let workload = match request_rate {
                 Some(rate) => Workload::Open(Box::new(Paced::new(conversations, options.users, *rate, settings.seed))),
                 None => Workload::Closed(conversations),
+            };
+            (workload, None)
+        }
+        SourceSettings::Requests { files, options } => {
+            let requests = RequestTrace::open(files, settings.seed, *options, skipped.clone())?;
+            let facts = requests.facts();
+            (Workload::Open(Box::new(requests)), Some(facts))
+        }
+    })
+}
+
+/// Says what the trace of requests was.
+fn describe(source: &mut Source, facts: &TraceFacts) {
+    source.format = Some(facts.format.word().to_owned());
+    source.time_unit = facts.time_unit.map(|unit| unit.word().to_owned());
+    source.block_tokens = facts.block_tokens;
+    source.first_stamp = facts.first_stamp_ns().map(|ns| ns as f64 / 1e9);
+    source.inversions = Some(facts.inversions());
+    source.shared_prefixes = Some("none: a trace has the prompts that it has".to_owned());
+}
+
+fn source(settings: &Settings, progress: &dyn Progress) -> Result<Source> {
+    match &settings.source {
+        SourceSettings::Synthetic(_) => Ok(Source { kind: "synthetic".to_owned(), ..Source::default() }),
+        SourceSettings::ShareGpt { file, .. } => Ok(Source {
+            kind: "sharegpt".to_owned(),
+            file: Some(name_of(file)),
+            sha256: Some(sha256(file, progress)?),
+            ..Source::default()
+        }),
+        SourceSettings::Requests { files, .. } => {
+            let file_of = |path: &PathBuf| Ok(SourceFile { name: name_of(path), sha256: sha256(path, progress)? });
+            let mut files = files.iter().map(file_of).collect::<Result<Vec<_>>>()?;
+            let only = (files.len() == 1).then(|| files.remove(0));
+            Ok(Source {
+                kind: "requests".to_owned(),
+                file: only.as_ref().map(|file| file.name.clone()),
+                sha256: only.map(|file| file.sha256),
+                files,
+                ..Source::default()
             })
         }
     }
@@ -125,15 +172,8 @@ fn synthetic(settings: &Settings, options: SyntheticOptions) -> Synthetic {
     Synthetic::of(settings.seed, options, classed)
 }
 
-fn source(settings: &Settings, progress: &dyn Progress) -> Result<Source> {
-    match &settings.source {
-        SourceSettings::Synthetic(_) => Ok(Source { kind: "synthetic".to_owned(), file: None, sha256: None }),
-        SourceSettings::ShareGpt { file, .. } => Ok(Source {
-            kind: "sharegpt".to_owned(),
-            file: file.file_name().map(|name| name.to_string_lossy().into_owned()),
-            sha256: Some(sha256(file, progress)?),
-        }),
-    }
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn sha256(path: &Path, progress: &dyn Progress) -> Result<String> {
@@ -161,6 +201,15 @@ fn check_worth_keeping(stats: &RecordStats, settings: &Settings, complete: bool)
         }
         (SourceSettings::ShareGpt { file, .. }, 0) => {
             format!("{} holds no conversation that can be used ({})", file.display(), skipped.join(", "))
+        }
+        (SourceSettings::Requests { files, .. }, 0) => {
+            let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            format!("{} holds no request that can be used ({})", names.join(", "), skipped.join(", "))
+        }
+        _ if skipped.is_empty() && settings.config.objects.kind != ObjectKind::Turns => {
+            "nothing was stored: no prompt fills a token block; --partial-blocks keep stores what does not, and \
+             --objects token-blocks:N with a smaller N cuts finer"
+                .to_owned()
         }
         _ => format!(
             "nothing was stored ({}); raise --storage-capacity-gb, or choose a smaller --model",

@@ -15,7 +15,7 @@ use crate::trace::Columns;
 use crate::trace::Tier;
 use crate::trace::meta::TierCapacity;
 use crate::units::SECOND_NS;
-use crate::workload::{ArrivalRate, ShareGptOptions, SyntheticOptions};
+use crate::workload::{ArrivalRate, ShareGptOptions, SyntheticOptions, TraceOptions, trace_files};
 
 use super::config::{Limit, ListedUser};
 use super::flags::{Complaints, RecordFlags, SourceKind, word};
@@ -30,6 +30,8 @@ pub enum SourceSettings {
     Synthetic(SyntheticOptions),
     /// A file of conversations, at a rate or else closed by the workers.
     ShareGpt { file: PathBuf, options: ShareGptOptions, request_rate: Option<ArrivalRate> },
+    /// Files of requests with stamps.
+    Requests { files: Vec<PathBuf>, options: TraceOptions },
 }
 
 /// A recording, ready to be made.
@@ -123,11 +125,11 @@ fn config(
         gpu,
         workers: typed.workers(),
         queue: typed.time.queue_order(),
-        history: !typed.users.disable_multi_turn,
         live_conversations: above_zero(typed.users.live_conversations),
         duration_ns: duration_s.map(|s| s * SECOND_NS),
         max_requests: above_zero(typed.max_requests),
         pcie_bytes_per_s: typed.time.pcie_bytes_per_s(),
+        objects: typed.objects.model(typed),
         seed: Seed(typed.seed),
         phases: typed.users.phases(),
         rag,
@@ -140,13 +142,15 @@ fn config(
 
 fn source(typed: &RecordFlags) -> Result<SourceSettings> {
     match (typed.source, typed.files.as_slice()) {
-        (SourceKind::Synthetic, _) => {
-            Ok(SourceSettings::Synthetic(typed.users.synthetic(&typed.layers.sections.population)))
-        }
+        (SourceKind::Synthetic, _) => Ok(SourceSettings::Synthetic(typed.users.synthetic(typed))),
         (SourceKind::Sharegpt, [file, ..]) => Ok(SourceSettings::ShareGpt {
             file: file.clone(),
             options: typed.from_files.sharegpt(typed),
             request_rate: typed.users.rate(),
+        }),
+        (SourceKind::Requests, [_, ..]) => Ok(SourceSettings::Requests {
+            files: trace_files(&typed.files)?,
+            options: typed.from_files.requests(typed),
         }),
         (kind, _) => Err(Error::usage(format!("{} needs a file", word(kind)))),
     }

@@ -1,7 +1,7 @@
 //! What a recording was, in a few lines for people.
 
 use crate::trace::Tier;
-use crate::trace::meta::{GpuUse, Lookups, RecordStats};
+use crate::trace::meta::{GpuUse, Lookups, RecordStats, Source};
 use crate::units::{bytes, count, ns, three_digits};
 
 use super::Recording;
@@ -18,6 +18,7 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         count(stats.conversations),
         three_digits(stats.span_s)
     )];
+    lines.extend(source_line(&meta.source));
     for tier in Tier::ALL {
         lines.extend(tier_line(tier, meta.capacity(tier).flatten(), stats));
     }
@@ -25,6 +26,7 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         "found: {}",
         stats.lookups.iter().filter_map(|(kind, lookups)| found(kind, lookups)).collect::<Vec<_>>().join(", ")
     ));
+    lines.extend(prefix_line(stats));
     lines.push(format!(
         "{} demotions, {} promotions, {} deletes, {} orphans left; requests waited {} s in the mean, {} s at most",
         count(stats.demotions),
@@ -49,11 +51,24 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         let (mean, max) = (three_digits(wait.mean), three_digits(wait.max));
         format!("requests waited {mean} s in the mean to write, {max} s at most")
     }));
+    lines.extend(stats.gpu.as_ref().and_then(crowded));
     lines.extend(stats.skipped.iter().map(|(reason, n)| format!("skipped: {} x {reason}", count(*n))));
     if let Some(requests) = &recording.requests {
         lines.push(format!("who asked: {}", requests.display()));
     }
     lines
+}
+
+/// How a trace of requests was understood: what is wrong here is wrong everywhere.
+fn source_line(source: &Source) -> Option<String> {
+    let format = source.format.as_ref()?;
+    let unit = source.time_unit.as_deref().map_or_else(|| "on a wall clock".to_owned(), |unit| format!("in {unit}"));
+    let ids = source.block_tokens.map(|tokens| format!(", ids of {tokens} tokens")).unwrap_or_default();
+    let sorted = match source.inversions {
+        Some(n) if n > 0 => format!(", {} out of order and sorted", count(n)),
+        _ => String::new(),
+    };
+    Some(format!("read as {format}: stamps {unit}{ids}{sorted}"))
 }
 
 fn tier_line(tier: Tier, capacity: Option<u64>, stats: &RecordStats) -> Option<String> {
@@ -85,6 +100,33 @@ fn gpu_line(gpu: &GpuUse) -> String {
         three_digits(gpu.mean_batch),
         gpu.max_batch
     )
+}
+
+/// How much of the prompts was found, where objects are token blocks.
+fn prefix_line(stats: &RecordStats) -> Option<String> {
+    let of = |name: &str| stats.hit_ratios.get(name);
+    let blocks = of("token_block.prefix")?;
+    let percent = |name: &str| format!("{:.2} %", 100.0 * of(name).map_or(0.0, |found| found.ratio));
+    Some(format!(
+        "prefixes: {} of {} token blocks found ({}), {} of the tokens, {} of a prompt in the mean",
+        count(blocks.hits.unwrap_or_default()),
+        count(blocks.total),
+        percent("token_block.prefix"),
+        percent("token.prefix"),
+        percent("request_mean.prefix")
+    ))
+}
+
+/// What a real engine would not have run at a time.
+fn crowded(gpu: &GpuUse) -> Option<String> {
+    let room = gpu.context_room_bytes.filter(|room| gpu.max_context_bytes > *room)?;
+    Some(format!(
+        "{}: who generated held {} of context at a time at most, more than the {} beside the weights; a real engine \
+         would have let requests wait, as a lower --max-num-seqs does",
+        gpu.name,
+        bytes(gpu.max_context_bytes),
+        bytes(room)
+    ))
 }
 
 fn found(kind: &str, lookups: &Lookups) -> Option<String> {

@@ -62,6 +62,7 @@ struct Used {
     generation_ns: u128,
     steps: u64,
     most: u32,
+    most_context_bytes: u64,
 }
 
 impl Batch {
@@ -121,6 +122,7 @@ impl Batch {
         self.used.most = self.used.most.max(self.size);
         self.context_bytes = self.context_bytes.saturating_add(context_bytes);
         self.growth_bytes = self.growth_bytes.saturating_add(growth_bytes);
+        self.used.most_context_bytes = self.used.most_context_bytes.max(self.context_bytes);
         self.leaves.push(Reverse((self.step + u64::from(generate_tokens), number, worker)));
         self.look_ahead();
     }
@@ -170,7 +172,7 @@ impl Batch {
     /// What it was used for by the end.
     pub fn used(&self, end_ns: u64) -> GpuUse {
         let seconds = |ns: u128| ns as f64 / SECOND_NS as f64;
-        let Used { prefill_tokens, prefill_ns, decode_tokens, decode_ns, generation_ns, steps, most } = self.used;
+        let Used { prefill_tokens, prefill_ns, decode_tokens, decode_ns, generation_ns, steps, .. } = self.used;
         GpuUse {
             name: self.speed.name.clone(),
             sha256: self.speed.sha256.clone(),
@@ -181,7 +183,9 @@ impl Batch {
             generation_s: seconds(generation_ns),
             busy_share: (prefill_ns + decode_ns) as f64 / end_ns.max(1) as f64,
             mean_batch: decode_tokens as f64 / steps.max(1) as f64,
-            max_batch: most,
+            max_batch: self.used.most,
+            max_context_bytes: self.used.most_context_bytes,
+            context_room_bytes: self.speed.context_room_bytes,
         }
     }
 
@@ -222,6 +226,7 @@ impl Batch {
         self.boundary_ns = self.resume_ns.saturating_add(took_ns);
         self.resume_ns = self.boundary_ns;
         self.context_bytes = self.context_bytes.saturating_add(steps.saturating_mul(self.growth_bytes));
+        self.used.most_context_bytes = self.used.most_context_bytes.max(self.context_bytes);
         self.step = step;
     }
 

@@ -59,6 +59,9 @@ pub struct Speed {
     pub step_ns: Vec<u64>,
     /// Bytes of resident context read a second by one rank; none reads them in no time.
     pub context_bytes_per_s: Option<u64>,
+    /// What one rank's memory holds beside the weights, where both are known. Requests run even
+    /// if they hold more, as this simulation has no preemption; the statistics say so.
+    pub context_room_bytes: Option<u64>,
 }
 
 impl GpuSpec {
@@ -120,6 +123,7 @@ impl GpuSpec {
             prefill_floor_ns: whole(floor_ns),
             step_ns: steps.ok_or_else(|| self.lacks(model, "decode_step_us", "hbm_gb_per_s"))?,
             context_bytes_per_s: self.context_rate(model, ranks),
+            context_room_bytes: self.room_gb(model, ranks).map(|gb| whole(gb * 1e9)),
         })
     }
 
@@ -143,19 +147,24 @@ impl GpuSpec {
         }
     }
 
+    /// Memory of one GPU beside its share of the weights, 1e9 bytes.
+    fn room_gb(&self, model: &Model, ranks: u32) -> Option<f64> {
+        Some(self.hbm_gb? - model.parameters?.weight_bytes as f64 / f64::from(ranks) / 1e9)
+    }
+
     /// Whether the weights and the cache of one GPU find room in its memory.
     fn fits(&self, model: &Model, ranks: u32, cache_gib: f64) -> Result<(), String> {
-        let (Some(hbm_gb), Some(weights)) = (self.hbm_gb, model.parameters) else { return Ok(()) };
-        let weights_gb = weights.weight_bytes as f64 / f64::from(ranks) / 1e9;
-        if weights_gb >= hbm_gb {
+        let (Some(hbm_gb), Some(room_gb)) = (self.hbm_gb, self.room_gb(model, ranks)) else { return Ok(()) };
+        let weights_gb = hbm_gb - room_gb;
+        if room_gb <= 0.0 {
             return Err(format!(
                 "--gpu-model {}: its {hbm_gb} GB do not hold the {weights_gb:.1} GB of weights that each of \
                  --tensor-parallel {ranks} has of {}; raise --num-gpus and --tensor-parallel",
                 self.name, model.name
             ));
         }
-        if weights_gb + cache_gib * GIB as f64 / 1e9 > hbm_gb {
-            let room_gib = (hbm_gb - weights_gb) * 1e9 / GIB as f64;
+        let room_gib = room_gb * 1e9 / GIB as f64;
+        if cache_gib > room_gib {
             return Err(format!(
                 "--gpu-mem-gb {cache_gib}: beside {weights_gb:.1} GB of weights of {} the {hbm_gb} GB of --gpu-model {} \
                  have room for {room_gib:.1}; lower it, or raise --num-gpus and --tensor-parallel",
@@ -208,6 +217,7 @@ mod tests {
         // 148 tokens of arithmetic take longer than the weights.
         assert_eq!((speed.step_ns[147], speed.step_ns[148]), (4_894_186, 100_000 + 4_806_789));
         assert_eq!(speed.context_bytes_per_s, Some(3_350_000_000_000));
+        assert_eq!(speed.context_room_bytes, Some(80_000_000_000 - 16_060_522_496));
     }
 
     #[test]

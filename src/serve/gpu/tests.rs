@@ -20,6 +20,7 @@ fn speed(step_ns: &[u64]) -> Speed {
         prefill_floor_ns: 0,
         step_ns: step_ns.to_vec(),
         context_bytes_per_s: Some(1_000_000_000),
+        context_room_bytes: None,
     }
 }
 
@@ -49,6 +50,8 @@ fn three_requests_by_hand() {
     assert_eq!((gpu.take(905), gpu.next()), (Some(2), None));
     let used = gpu.used(905);
     assert_eq!((used.prefill_tokens, used.decode_tokens, used.max_batch), (30, 7, 3));
+    // 13 + 22 + 31 tokens when the third step is over.
+    assert_eq!(used.max_context_bytes, 66);
     assert_eq!((used.prefill_s * 1e9, used.decode_s * 1e9), (300.0, 605.0));
     assert_eq!((used.generation_s * 1e9, used.busy_share, used.mean_batch), (774.0 + 724.0 + 344.0, 1.0, 7.0 / 4.0));
 }

@@ -109,6 +109,9 @@ fn transfer_ns(size_bytes: u64, channels: u64, bytes_per_s: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{ProptestConfig, any, prop};
+    use proptest::{prop_assert, proptest};
+
     use super::*;
 
     fn channels(timing: &str, pcie_bytes_per_s: Option<u64>) -> Channels {
@@ -152,6 +155,34 @@ mod tests {
         // What stays on one side of it does not cross it.
         assert_eq!(channels.ask(Tier::Gpu, Op::Read, 1_000_000, 0), 0);
         assert_eq!(channels.transfer(Tier::Dram, Tier::Storage, 1_000_000, 0), 0);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn who_asks_more_is_never_served_sooner(
+            asked in prop::collection::vec((0u64..2_000, 1u64..5_000, any::<bool>()), 1..30),
+            extra in 0usize..30,
+        ) {
+            let mut asked = asked;
+            asked.sort_unstable();
+            let extra = extra % asked.len();
+            let done = |left_out: Option<usize>| {
+                let mut channels = channels("2=1GB/s+1us*3@net:2GB/s+500ns", Some(3_000_000_000));
+                let all = asked.iter().enumerate().filter(|(i, _)| Some(*i) != left_out);
+                all.map(|(i, (at_ns, size_bytes, reads))| {
+                    let op = if *reads { Op::Read } else { Op::Write };
+                    (i, channels.ask(Tier::Storage, op, *size_bytes, *at_ns))
+                })
+                .collect::<Vec<_>>()
+            };
+            let with = done(None);
+            for (i, done_ns) in done(Some(extra)) {
+                prop_assert!(done_ns <= with[i].1, "{i}: {done_ns} after {:?}", with[i]);
+                prop_assert!(done_ns >= asked[i].0 + 1_500 + asked[i].1 * 3);
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::super::json_items::{Broken, Item};
 use super::super::{Tokenizer, Turn};
+use super::filter::Filter;
 
 /// What an item holds.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub enum Parsed {
     Dialogue(Dialogue),
     /// Nothing of use, and why.
     Skipped(&'static str),
+    /// Nothing that the filter lets through, and why.
+    Filtered(&'static str),
 }
 
 /// A conversation as the file has it.
@@ -43,6 +46,8 @@ struct Shape<'a> {
     items: Option<Vec<Message<'a>>>,
     #[serde(borrow, default)]
     system: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    tools: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -110,23 +115,32 @@ fn role(word: &str) -> Option<Role> {
     }
 }
 
-/// Reads an item.
+/// Reads an item, of which `filter` may leave out more.
 ///
 /// # Errors
 /// When it is not JSON at all.
-pub fn parse(item: &Item, tokenizer: Tokenizer) -> Result<Parsed, Broken> {
+pub fn parse(item: &Item, tokenizer: Tokenizer, filter: Option<Filter>) -> Result<Parsed, Broken> {
     if item.json.first() != Some(&b'{') {
         return valid(item).map(|()| Parsed::Skipped("item that is not an object"));
     }
     let Ok(shape) = serde_json::from_slice::<Shape<'_>>(&item.json) else {
         return valid(item).map(|()| Parsed::Skipped("conversation of an unknown shape"));
     };
-    let Shape { id, conversations, conversation, messages, items, system } = shape;
-    let messages = conversations.or(conversation).or(messages).or(items).unwrap_or_default();
+    let Shape { id, conversations, conversation, messages, items, system, tools } = shape;
+    let lists = [conversations, conversation, messages, items];
+    let messages = lists.into_iter().flatten().find(|list| !list.is_empty()).unwrap_or_default();
     if messages.is_empty() {
         return Ok(Parsed::Skipped("item without messages"));
     }
-    let mut turns = Turns { pending: system.map_or(0, |text| tokenizer.count(&text.0)), ..Turns::default() };
+    if filter == Some(Filter::Vllm) {
+        let texts = messages.iter().map(Message::text);
+        return Ok(match super::filter::first_exchange(texts, tokenizer) {
+            Ok(turn) => Parsed::Dialogue(Dialogue { id: id_of(id), turns: vec![turn], skipped: BTreeMap::new() }),
+            Err(reason) => Parsed::Filtered(reason),
+        });
+    }
+    let before = [system, tools].into_iter().flatten().map(|text| tokenizer.count(&text.0));
+    let mut turns = Turns { pending: before.fold(0, u32::saturating_add), ..Turns::default() };
     for message in &messages {
         turns.take(message, tokenizer);
     }
@@ -136,12 +150,21 @@ pub fn parse(item: &Item, tokenizer: Tokenizer) -> Result<Parsed, Broken> {
     if turns.done.is_empty() {
         return Ok(Parsed::Skipped("conversation without a question and an answer"));
     }
-    let id = match id {
+    Ok(Parsed::Dialogue(Dialogue { id: id_of(id), turns: turns.done, skipped: turns.skipped }))
+}
+
+fn id_of(id: Value) -> Option<String> {
+    match id {
         Value::String(id) => Some(id),
         Value::Number(id) => Some(id.to_string()),
         _ => None,
-    };
-    Ok(Parsed::Dialogue(Dialogue { id, turns: turns.done, skipped: turns.skipped }))
+    }
+}
+
+impl Message<'_> {
+    fn text(&self) -> &str {
+        self.value.as_ref().or(self.content.as_ref()).map_or("", |text| &text.0)
+    }
 }
 
 /// Turns in the making.
@@ -161,8 +184,7 @@ impl Turns {
         let Some(role) = word.and_then(|word| role(&word.0)) else {
             return self.skip("message of an unknown role");
         };
-        let text = message.value.as_ref().or(message.content.as_ref());
-        let tokens = text.map_or(0, |text| tokenizer.count(&text.0));
+        let tokens = tokenizer.count(message.text());
         match role {
             Role::Prompt { asks } => {
                 self.pending = self.pending.saturating_add(tokens);

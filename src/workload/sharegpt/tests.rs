@@ -26,6 +26,10 @@ const OPTIONS: ShareGptOptions = ShareGptOptions {
     allow_truncated: false,
     users: 3,
     shared_prefixes: false,
+    filter: None,
+    max_context_tokens: None,
+    max_generation_tokens: None,
+    strict: false,
     population: Population::REFERENCE,
 };
 
@@ -153,4 +157,51 @@ fn a_compressed_file_is_read_as_well() {
     let text = br#"{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}"#;
     let (found, ..) = read(&zstd::encode_all(&text[..], 1).unwrap(), OPTIONS);
     assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn strict_names_the_first_thing_that_cannot_be_used() {
+    let text = r#"[{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}, {"conversations":[]}]"#;
+    let (found, _, error) = read(text.as_bytes(), ShareGptOptions { strict: true, ..OPTIONS });
+    let message = error.unwrap().to_string();
+    assert_eq!(found.len(), 1);
+    assert!(message.contains("byte 78") && message.contains("without messages"), "{message}");
+}
+
+#[test]
+fn what_is_too_long_is_cut_and_counted() {
+    let text = r#"[{"conversations":[{"from":"human","value":"1234567890123456"},{"from":"gpt","value":"12345678"}]}]"#;
+    let options = ShareGptOptions { max_context_tokens: Some(3), max_generation_tokens: Some(1), ..OPTIONS };
+    let (found, skipped, error) = read(text.as_bytes(), options);
+    assert!(error.is_none());
+    assert_eq!((found[0][0].1, found[0][0].2), (3, 1));
+    assert_eq!(skipped.counts().len(), 2);
+}
+
+#[test]
+fn the_filter_takes_the_first_two_messages_whoever_wrote_them() {
+    let message = |from: &str, tokens: usize| format!(r#"{{"from":"{from}","value":"{}"}}"#, "a".repeat(4 * tokens));
+    let item = |messages: &[String]| format!(r#"{{"conversations":[{}]}}"#, messages.join(","));
+    let items = [
+        item(&[message("gpt", 9), message("human", 8), message("gpt", 7)]),
+        item(&[message("human", 9)]),
+        item(&[message("human", 3), message("gpt", 9)]),
+    ];
+    let options = ShareGptOptions { filter: Some(Filter::Vllm), strict: true, ..OPTIONS };
+    let (found, skipped, error) = read(format!("[{}]", items.join(",")).as_bytes(), options);
+    assert!(error.is_none(), "what a filter leaves out is no fault: {error:?}");
+    assert_eq!(found.iter().map(|turns| (turns.len(), turns[0].1, turns[0].2)).collect::<Vec<_>>(), [(1, 9, 8)]);
+    assert_eq!(skipped.counts().into_values().sum::<u64>(), 2);
+}
+
+#[test]
+fn siblings_and_markup_are_part_of_the_text() {
+    let plain = r#"{"conversations":[{"from":"human","value":"<p>12345</p>"},{"from":"gpt","value":"<|endoftext|>"}]}"#;
+    assert_eq!(turns(plain), [(3, 3)]);
+    let siblings = r#"{"system":"12345678","tools":"[{\"name\":\"f\"}]","conversations":[{"from":"human","value":"1234"},
+        {"from":"gpt","value":"1234"}]}"#;
+    assert_eq!(turns(siblings), [(2 + 3 + 1, 1)]);
+    let empty_list =
+        r#"{"conversations":[],"messages":[{"role":"user","content":"1234"},{"role":"assistant","content":"1234"}]}"#;
+    assert_eq!(turns(empty_list), [(1, 1)]);
 }

@@ -8,9 +8,9 @@ use kvtrace::error::Result;
 use kvtrace::model::Model;
 use kvtrace::progress::Silent;
 use kvtrace::seed::Seed;
-use kvtrace::serve::{self, Config, Phases, QueueOrder, Sink};
+use kvtrace::serve::{self, Config, GpuModel, ObjectModel, Phases, QueueOrder, Sink};
 use kvtrace::stop::Stop;
-use kvtrace::trace::{Op, Phase, Row, Served, Tier, TraceReader};
+use kvtrace::trace::{Op, Phase, Row, Served, TraceReader};
 use kvtrace::units::GIB;
 use kvtrace::workload::{Character, Population, Synthetic, SyntheticOptions, Workload};
 
@@ -123,14 +123,14 @@ fn recorded(seed: Seed, users: u32) -> Figures {
         tensor_parallel: 1,
         limits: Limits { capacity_bytes: [Some(16 * GIB), Some(32 * GIB), None], target_usage: 0.8 },
         timing: "none".parse().expect("a timing"),
-        gpu: serve::GpuModel::None,
+        gpu: GpuModel::None,
         workers: users,
         queue: QueueOrder::Qos,
-        history: true,
         live_conversations: Some(1000),
         duration_ns: Some(30_000_000_000),
         max_requests: None,
         pcie_bytes_per_s: None,
+        objects: ObjectModel::default(),
         seed,
         phases: Phases::Both,
         rag: None,

@@ -239,6 +239,21 @@ fn a_machine_that_only_prefills_reads_nothing_for_its_answers() {
     assert_eq!(told(&bench), "W d0c0, W A1, R d0c0, R A1, W A2, R d0c0, R A1, R A2, W A3, R d0c0");
 }
 
+/// With room for one chunk, the second document pushes the first one out, and it is not computed
+/// again. No tier takes an object.
+#[test]
+fn a_machine_that_only_decodes_computes_no_chunk_again() {
+    let bench = Bench::new();
+    write_conversations(&bench, &[&[(100, 0); 20]]);
+    let rag = "--decode-only --num-users 1 --enable-rag --rag-num-docs 2 --rag-doc-tokens 100..100 \
+               --rag-request-probability 1";
+    let stats = record(&bench, &format!("{} {rag}", storage_of(150.0)));
+    let (found, missed) = (hits(&stats, "rag"), misses(&stats, "rag"));
+    assert!(found + missed == 20 && found > 4 && missed > 4, "{found} {missed}");
+    assert_eq!(told(&bench), format!("W d0c0, D d0c0, W d1c0{}", ", R d1c0".repeat(found as usize)));
+    assert_eq!((misses(&stats, "object"), &stats["rag"]["chunks_recomputed"]), (20, &Value::from(0)));
+}
+
 /// Two conversations take turns and only one is kept: every turn drops the other conversation, so
 /// that turn n misses its n - 1 predecessors, although all of them are still there.
 #[test]
@@ -349,4 +364,23 @@ fn machines_documents_and_arrivals_that_make_no_sense() {
     }
     assert!(bench.run(&["record", "synthetic", "-o", "t.csv", "--rag-doc-tokens", "9..3"]).code == 2);
     assert!(bench.files().is_empty());
+}
+
+#[test]
+fn requests_come_as_unevenly_as_asked() {
+    let bench = Bench::new();
+    for cv in [0.4, 3.0] {
+        let flags = format!(
+            "record synthetic --num-users 10 --model bytes:1 --disable-multi-turn --generation-mode none \
+             --tier-timing none --duration 200 --max-requests 6000 --request-rate 50 --arrival-cv {cv} -o t.csv"
+        );
+        bench.ok(&flags.split_whitespace().collect::<Vec<_>>());
+        let mut stamps: Vec<i64> = requests(&bench).iter().map(|row| row.arrival_ns).collect();
+        stamps.sort_unstable();
+        let gaps: Vec<f64> = stamps.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e9).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean) * (gap - mean)).sum::<f64>() / gaps.len() as f64;
+        assert!((mean * 50.0 - 1.0).abs() < 0.1, "mean {mean} at cv {cv}");
+        assert!((variance.sqrt() / mean / cv - 1.0).abs() < 0.15, "{} for {cv}", variance.sqrt() / mean);
+    }
 }

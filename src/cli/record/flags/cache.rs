@@ -95,20 +95,17 @@ impl CacheFlags {
         complaints.real("storage-capacity-gb", self.storage_capacity_gb, 0.0, 1_048_576.0);
         complaints.real("target-usage", self.target_usage, 0.05, 1.0);
         complaints.real("largest-object", self.largest_object, 0.05, 1.0);
-        let marks = self.watermarks.filter(|marks| !marks.common).unwrap_or_default();
-        for (tier, (_, limit)) in
-            marks.marks.iter().zip(self.limits().capacity_bytes).enumerate().filter(|(_, (marks, _))| marks.is_some())
-        {
-            let flag = SIZES[tier];
-            match limit {
-                None => {
-                    complaints.say(format!("--watermarks {tier}=…: Tier-{tier} has no limit; --{flag} gives it one"))
-                }
-                Some(0) => {
-                    complaints.say(format!("--watermarks {tier}=…: there is no Tier-{tier}; --{flag} makes one"))
-                }
-                Some(_) => {}
-            }
+        let marks = self.watermarks.filter(|marks| !marks.common).unwrap_or_default().marks;
+        for (tier, (marks, limit)) in marks.iter().zip(self.limits().capacity_bytes).enumerate() {
+            let why = match (marks, limit) {
+                (None, _) | (_, Some(1..)) => continue,
+                (Some(_), None) => "it has no limit, which this gives it",
+                (Some(_), Some(0)) => "it is left out, which this changes",
+            };
+            complaints.say(format!(
+                "--watermarks {tier}=…: there is nothing to evict in Tier-{tier}; {why}: --{}",
+                SIZES[tier]
+            ));
         }
     }
 

@@ -59,10 +59,11 @@ pub struct UserFlags {
     /// every request reads one of them, nothing is written
     #[arg(long)]
     pub decode_only: bool,
-    /// Turns do not read the turns before them
+    /// Turns do not read the turns before them: --history none, and synthetic conversations of one
+    /// turn
     #[arg(long)]
     pub disable_multi_turn: bool,
-    /// No shared system prompts
+    /// No shared system prompts: --prefix-sharing none
     #[arg(long)]
     pub disable_prefix_caching: bool,
 }
@@ -130,8 +131,8 @@ impl UserFlags {
 
     /// Whether some requests begin with a shared system prompt. Where prompts are computed
     /// elsewhere, their objects are whole.
-    pub fn shared_prefixes(&self) -> bool {
-        !self.disable_prefix_caching && !self.decode_only
+    pub fn shared_prefixes(&self, all: &RecordFlags) -> bool {
+        all.objects.shares_prompts(all) && !self.decode_only
     }
 
     /// A population, with what flags say of it.
@@ -145,13 +146,13 @@ impl UserFlags {
     }
 
     /// What synthetic users do.
-    pub fn synthetic(&self, drawn_from: &Population) -> SyntheticOptions {
+    pub fn synthetic(&self, all: &RecordFlags) -> SyntheticOptions {
         SyntheticOptions {
             users: self.num_users,
             multi_turn: !self.disable_multi_turn,
-            shared_prefixes: self.shared_prefixes(),
+            shared_prefixes: self.shared_prefixes(all),
             request_rate: self.rate(),
-            population: self.population(drawn_from),
+            population: self.population(&all.layers.sections.population),
         }
     }
 }

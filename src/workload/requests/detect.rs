@@ -1,0 +1,115 @@
+//! Which format a file has, by its content.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result, plain};
+
+use super::super::text_file;
+use super::format::Format;
+
+/// How much of a file is looked at.
+const HEAD: u64 = 64 << 10;
+/// How much of a first line a message shows.
+const SHOWN: usize = 100;
+
+/// The format of a file.
+///
+/// # Errors
+/// When it cannot be read, is empty, or is none of the formats.
+pub fn format_of(path: &Path) -> Result<Format> {
+    let head = head(path)?;
+    let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&head).trim_ascii_start();
+    if text.is_empty() {
+        return Err(Error::usage(format!("{} is empty; {}", path.display(), known())));
+    }
+    of_text(text).ok_or_else(|| {
+        Error::usage(format!(
+            "{} begins with {}, which no known trace of requests does; {}",
+            path.display(),
+            shown(text),
+            known()
+        ))
+    })
+}
+
+/// Whether a file is a trace of requests, for choosing among those of a folder.
+pub fn is_trace(path: &Path) -> bool {
+    format_of(path).is_ok()
+}
+
+fn known() -> String {
+    let words: Vec<&str> = Format::ALL.map(Format::word).to_vec();
+    format!("the formats are {} (--format forces one)", words.join(", "))
+}
+
+/// The first bytes of the text.
+fn head(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    match text_file::open(path, "a trace of requests")?.take(HEAD).read_to_end(&mut head) {
+        Err(error) if head.is_empty() => {
+            Err(Error::usage(format!("cannot read {}: {}", path.display(), plain(&error))))
+        }
+        _ => Ok(head),
+    }
+}
+
+fn of_text(text: &[u8]) -> Option<Format> {
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    match text.first() {
+        Some(b'{') => of_json(line, text),
+        Some(b'[') => has_requests(text).then_some(Format::KvCacheTester),
+        _ => of_header(line),
+    }
+}
+
+fn of_json(line: &[u8], text: &[u8]) -> Option<Format> {
+    let Ok(Value::Object(object)) = serde_json::from_slice(line) else {
+        return has_requests(text).then_some(Format::KvCacheTester);
+    };
+    let has = |key: &str| object.contains_key(key);
+    if has("requests") {
+        Some(Format::KvCacheTester)
+    } else if object.get("hash_ids").is_some_and(Value::is_object) {
+        Some(Format::RagPulse)
+    } else if has("chat_id") && has("input_length") {
+        Some(Format::Bailian)
+    } else if has("input_length") || has("text_input") || (has("messages") && (has("session_id") || has("timestamp"))) {
+        Some(Format::Mooncake)
+    } else {
+        None
+    }
+}
+
+/// An object over several lines, or cut by the end of what is looked at.
+fn has_requests(text: &[u8]) -> bool {
+    let has = |word: &[u8]| text.windows(word.len()).any(|window| window == word);
+    has(b"\"requests\"") && (has(b"\"hash_ids\"") || has(b"\"block_size\""))
+}
+
+fn of_header(line: &[u8]) -> Option<Format> {
+    let line = std::str::from_utf8(line).ok()?;
+    let columns: Vec<String> =
+        line.split(',').map(|name| name.trim().trim_matches('"').trim().to_ascii_lowercase()).collect();
+    let has = |names: [&str; 3]| names.iter().all(|name| columns.iter().any(|column| column == name));
+    [
+        (Format::BurstGpt, ["timestamp", "request tokens", "response tokens"]),
+        (Format::Azure, ["timestamp", "contexttokens", "generatedtokens"]),
+        (Format::Vidur, ["arrived_at", "num_prefill_tokens", "num_decode_tokens"]),
+    ]
+    .into_iter()
+    .find(|(_, names)| has(*names))
+    .map(|(format, _)| format)
+}
+
+/// The beginning of a first line, fit for a message.
+fn shown(text: &[u8]) -> String {
+    if text.iter().take(512).any(|byte| *byte == 0) {
+        return "binary data".to_owned();
+    }
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let text: String = String::from_utf8_lossy(line).chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+    format!("`{}`", text.trim_end())
+}
