@@ -8,7 +8,7 @@ use kvtrace::error::Result;
 use kvtrace::model::Model;
 use kvtrace::progress::Silent;
 use kvtrace::seed::Seed;
-use kvtrace::serve::{self, Config, ObjectModel, Phases, QueueOrder, Sink};
+use kvtrace::serve::{self, Config, GpuModel, ObjectModel, Phases, QueueOrder, Sink};
 use kvtrace::stop::Stop;
 use kvtrace::trace::{Op, Phase, Row, Served, TraceReader};
 use kvtrace::units::GIB;
@@ -123,7 +123,7 @@ fn recorded(seed: Seed, users: u32) -> Figures {
         tensor_parallel: 1,
         limits: Limits { capacity_bytes: [Some(16 * GIB), Some(32 * GIB), None], target_usage: 0.8 },
         timing: "none".parse().expect("a timing"),
-        gpu: serve::GpuModel::None,
+        gpu: GpuModel::None,
         workers: users,
         queue: QueueOrder::Qos,
         objects: ObjectModel::default(),
@@ -131,6 +131,7 @@ fn recorded(seed: Seed, users: u32) -> Figures {
         duration_ns: Some(30_000_000_000),
         max_requests: None,
         pcie_bytes_per_s: None,
+        objects: ObjectModel::default(),
         seed,
         phases: Phases::Both,
         rag: None,
