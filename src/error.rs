@@ -1,5 +1,6 @@
 //! The one error type: what went wrong, said once for the user, and the exit code it means.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -125,4 +126,28 @@ pub fn plain(error: &io::Error) -> String {
         Some(end) => text[..end].to_owned(),
         None => text,
     }
+}
+
+/// What somebody who wrote `typed` most likely meant: the known word with the fewest edits to it.
+/// Empty when nothing is known.
+pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
+    let typed = typed.to_lowercase();
+    let common = |word: &str| typed.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
+    known.min_by_key(|word| (edits(&typed, word), Reverse(common(word)))).unwrap_or_default()
+}
+
+/// Edits between two texts (Levenshtein), row by row.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
 }

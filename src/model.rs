@@ -8,8 +8,11 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 
 mod config_json;
+mod estimate;
+mod parameters;
 mod table;
 
+pub use parameters::Parameters;
 pub use table::names;
 
 /// The largest KV cache of one token that is believed, 1 GiB: beyond it a typing error is more
@@ -126,7 +129,7 @@ struct LayerGroup {
     window: Option<u64>,
 }
 
-/// A model, as far as the size of its KV cache goes.
+/// A model, as far as the size of its KV cache and the time that it takes go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     /// Its name.
@@ -135,8 +138,12 @@ pub struct Model {
     pub attention: Attention,
     /// The element type of the cache; none when only bytes are known.
     pub kv_dtype: Option<KvDtype>,
+    /// Its weights; none when only bytes per token are known.
+    pub parameters: Option<Parameters>,
     groups: Vec<LayerGroup>,
     bits: u64,
+    /// The width of a hidden state; none when it is not known.
+    hidden_size: Option<u64>,
 }
 
 impl Model {
@@ -184,6 +191,12 @@ impl Model {
         self.groups.iter().map(|group| group.layers).sum()
     }
 
+    /// Whether the model counts as a large one, by the reference's measure: 64 layers or more, or
+    /// hidden states of 8192 or more.
+    pub fn is_large(&self) -> bool {
+        self.layers() >= 64 || self.hidden_size.is_some_and(|width| width >= 8192)
+    }
+
     /// Layers that keep only a window of tokens.
     pub fn windowed_layers(&self) -> u64 {
         self.groups.iter().filter(|group| group.window.is_some()).map(|group| group.layers).sum()
@@ -206,7 +219,15 @@ impl Model {
             ));
         }
         let groups = vec![LayerGroup { layers: 1, elements: bytes, window: None }];
-        Ok(Self { name: format!("bytes:{bytes}"), attention: Attention::Unknown, kv_dtype: None, groups, bits: 8 })
+        Ok(Self {
+            name: format!("bytes:{bytes}"),
+            attention: Attention::Unknown,
+            kv_dtype: None,
+            parameters: None,
+            groups,
+            bits: 8,
+            hidden_size: None,
+        })
     }
 
     fn of_config(path: &Path) -> Result<Self> {

@@ -1,104 +1,136 @@
 //! Least recently used, exactly, over what is in the tier: an object that was demoted keeps its
 //! place in time and is not taken for a new one.
 
-use super::list::List;
-use super::policy::Policy;
+use super::heap::Heap;
+use super::lists::Lists;
+use super::policy::{Entry, Policy};
+
+const USED_HERE: usize = 0;
+const CAME_DOWN: usize = 1;
+/// How far back in the list a demoted object looks for its place before it goes to the heap.
+const LOOKS: usize = 8;
 
 /// Two lists, each in the order of last use: what was stored or used here, which arrives in that
 /// order, and what came down unused since, which nearly does (the tier above gives away its
-/// oldest first). The older of the two fronts is the victim.
+/// oldest first). What came down far out of that order is in a heap. The oldest of the three
+/// fronts is the victim.
 #[derive(Debug, Default)]
-pub struct Lru {
-    used_here: List,
-    came_down: List,
+pub(super) struct Lru {
+    lists: Lists<2>,
+    stragglers: Heap<u64>,
     last_use: Vec<u64>,
 }
 
 impl Lru {
-    fn set_last_use(&mut self, slot: u32, at: u64) {
-        if self.last_use.len() <= slot as usize {
-            self.last_use.resize(slot as usize + 1, 0);
+    fn set_last_use(&mut self, place: u32, at: u64) {
+        if self.last_use.len() <= place as usize {
+            self.last_use.resize(place as usize + 1, 0);
         }
-        self.last_use[slot as usize] = at;
+        self.last_use[place as usize] = at;
     }
 
-    fn age(&self, slot: u32) -> u64 {
-        self.last_use[slot as usize]
+    fn age(&self, place: u32) -> u64 {
+        self.last_use[place as usize]
     }
 }
 
 impl Policy for Lru {
-    fn insert(&mut self, slot: u32, _size_bytes: u64, now: u64) {
-        self.set_last_use(slot, now);
-        self.used_here.push_back(slot);
+    fn insert(&mut self, place: u32, entry: &Entry) {
+        self.set_last_use(place, entry.last_use);
+        self.lists.push_back(USED_HERE, place);
     }
 
-    fn insert_demoted(&mut self, slot: u32, _size_bytes: u64, last_use: u64) {
-        self.set_last_use(slot, last_use);
-        let mut neighbour = self.came_down.back();
-        while let Some(younger) = neighbour.filter(|other| self.age(*other) > last_use) {
-            neighbour = self.came_down.before(younger);
+    fn insert_demoted(&mut self, place: u32, entry: &Entry) {
+        self.set_last_use(place, entry.last_use);
+        let mut neighbour = self.lists.back(CAME_DOWN);
+        for _ in 0..LOOKS {
+            match neighbour.filter(|other| self.age(*other) > entry.last_use) {
+                None => return self.lists.insert_behind(CAME_DOWN, neighbour, place),
+                Some(younger) => neighbour = self.lists.before(younger),
+            }
         }
-        self.came_down.insert_after(neighbour, slot);
+        self.stragglers.set(place, entry.last_use);
     }
 
-    fn touch(&mut self, slot: u32, now: u64) {
-        self.remove(slot);
-        self.insert(slot, 0, now);
+    fn touch(&mut self, place: u32, entry: &Entry) {
+        self.remove(place);
+        self.insert(place, entry);
     }
 
-    fn remove(&mut self, slot: u32) {
-        if !self.used_here.remove(slot) {
-            self.came_down.remove(slot);
+    fn remove(&mut self, place: u32) {
+        if !self.lists.remove(place) {
+            self.stragglers.remove(place);
         }
     }
 
-    fn victim(&self) -> Option<u32> {
-        match (self.used_here.front(), self.came_down.front()) {
-            (Some(a), Some(b)) => Some(if self.age(a) <= self.age(b) { a } else { b }),
-            (a, b) => a.or(b),
-        }
+    fn evict(&mut self) -> Option<u32> {
+        let fronts = [USED_HERE, CAME_DOWN].map(|list| self.lists.front(list));
+        let straggler = self.stragglers.top().map(|(_, place)| place);
+        let oldest = fronts.into_iter().chain([straggler]).flatten().min_by_key(|place| self.age(*place))?;
+        self.remove(oldest);
+        Some(oldest)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::policy::PolicyKind;
+    use crate::cache::policy::checks::{agree, happenings, play};
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+
+    #[derive(Debug, Default)]
+    struct Model(Vec<(u64, u32)>);
+
+    impl Policy for Model {
+        fn insert(&mut self, place: u32, entry: &Entry) {
+            self.0.push((entry.last_use, place));
+        }
+
+        fn insert_demoted(&mut self, place: u32, entry: &Entry) {
+            self.insert(place, entry);
+        }
+
+        fn touch(&mut self, place: u32, entry: &Entry) {
+            self.remove(place);
+            self.insert(place, entry);
+        }
+
+        fn remove(&mut self, place: u32) {
+            self.0.retain(|(_, other)| *other != place);
+        }
+
+        fn evict(&mut self) -> Option<u32> {
+            let oldest = self.0.iter().min()?.1;
+            self.remove(oldest);
+            Some(oldest)
+        }
+    }
 
     proptest! {
         #[test]
-        fn the_victim_is_the_one_whose_last_use_is_longest_ago(
-            steps in prop::collection::vec((0u32..10, 0u8..4, 0u64..50), 1..300),
-        ) {
-            let (mut lru, mut ages) = (Lru::default(), BTreeMap::<u32, u64>::new());
-            for (now, (slot, step, back)) in steps.into_iter().enumerate() {
-                // Distinct times: even for now, odd for a time in the past.
-                let now = 2 * now as u64 + 1_000;
-                let past = now.saturating_sub(2 * back) + 1;
-                match (step, ages.contains_key(&slot)) {
-                    (0, false) => {
-                        lru.insert(slot, 1, now);
-                        ages.insert(slot, now);
-                    }
-                    (1, false) if !ages.values().any(|age| *age == past) => {
-                        lru.insert_demoted(slot, 1, past);
-                        ages.insert(slot, past);
-                    }
-                    (2, true) => {
-                        lru.touch(slot, now);
-                        ages.insert(slot, now);
-                    }
-                    (3, true) => {
-                        lru.remove(slot);
-                        ages.remove(&slot);
-                    }
-                    _ => {}
-                }
-                let oldest = ages.iter().min_by_key(|(_, age)| **age).map(|(slot, _)| *slot);
-                prop_assert_eq!(lru.victim(), oldest);
-            }
+        fn the_victim_is_the_one_whose_last_use_is_longest_ago(happenings in happenings()) {
+            agree(&mut Lru::default(), &mut Model::default(), happenings);
         }
+    }
+
+    #[test]
+    fn what_comes_down_in_any_order_goes_in_its_own() {
+        let mut lru = Lru::default();
+        let ages: Vec<u64> = (0..100).map(|n| n * 37 % 101).collect();
+        for (place, last_use) in ages.iter().enumerate() {
+            lru.insert_demoted(place as u32, &Entry { last_use: *last_use, ..Entry::default() });
+        }
+        assert!(lru.stragglers.top().is_some(), "some of them have to be out of reach");
+        let gone: Vec<u64> = std::iter::from_fn(|| lru.evict()).map(|place| ages[place as usize]).collect();
+        assert!(gone.len() == 100 && gone.is_sorted(), "{gone:?}");
+    }
+
+    /// The reference string of Silberschatz, Galvin and Gagne, "Operating System Concepts",
+    /// section 10.4: 12 faults in three frames.
+    #[test]
+    fn the_textbook_sequence() {
+        let told = play(PolicyKind::Lru, 3, "70120304230321201701");
+        assert_eq!(told, "....0.0....32.2.1.01");
     }
 }

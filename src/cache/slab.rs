@@ -47,6 +47,10 @@ impl<T> Slab<T> {
         Id { slot, generation: 0 }
     }
 
+    pub fn get(&self, id: Id) -> Option<&T> {
+        self.entries.get(id.slot as usize).filter(|entry| entry.generation == id.generation)?.value.as_ref()
+    }
+
     pub fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         self.entries.get_mut(id.slot as usize).filter(|entry| entry.generation == id.generation)?.value.as_mut()
     }
@@ -91,6 +95,7 @@ mod tests {
         let new = slab.insert("new");
         assert_eq!(new.slot(), old.slot());
         assert_eq!(slab.get_mut(old), None);
+        assert!(slab.get(old).is_none() && slab.get(new).is_some());
         assert_eq!(slab.remove(old), None);
         assert_eq!(slab.get_mut(new), Some(&mut "new"));
     }

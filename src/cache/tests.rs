@@ -140,3 +140,17 @@ proptest! {
 fn within(book: &BTreeMap<String, (usize, u64)>, capacity: [u64; 3]) -> bool {
     (0..3).all(|tier| book.values().filter(|(t, _)| *t == tier).map(|(_, bytes)| bytes).sum::<u64>() <= capacity[tier])
 }
+
+#[test]
+fn what_is_taken_out_frees_its_room_once() {
+    let mut cache = cache(100, 100, 100);
+    let mut moves = Vec::new();
+    let a = cache.insert(object("a", 60), &mut moves).unwrap();
+    let b = cache.insert(object("b", 60), &mut moves).unwrap();
+    moves.clear();
+    cache.remove(a, &mut moves);
+    cache.remove(a, &mut moves);
+    assert_eq!(told(&moves), ["a Tier-1 gone"]);
+    assert_eq!((cache.tier(Tier::Dram).used_bytes(), cache.deletes()), (0, 1));
+    assert!(cache.read(a, &mut Vec::new()).is_none() && cache.read(b, &mut Vec::new()).is_some());
+}

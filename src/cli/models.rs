@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::model::{self, KvDtype, Model};
 use crate::output;
-use crate::units::GIB;
+use crate::units::{GIB, three_digits};
 
 use super::Global;
 
@@ -43,6 +43,9 @@ struct Row {
     windowed_layers: u64,
     kv_dtype: &'static str,
     bytes_per_token: u64,
+    parameters: Option<u64>,
+    active_parameters: Option<u64>,
+    parameters_estimated: bool,
     context_bytes: u64,
     users_bytes: u64,
 }
@@ -57,6 +60,9 @@ impl Row {
             windowed_layers: model.windowed_layers(),
             kv_dtype: model.dtype_word(),
             bytes_per_token: model.bytes_per_token(),
+            parameters: model.parameters.map(|weights| weights.total),
+            active_parameters: model.parameters.map(|weights| weights.active),
+            parameters_estimated: model.parameters.is_some_and(|weights| weights.estimated),
             context_bytes,
             users_bytes: context_bytes.saturating_mul(u64::from(args.users)),
         }
@@ -78,7 +84,14 @@ pub fn run(args: Args, global: Global) -> Result<()> {
 }
 
 fn table(listing: &Listing) -> String {
-    let mut head = vec!["model".to_owned(), "attention".into(), "layers".into(), "dtype".into(), "bytes/token".into()];
+    let mut head = vec![
+        "model".to_owned(),
+        "attention".into(),
+        "layers".into(),
+        "dtype".into(),
+        "weights".into(),
+        "bytes/token".into(),
+    ];
     head.push(format!("GiB at {} tokens", listing.context_tokens));
     if listing.users > 1 {
         head.push(format!("GiB of {} users", listing.users));
@@ -91,7 +104,14 @@ fn table(listing: &Listing) -> String {
             windowed => format!("{} ({windowed} windowed)", model.layers),
         };
         let bytes_per_token = model.bytes_per_token.to_string();
-        let mut row = vec![model.name.clone(), model.attention.into(), layers, model.kv_dtype.into(), bytes_per_token];
+        let mut row = vec![
+            model.name.clone(),
+            model.attention.into(),
+            layers,
+            model.kv_dtype.into(),
+            weights(model),
+            bytes_per_token,
+        ];
         row.push(gib(model.context_bytes));
         if listing.users > 1 {
             row.push(gib(model.users_bytes));
@@ -99,6 +119,17 @@ fn table(listing: &Listing) -> String {
         rows.push(row);
     }
     align(&rows)
+}
+
+/// In thousands of millions: all, and in brackets those that a token uses; `~` marks an estimate.
+fn weights(row: &Row) -> String {
+    let (Some(total), Some(active)) = (row.parameters, row.active_parameters) else { return "-".to_owned() };
+    let billions = |number: u64| three_digits(number as f64 / 1e9);
+    let about = if row.parameters_estimated { "~" } else { "" };
+    match active == total {
+        true => format!("{about}{} B", billions(total)),
+        false => format!("{about}{} B ({} active)", billions(total), billions(active)),
+    }
 }
 
 /// Columns as wide as their widest cell; the first to the left, numbers to the right.

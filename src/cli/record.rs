@@ -10,6 +10,7 @@ use super::Global;
 use super::terminal::Terminal;
 
 mod flags;
+mod foresight;
 mod run;
 mod settings;
 mod summary;

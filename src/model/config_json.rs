@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-use super::{Attention, KvDtype, LayerGroup, Model};
+use super::{Attention, KvDtype, LayerGroup, Model, estimate};
 
 /// Keys that say that some layers hold a state that does not grow with tokens, or share or vary
 /// their cache in ways that a number of bytes per token does not describe.
@@ -23,6 +23,8 @@ const REFUSED: [(&str, &str); 12] = [
     ("cross_attention_layers", "has cross-attention layers"),
 ];
 
+const HEAD_DIM: [&str; 3] = ["head_dim", "kv_channels", "attention_head_dim"];
+
 /// Reads a configuration; `folder` names the model when it does not name itself.
 ///
 /// # Errors
@@ -40,23 +42,28 @@ pub fn read(text: &[u8], folder: String) -> Result<Model> {
         name: config.name().unwrap_or(folder),
         attention,
         kv_dtype: Some(dtype),
+        // A number that is a list, say, leaves the weights unknown, not the cache.
+        parameters: estimate::parameters(&config, dtype).ok().flatten(),
         groups: group(&config.windows()?, elements),
         bits: dtype.bits(),
+        hidden_size: ["hidden_size", "n_embd", "d_model"].iter().find_map(|key| config.present(key)?.as_u64()),
     })
 }
 
-struct Config<'a> {
+/// The configuration of the language model, and the file that it stands in.
+pub struct Config<'a> {
     fields: &'a Map<String, Value>,
     whole: &'a Map<String, Value>,
 }
 
 impl Config<'_> {
-    fn present(&self, key: &str) -> Option<&Value> {
+    /// A field that is there and not null.
+    pub fn present(&self, key: &str) -> Option<&Value> {
         self.fields.get(key).filter(|value| !value.is_null())
     }
 
     /// The first of `keys` that is there, as a whole number above 0.
-    fn number(&self, keys: &[&str]) -> Result<Option<u64>> {
+    pub fn number(&self, keys: &[&str]) -> Result<Option<u64>> {
         let Some((key, value)) = keys.iter().find_map(|key| Some((key, self.present(key)?))) else { return Ok(None) };
         match value.as_u64() {
             Some(number) if (1..=1 << 24).contains(&number) => Ok(Some(number)),
@@ -69,11 +76,13 @@ impl Config<'_> {
             .ok_or_else(|| Error::usage(format!("`{}` is missing; give --model bytes:N instead", keys[0])))
     }
 
-    fn flag(&self, key: &str) -> bool {
+    /// Whether a field is true.
+    pub fn flag(&self, key: &str) -> bool {
         self.present(key).and_then(Value::as_bool) == Some(true)
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
+    /// A field of text.
+    pub fn text(&self, key: &str) -> Option<&str> {
         self.present(key).and_then(Value::as_str)
     }
 
@@ -107,18 +116,29 @@ impl Config<'_> {
             return Ok((Attention::Mla, latent + self.required(&["qk_rope_head_dim"])?));
         }
         let heads = self.required(&["num_attention_heads", "n_head", "n_heads", "num_heads"])?;
-        let kv_heads =
-            match self.number(&["num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"])? {
-                Some(kv_heads) => kv_heads,
-                None if self.flag("multi_query") => 1,
-                None => heads,
-            };
-        let head_dim = match self.number(&["head_dim", "kv_channels", "attention_head_dim"])? {
+        let kv_heads = self.kv_heads(heads)?;
+        let head_dim = match self.number(&HEAD_DIM)? {
             Some(head_dim) => head_dim,
             None => self.required(&["hidden_size", "n_embd", "d_model"])? / heads,
         };
         let attention = if kv_heads == heads { Attention::Mha } else { Attention::Gqa };
         Ok((attention, 2 * kv_heads * head_dim))
+    }
+
+    /// Heads that keep keys and values.
+    pub fn kv_heads(&self, heads: u64) -> Result<u64> {
+        let named = self.number(&["num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"])?;
+        Ok(named.unwrap_or(if self.flag("multi_query") { 1 } else { heads }))
+    }
+
+    /// Elements of a head.
+    pub fn head_dim(&self, hidden: u64, heads: u64) -> Result<u64> {
+        Ok(self.number(&HEAD_DIM)?.unwrap_or(hidden / heads))
+    }
+
+    /// A whole number, 0 when it is absent.
+    pub fn number_or_zero(&self, key: &str) -> u64 {
+        self.present(key).and_then(Value::as_u64).filter(|number| *number <= 1 << 24).unwrap_or(0)
     }
 
     fn dtype(&self) -> Result<KvDtype> {

@@ -11,7 +11,7 @@ use crate::trace::{Meta, Op, Record, Tier, TraceReader};
 
 use super::extents::granules;
 use super::names::{NameWriter, Names};
-use super::resolve::Resolver;
+use super::resolve::{Placement, Resolver};
 use super::rows::{JOINED, LAST_USE, Row, RowWriter, Rows};
 
 /// What will be executed, and what it needs.
@@ -107,7 +107,7 @@ impl PlanFacts {
 /// # Errors
 /// An unreadable trace, a temporary folder without space, an interruption.
 pub fn plan(mut trace: TraceReader, size_scale: f64, stop: &Stop, progress: &dyn Progress) -> Result<Plan> {
-    let mut planner = Planner::new(size_scale)?;
+    let mut planner = Planner::new(Placement::of(trace.meta()), size_scale)?;
     progress.stage("plan", trace.meta().rows, "rows");
     for (number, record) in trace.by_ref().enumerate() {
         planner.add(&record?)?;
@@ -134,11 +134,11 @@ struct Planner {
 }
 
 impl Planner {
-    fn new(size_scale: f64) -> Result<Self> {
+    fn new(placement: Placement, size_scale: f64) -> Result<Self> {
         Ok(Self {
             rows: RowWriter::new()?,
             names: NameWriter::new()?,
-            resolver: Resolver::default(),
+            resolver: Resolver::new(placement),
             facts: PlanFacts::default(),
             size_scale,
             first_ns: None,

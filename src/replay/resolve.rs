@@ -11,17 +11,41 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::seed::hash_bytes;
-use crate::trace::{Op, Phase, Tier};
+use crate::trace::{Meta, Op, Phase, Tier};
 
 use super::names::NameWriter;
 use super::plan::{Cold, PlanFacts};
 use super::rows::{JOINED, LAST_USE, Leg, Row, RowWriter};
+
+/// In how many tiers an object is in a trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// The trace does not say: a move down takes an object away, a move up may leave it.
+    #[default]
+    Unknown,
+    /// In one: every move takes it away.
+    Exclusive,
+    /// In several: nothing but a Delete row takes a copy away.
+    Inclusive,
+}
+
+impl Placement {
+    /// What the metadata says.
+    pub fn of(meta: &Meta) -> Self {
+        match meta.flags.get("placement").and_then(serde_json::Value::as_str) {
+            Some("exclusive") => Placement::Exclusive,
+            Some("inclusive") => Placement::Inclusive,
+            _ => Placement::Unknown,
+        }
+    }
+}
 
 /// What is known of every key that may still be asked for.
 #[derive(Default)]
 pub struct Resolver {
     keys: HashMap<Arc<str>, Key>,
     cold: Vec<Cold>,
+    placement: Placement,
 }
 
 struct Key {
@@ -54,6 +78,11 @@ struct Reading {
 }
 
 impl Resolver {
+    /// For a trace in which nothing has happened.
+    pub fn new(placement: Placement) -> Self {
+        Self { placement, ..Self::default() }
+    }
+
     /// Completes a row and appends it to `rows`.
     pub fn resolve(
         &mut self,
@@ -77,8 +106,11 @@ impl Resolver {
         let key = self.keys.get_mut(name).expect("it was just put there");
         (row.key, row.content) = (key.number, key.content);
         match row.op {
-            Op::Read => key.read(&mut row, rows, &mut self.cold, facts)?,
-            Op::Write => key.write(&mut row, rows, facts)?,
+            Op::Read => {
+                facts.misplaced_reads += u64::from(key.is_elsewhere(row.tier, self.placement));
+                key.read(&mut row, rows, &mut self.cold, facts)?;
+            }
+            Op::Write => key.write(&mut row, self.placement, rows, facts)?,
             Op::Delete => {
                 let gone = key.delete(&mut row, rows, facts)?;
                 if gone {
@@ -102,8 +134,13 @@ impl Resolver {
 }
 
 impl Key {
+    /// Whether the object was put on another tier last, and has no copy on this one.
+    fn is_elsewhere(&self, tier: Tier, placement: Placement) -> bool {
+        let is_copy = self.copies[tier.index()].as_ref().is_some_and(|copy| !copy.gone);
+        self.home.is_some_and(|home| home != tier) && !(is_copy && placement == Placement::Inclusive)
+    }
+
     fn read(&mut self, row: &mut Row, rows: &mut RowWriter, cold: &mut Vec<Cold>, facts: &mut PlanFacts) -> Result<()> {
-        facts.misplaced_reads += u64::from(self.home.is_some_and(|home| home != row.tier));
         let (number, content, version) = (self.number, self.content, self.version);
         let copy = self.copies[row.tier.index()].get_or_insert_with(|| {
             cold.push(Cold { key: number, tier: row.tier, size: row.size, content, version });
@@ -126,7 +163,13 @@ impl Key {
         Ok(())
     }
 
-    fn write(&mut self, row: &mut Row, rows: &mut RowWriter, facts: &mut PlanFacts) -> Result<()> {
+    fn write(
+        &mut self,
+        row: &mut Row,
+        placement: Placement,
+        rows: &mut RowWriter,
+        facts: &mut PlanFacts,
+    ) -> Result<()> {
         let from = self.reading.take().filter(|r| r.phase == row.phase && r.tier != row.tier);
         if let Some(old) = self.copies[row.tier.index()].take() {
             rows.change(old.last_row, |row| row.flags |= LAST_USE)?;
@@ -136,7 +179,9 @@ impl Key {
             && rows.len() - from.row <= u64::from(u32::MAX)
         {
             let source = self.copies[from.tier.index()].as_mut().expect("what was just read is there");
-            source.gone |= row.phase == Phase::Evict;
+            // An object that is in one tier leaves the one from which it is promoted: the row before.
+            let promoted = row.tier < from.tier && rows.len() == from.row + 1;
+            source.gone |= row.phase == Phase::Evict || (promoted && placement == Placement::Exclusive);
             facts.clamped_rows += u64::from(row.size != source.size);
             row.size = source.size;
             row.version = source.version;
@@ -195,8 +240,12 @@ mod tests {
 
     /// The same; `says_deletes` for a trace of which every Delete row is there.
     fn resolve_as(text: &str, says_deletes: bool) -> (Vec<Row>, Vec<Cold>, PlanFacts) {
+        resolve_in(text, says_deletes, Placement::Unknown)
+    }
+
+    fn resolve_in(text: &str, says_deletes: bool, placement: Placement) -> (Vec<Row>, Vec<Cold>, PlanFacts) {
         let (mut rows, mut names) = (RowWriter::new().unwrap(), NameWriter::new().unwrap());
-        let (mut resolver, mut facts) = (Resolver::default(), PlanFacts::default());
+        let (mut resolver, mut facts) = (Resolver::new(placement), PlanFacts::default());
         for (at, line) in text.lines().map(str::trim).filter(|l| !l.is_empty()).enumerate() {
             let fields: Vec<_> = line.split(' ').collect();
             let row = Row {
@@ -251,6 +300,32 @@ mod tests {
         assert!(rows[4].has(JOINED) && facts.moves == 1);
         assert_eq!([rows[0].version, rows[1].version, rows[4].version, rows[5].version], [1, 2, 2, 2]);
         assert_eq!(last_uses(&rows), [0, 2, 3, 5]);
+    }
+
+    #[test]
+    fn a_promotion_takes_an_object_away_only_where_it_is_in_one_tier() {
+        let text = "Write 10 2 a Prefill\nRead 10 2 a Decode\nWrite 10 0 a Decode\nRead 10 0 a Decode";
+        let freed = |placement| {
+            let (rows, cold, facts) = resolve_in(text, true, placement);
+            assert!(rows[2].has(JOINED) && facts.moves == 1 && cold.is_empty());
+            last_uses(&rows)
+        };
+        assert_eq!(freed(Placement::Exclusive), [1]);
+        assert_eq!(freed(Placement::Inclusive), [0usize; 0]);
+        assert_eq!(freed(Placement::Unknown), [0usize; 0]);
+        // What is read and later stored again is not promoted.
+        let text = "Write 9 2 a Prefill\nRead 9 2 a Decode\nRead 9 1 b Decode\nWrite 9 0 a Decode\nRead 9 2 a Decode";
+        assert_eq!(last_uses(&resolve_in(text, true, Placement::Exclusive).0), [0usize; 0]);
+    }
+
+    #[test]
+    fn a_copy_on_each_tier_is_where_it_belongs() {
+        let text = "Write 9 0 a Prefill\nWrite 9 1 a Prefill\nWrite 9 2 a Prefill\nRead 9 0 a Decode\n\
+                    Delete 9 0 a Evict\nRead 9 1 a Decode\nWrite 9 0 a Decode\nRead 9 0 a Decode\nRead 9 2 a Decode";
+        let (rows, cold, facts) = resolve_in(text, true, Placement::Inclusive);
+        assert_eq!((facts.misplaced_reads, facts.moves, cold.len(), last_uses(&rows)), (0, 1, 0, vec![4]));
+        let lost = "Write 9 0 a Prefill\nWrite 9 1 a Prefill\nDelete 9 0 a Evict\nRead 9 0 a Decode";
+        assert_eq!(resolve_in(lost, true, Placement::Inclusive).2.misplaced_reads, 1);
     }
 
     #[test]

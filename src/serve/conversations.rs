@@ -1,101 +1,81 @@
-//! Conversations that are going on: which objects hold their earlier turns.
+//! Which objects hold the earlier turns of the conversations that are going on.
 
-use std::collections::HashMap;
+use crate::cache::{Cache, Id};
 
-use crate::cache::{Cache, Id, List};
+use super::live::Live;
 
 /// The earlier turns of a conversation, as one of its requests finds them.
 #[derive(Debug, Default)]
 pub struct History {
-    /// Objects that were written, oldest turn first; they may be gone by now.
-    pub objects: Vec<Id>,
-    /// Turns whose objects are unknown: forgotten with the conversation, or never written.
-    pub unknown: u32,
+    /// Turns before the ones below that were forgotten with the conversation.
+    pub forgotten: u32,
+    /// The objects of the turns, oldest first; one may be gone by now, or not written yet.
+    pub objects: Vec<Option<Id>>,
+    /// Tokens of the earlier turns, those apart that were forgotten.
+    pub tokens: u64,
 }
 
 /// The conversations, up to a limit, beyond which the one that was used longest ago is forgotten.
 #[derive(Debug)]
-pub struct Conversations {
-    limit: Option<u64>,
-    by_ordinal: HashMap<u64, u32>,
-    live: Vec<Live>,
-    free: Vec<u32>,
-    /// Slots in the order of their last request.
-    order: List,
-}
+pub struct Conversations(Live<Turns>);
 
 #[derive(Debug, Default)]
-struct Live {
-    ordinal: u64,
+struct Turns {
     /// Turns before the ones below that nothing is known of.
     forgotten: u32,
-    turns: Vec<(u32, Option<Id>)>,
+    known: Vec<Turn>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    number: u32,
+    tokens: u32,
+    object: Option<Id>,
 }
 
 impl Conversations {
     /// No conversation yet.
     pub fn new(limit: Option<u64>) -> Self {
-        Self { limit, by_ordinal: HashMap::new(), live: Vec::new(), free: Vec::new(), order: List::default() }
+        Self(Live::new(limit))
     }
 
     /// A request of a conversation is served: the objects of its earlier turns are put into
-    /// `history`. `writes`: whether the turn will store an object.
-    pub fn begin_turn(&mut self, ordinal: u64, turn: u32, writes: bool, history: &mut History, cache: &mut Cache) {
-        let slot = match self.by_ordinal.get(&ordinal) {
-            Some(slot) => *slot,
-            None => self.open(ordinal, turn, cache),
-        };
-        self.order.remove(slot);
-        self.order.push_back(slot);
-        let live = &mut self.live[slot as usize];
+    /// `history`. `tokens`: how many the turn will store in an object, 0 when it stores none.
+    pub fn begin_turn(&mut self, ordinal: u64, turn: u32, tokens: u32, history: &mut History, cache: &mut Cache) {
+        let (turns, is_new) = self.0.touch(ordinal, |turns| turns.abandon(cache));
+        if is_new {
+            turns.forgotten = turn.saturating_sub(1);
+        }
+        let earlier = || turns.known.iter().filter(|earlier| earlier.number < turn);
         history.objects.clear();
-        history.objects.extend(live.turns.iter().filter(|(earlier, _)| *earlier < turn).filter_map(|(_, id)| *id));
-        let unwritten = live.turns.iter().filter(|(earlier, id)| *earlier < turn && id.is_none()).count();
-        history.unknown = live.forgotten + unwritten as u32;
-        if writes {
-            live.turns.push((turn, None));
+        history.objects.extend(earlier().map(|earlier| earlier.object));
+        history.forgotten = turns.forgotten;
+        history.tokens = earlier().map(|earlier| u64::from(earlier.tokens)).sum();
+        if tokens > 0 {
+            turns.known.push(Turn { number: turn, tokens, object: None });
         }
     }
 
     /// The object of a turn was stored. A conversation that is over or forgotten has no use for it.
     pub fn stored(&mut self, ordinal: u64, turn: u32, id: Id, cache: &mut Cache) {
-        let live = self.by_ordinal.get(&ordinal).map(|slot| &mut self.live[*slot as usize]);
-        match live.and_then(|live| live.turns.iter_mut().find(|(number, _)| *number == turn)) {
-            Some((_, place)) => *place = Some(id),
+        let known = self.0.get_mut(ordinal).and_then(|turns| turns.known.iter_mut().find(|known| known.number == turn));
+        match known {
+            Some(known) => known.object = Some(id),
             None => cache.abandon(id),
         }
     }
 
     /// The last turn of a conversation has ended.
     pub fn end(&mut self, ordinal: u64, cache: &mut Cache) {
-        if let Some(slot) = self.by_ordinal.get(&ordinal) {
-            self.forget(*slot, cache);
-        }
+        self.0.end(ordinal, |turns| turns.abandon(cache));
     }
+}
 
-    fn open(&mut self, ordinal: u64, turn: u32, cache: &mut Cache) -> u32 {
-        while self.limit.is_some_and(|limit| self.by_ordinal.len() as u64 >= limit.max(1)) {
-            let oldest = self.order.front().expect("as many conversations are in the order as are live");
-            self.forget(oldest, cache);
-        }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.live.push(Live::default());
-            self.live.len() as u32 - 1
-        });
-        let live = &mut self.live[slot as usize];
-        (live.ordinal, live.forgotten) = (ordinal, turn - 1);
-        self.by_ordinal.insert(ordinal, slot);
-        slot
-    }
-
-    fn forget(&mut self, slot: u32, cache: &mut Cache) {
-        let live = &mut self.live[slot as usize];
-        for id in live.turns.drain(..).filter_map(|(_, id)| id) {
+impl Turns {
+    fn abandon(&mut self, cache: &mut Cache) {
+        for id in self.known.drain(..).filter_map(|turn| turn.object) {
             cache.abandon(id);
         }
-        self.by_ordinal.remove(&live.ordinal);
-        self.order.remove(slot);
-        self.free.push(slot);
     }
 }
 
@@ -119,11 +99,11 @@ mod tests {
         /// Serves a turn; what it found of the earlier ones.
         fn turn(&mut self, ordinal: u64, turn: u32) -> (usize, u32) {
             let mut history = History::default();
-            self.conversations.begin_turn(ordinal, turn, true, &mut history, &mut self.cache);
+            self.conversations.begin_turn(ordinal, turn, 1, &mut history, &mut self.cache);
             let object = NewObject { key: Key::Block(ordinal), size_bytes: 1, tokens: 1 };
             let id = self.cache.insert(object, &mut Vec::new()).unwrap();
             self.conversations.stored(ordinal, turn, id, &mut self.cache);
-            (history.objects.len(), history.unknown)
+            (history.objects.iter().flatten().count(), history.forgotten)
         }
     }
 
@@ -151,6 +131,6 @@ mod tests {
         world.turn(0, 2);
         world.conversations.end(0, &mut world.cache);
         assert_eq!(world.cache.orphans(), 2);
-        assert!(world.conversations.by_ordinal.is_empty() && world.conversations.order.front().is_none());
+        assert!(world.conversations.0.is_empty());
     }
 }

@@ -7,8 +7,11 @@ use std::collections::BinaryHeap;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
+use crate::trace::meta::RecordStats;
 use crate::workload::{Conversation, Conversations, Request, Requests, Workload};
 
+use super::allocations::Writer;
+use super::background::Background;
 use super::queue::Queue;
 use super::service::{Service, Wait};
 use super::system::System;
@@ -20,6 +23,7 @@ const EVENTS_BETWEEN_LOOKS: u64 = 1024;
 /// The system and what is going on in it.
 pub struct Engine<'a> {
     system: System<'a>,
+    background: Background,
     queue: Queue,
     /// Requests in service, by worker.
     workers: Vec<Option<Service>>,
@@ -36,11 +40,22 @@ enum Arrivals {
     Closed { conversations: Conversations, held: Vec<Option<Conversation>> },
 }
 
+impl Arrivals {
+    /// When the next request arrives by the clock.
+    fn next_ns(&self) -> Option<u64> {
+        match self {
+            Arrivals::Open { next, .. } => next.as_ref().map(|request| request.arrival_ns),
+            Arrivals::Closed { .. } => None,
+        }
+    }
+}
+
 impl<'a> Engine<'a> {
     /// An idle system.
     pub fn new(config: &'a Config, sink: &'a mut dyn Sink) -> Self {
         Self {
             system: System::new(config, sink),
+            background: Background::new(),
             queue: Queue::new(config.queue),
             workers: (0..config.workers).map(|_| None).collect(),
             idle: (0..config.workers).rev().collect(),
@@ -70,8 +85,9 @@ impl<'a> Engine<'a> {
             }
         }
         progress.done();
-        let System { tally, cache, .. } = self.system;
-        Ok(Recorded { stats: tally.stats(&cache), complete })
+        let System { config, tally, cache, documents, gpu, .. } = self.system;
+        let gpu = gpu.used(tally.ended_ns());
+        Ok(Recorded { stats: RecordStats { gpu, ..tally.stats(config, &cache, &documents) }, complete })
     }
 
     fn start(&mut self, workload: Workload) -> Result<Arrivals> {
@@ -91,24 +107,38 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Lets the next thing happen; false when nothing is left. At one moment, steps come before
-    /// tokens, and tokens before arrivals.
+    /// Lets the next thing happen; false when nothing is left. At one moment, background work
+    /// comes before steps, steps before tokens, and tokens before arrivals.
     fn next_event(&mut self, arrivals: &mut Arrivals) -> Result<bool> {
         let step = self.steps.peek().map(|Reverse((at, _, worker))| (*at, *worker));
-        let tokens = self.system.gpu.next().filter(|(at, _)| step.is_none_or(|(step_at, _)| *at < step_at));
-        let due = tokens.or(step);
+        let tokens = self.system.gpu.next().filter(|at| step.is_none_or(|(step_at, _)| *at < step_at));
+        let due = tokens.or(step.map(|(at, _)| at));
+        if let Some(at) = self.background.due_ns()
+            && due.is_none_or(|due_ns| at <= due_ns)
+            && arrivals.next_ns().is_none_or(|arrival_ns| at <= arrival_ns)
+        {
+            self.background.step(at, &mut self.system)?;
+            self.let_in(at);
+            return Ok(true);
+        }
         if let Arrivals::Open { requests, next } = arrivals
-            && let Some(request) = next.take_if(|request| due.is_none_or(|(at, _)| request.arrival_ns < at))
+            && let Some(request) = next.take_if(|request| due.is_none_or(|at| request.arrival_ns < at))
         {
             self.arrive(request);
             *next = self.admissible(requests)?;
             return Ok(true);
         }
-        let Some((now, worker)) = due else { return Ok(false) };
-        if tokens.is_none() {
-            self.steps.pop();
+        let goes_on = match (tokens, step) {
+            (Some(now), _) => self.system.gpu.take(now).map(|worker| (now, worker)),
+            (None, Some(step)) => {
+                self.steps.pop();
+                Some(step)
+            }
+            (None, None) => return Ok(false),
+        };
+        if let Some((now, worker)) = goes_on {
+            self.advance(worker, now, arrivals)?;
         }
-        self.advance(worker, now, arrivals)?;
         Ok(true)
     }
 
@@ -116,14 +146,25 @@ impl<'a> Engine<'a> {
     fn advance(&mut self, worker: u32, now: u64, arrivals: &mut Arrivals) -> Result<()> {
         let service = self.workers[worker as usize].as_mut().expect("whoever goes on is in service");
         match service.advance(now, &mut self.system)? {
-            Wait::Until(due) => self.steps.push(Reverse((due, service.visit.caller.request, worker))),
-            Wait::Tokens(_) => {}
+            Wait::Until(due) => self.steps.push(Reverse((due, service.visit.ordinal, worker))),
+            Wait::Tokens(_) | Wait::ToWrite => {}
             Wait::Over => {
                 self.workers[worker as usize] = None;
                 self.take_next(worker, now, arrivals)?;
             }
         }
+        self.let_in(now);
         Ok(())
+    }
+
+    /// Whose turn to write it is goes on.
+    fn let_in(&mut self, now: u64) {
+        while let Some(writer) = self.system.allocations.let_in() {
+            match writer {
+                Writer::Background => self.background.let_in(now),
+                Writer::Request { ordinal, worker } => self.steps.push(Reverse((now, ordinal, worker))),
+            }
+        }
     }
 
     /// A request arrives by the clock.

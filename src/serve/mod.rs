@@ -1,28 +1,45 @@
 //! The serving system in virtual time: users, a request queue, workers, the tiered cache and the
 //! time that tiers and generation take. It never reads a clock; what comes out is a trace.
 
-use crate::cache::Limits;
+use crate::cache::{Limits, Rules};
 use crate::error::Result;
 use crate::model::Model;
 use crate::progress::Progress;
+use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::trace::meta::RecordStats;
 use crate::trace::{Row, Served};
-use crate::workload::Workload;
+use crate::workload::{RagOptions, Workload};
 
+mod allocations;
+mod answer;
+mod background;
+mod blocks;
 mod conversations;
+mod cutter;
+mod decode_only;
 mod engine;
 mod gpu;
+mod live;
+mod objects;
 mod prefixes;
+mod query;
 mod queue;
+mod rag;
+mod ratios;
+mod residents;
+mod retrieval;
 mod service;
 mod system;
 mod tally;
 mod timing;
+mod transcripts;
 mod turns;
 
+pub use gpu::{GpuModel, GpuSpec, Speed, read_gpu};
+pub use objects::{DecodeReads, HistoryReads, ObjectKind, ObjectModel, Sharing};
 pub use queue::QueueOrder;
-pub use timing::{TierTiming, Timing};
+pub use timing::{NetworkLeg, TierTiming, Timing, rate};
 
 /// A prompt of so many tokens is prefilled and never read back by its own request: the
 /// reference's rule of thumb for machines that only prefill.
@@ -30,6 +47,22 @@ pub const PREFILL_ONLY_TOKENS: u32 = 10_000;
 /// Tokens generated between two whole reads of a request's object (the reference's
 /// `decode.batch_size`).
 pub const DECODE_BATCH_TOKENS: u32 = 32;
+
+/// Which phases of a request the machine serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phases {
+    /// Both on one machine.
+    Both,
+    /// Prompts are computed and stored; answers are generated elsewhere, so that nothing is read
+    /// for them and they take no time.
+    PrefillOnly,
+    /// Answers are generated from objects that are there before the first request; what prompts
+    /// need was done elsewhere.
+    DecodeOnly {
+        /// How many objects there are.
+        objects: u64,
+    },
+}
 
 /// The system that serves.
 #[derive(Clone, Debug)]
@@ -42,23 +75,55 @@ pub struct Config {
     pub limits: Limits,
     /// How long tiers take.
     pub timing: Timing,
-    /// How long a token takes to generate.
-    pub generation_ns_per_token: u64,
+    /// How long the GPU takes.
+    pub gpu: GpuModel,
     /// Requests that are served at a time, above 0.
     pub workers: u32,
     /// Who is served next.
     pub queue: QueueOrder,
-    /// Whether a turn reads the turns before it.
-    pub history: bool,
     /// Conversations whose history is kept; none keeps all.
     pub live_conversations: Option<u64>,
     /// Arrivals at or after this time are not admitted.
     pub duration_ns: Option<u64>,
     /// Requests that are admitted at most.
     pub max_requests: Option<u64>,
+    /// What the link between a GPU and its host moves in each direction; none takes no time.
+    pub pcie_bytes_per_s: Option<u64>,
+    /// What objects are, and which of them a request reads.
+    pub objects: ObjectModel,
+    /// The seed of what is drawn while serving.
+    pub seed: Seed,
+    /// What is served of a request.
+    pub phases: Phases,
+    /// The documents that can be asked about; none: no request asks.
+    pub rag: Option<RagOptions>,
+    /// Object writes, with what makes room for them, in progress at a time; none is no limit.
+    pub max_concurrent_allocs: Option<u32>,
+    /// How the tiers fill, empty and exchange objects.
+    pub rules: Rules,
 }
 
 impl Config {
+    /// What the stamps follow from, beside arrivals: service times, the GPU and its link. None
+    /// when neither tiers nor a modelled GPU take time, so that rows of a request share a stamp.
+    pub fn time_model(&self) -> Option<String> {
+        let mut parts = vec![match self.timing.tiers {
+            Some(_) => self.timing.name.clone(),
+            None => "tiers none".to_owned(),
+        }];
+        match &self.gpu {
+            GpuModel::Fixed { .. } => {}
+            GpuModel::None => parts.push("gpu none".to_owned()),
+            GpuModel::Batched(speed) => parts.push(format!("gpu {}", speed.name)),
+        }
+        if let Some(rate) = self.pcie_bytes_per_s {
+            parts.push(format!("pcie {} GB/s", rate as f64 / 1e9));
+        }
+        let takes_time =
+            self.timing.tiers.is_some() || self.pcie_bytes_per_s.is_some() || matches!(self.gpu, GpuModel::Batched(_));
+        takes_time.then(|| parts.join(", "))
+    }
+
     /// The bytes of one rank's object of `tokens` tokens.
     pub fn object_bytes(&self, tokens: u32) -> u64 {
         self.model.bytes(u64::from(tokens)) / u64::from(self.tensor_parallel)

@@ -1,15 +1,19 @@
 //! The system around the requests: the tiers, how long they take, and where rows go. Reading and
 //! storing an object ends here, whatever kind of object it is.
 
-use crate::cache::{Cache, Id, Move, NewObject, Step};
+use crate::cache::{Cache, Found, Id, Move, NewObject, Step};
 use crate::error::Result;
 use crate::trace::{Key, Name, Op, Phase, Row, Tier};
 
+use super::allocations::Allocations;
 use super::conversations::Conversations;
 use super::gpu::Gpu;
 use super::prefixes::Prefixes;
+use super::rag::Documents;
+use super::residents::Residents;
 use super::tally::{Sought, Tally};
 use super::timing::Channels;
+use super::transcripts::Transcripts;
 use super::{Config, Sink};
 
 /// The parts that requests share.
@@ -19,6 +23,12 @@ pub struct System<'a> {
     pub gpu: Gpu,
     pub conversations: Conversations,
     pub prefixes: Prefixes,
+    pub residents: Residents,
+    pub transcripts: Transcripts,
+    pub documents: Documents,
+    /// What was there before the first request; the objects may be gone by now.
+    pub prepopulated: Vec<Option<Id>>,
+    pub allocations: Allocations,
     pub tally: Tally,
     sink: &'a mut dyn Sink,
     channels: Channels,
@@ -28,12 +38,17 @@ pub struct System<'a> {
 /// On whose behalf a row is written.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The request's ordinal.
-    pub request: u64,
+    /// The request's ordinal; none for background work.
+    pub request: Option<u64>,
     /// Its conversation.
-    pub conversation: Name,
+    pub conversation: Option<Name>,
     /// Its turn.
-    pub turn: u32,
+    pub turn: Option<u32>,
+}
+
+impl Caller {
+    /// Nobody: background work.
+    pub const BACKGROUND: Caller = Caller { request: None, conversation: None, turn: None };
 }
 
 /// What a read found.
@@ -59,13 +74,18 @@ impl<'a> System<'a> {
     pub fn new(config: &'a Config, sink: &'a mut dyn Sink) -> Self {
         Self {
             config,
-            cache: Cache::new(config.limits),
+            cache: Cache::with(config.limits, &config.rules),
             gpu: Gpu::new(config),
             conversations: Conversations::new(config.live_conversations),
             prefixes: Prefixes::default(),
+            residents: Residents::default(),
+            transcripts: Transcripts::new(config.objects, config.live_conversations),
+            documents: Documents::new(config.rag, config.seed),
+            prepopulated: Vec::new(),
+            allocations: Allocations::new(config.max_concurrent_allocs),
             tally: Tally::default(),
             sink,
-            channels: Channels::new(&config.timing),
+            channels: Channels::new(&config.timing, config.pcie_bytes_per_s),
             moves: Vec::new(),
         }
     }
@@ -73,6 +93,11 @@ impl<'a> System<'a> {
     /// Hands out a request that has ended.
     pub fn sink(&mut self) -> &mut dyn Sink {
         self.sink
+    }
+
+    /// The object of a token block; none when it is not resident.
+    pub fn resident_block(&self, block: u64) -> Option<Id> {
+        self.residents.find(block, &self.cache)
     }
 
     /// Reads an object; none when it is gone.
@@ -87,13 +112,16 @@ impl<'a> System<'a> {
             }
             Some(found) => {
                 self.tally.looked_up(sought, Some(found.tier));
-                let (tier, size_bytes, tokens) = (found.tier, found.size_bytes, found.tokens);
-                let moved = Move { key: found.key, size_bytes, tokens, step: Step::Write(tier) };
-                if moves.is_empty() {
+                let Found { key, size_bytes, tokens, tier } = found;
+                let done_ns = if moves.is_empty() {
+                    // The step is not told: nothing moves.
+                    let moved = Move { key, size_bytes, tokens, step: Step::Write(tier) };
                     self.emit(caller, now, &moved, Op::Read, tier, Phase::Decode)?;
-                }
-                self.apply(caller, &moves, Phase::Decode, now)?;
-                Some(Loaded { done_ns: self.channels.ask(tier, Op::Read, size_bytes, now), tokens })
+                    self.channels.ask(tier, Op::Read, size_bytes, now)
+                } else {
+                    self.apply(caller, &moves, Phase::Decode, now)?
+                };
+                Some(Loaded { done_ns, tokens })
             }
         };
         self.moves = moves;
@@ -117,34 +145,56 @@ impl<'a> System<'a> {
         Ok(Stored { id, done_ns })
     }
 
-    /// Writes the rows of what happened, in its order: when the last write to a tier that the
-    /// request waits for is done.
+    /// Takes an object out, if it is still there.
+    pub fn remove(&mut self, caller: &Caller, id: Id, now: u64) -> Result<()> {
+        let mut moves = std::mem::take(&mut self.moves);
+        moves.clear();
+        self.cache.remove(id, &mut moves);
+        self.apply(caller, &moves, Phase::Evict, now)?;
+        self.moves = moves;
+        Ok(())
+    }
+
+    /// Forgets what the tiers were asked so far: it took place before the clock started.
+    pub fn free_channels(&mut self) {
+        self.channels = Channels::new(&self.config.timing, self.config.pcie_bytes_per_s);
+    }
+
+    /// Writes the rows of what happened, in its order: when that is done which the request waits
+    /// for, the first write of its object or the reading of one that moves up. Lower tiers that
+    /// are written through to are busy all the same.
     fn apply(&mut self, caller: &Caller, moves: &[Move], phase: Phase, now: u64) -> Result<u64> {
-        let (mut room_ns, mut done_ns) = (now, now);
+        let (mut room_ns, mut done_ns) = (now, None);
         for moved in moves {
             match moved.step {
-                Step::Delete(from) => self.emit(caller, now, moved, Op::Delete, from, Phase::Evict)?,
+                Step::Delete(from) => {
+                    self.emit(caller, now, moved, Op::Delete, from, Phase::Evict)?;
+                    self.residents.left(&moved.key, &self.cache);
+                }
                 Step::Demote { from, to } => {
-                    room_ns = room_ns.max(self.pair(caller, moved, from, to, Phase::Evict, now)?);
+                    self.pair(caller, moved, (from, to), Phase::Evict, now)?;
+                    room_ns = room_ns.max(self.channels.transfer(from, to, moved.size_bytes, now));
                 }
                 Step::Promote { from, to } => {
-                    self.pair(caller, moved, from, to, Phase::Decode, now)?;
+                    self.pair(caller, moved, (from, to), Phase::Decode, now)?;
+                    let read_ns = self.channels.ask(from, Op::Read, moved.size_bytes, now);
+                    self.channels.fill(to, moved.size_bytes, read_ns.max(room_ns));
+                    done_ns = Some(read_ns);
                 }
                 Step::Write(tier) => {
                     self.emit(caller, now, moved, Op::Write, tier, phase)?;
-                    done_ns = self.channels.ask(tier, Op::Write, moved.size_bytes, room_ns);
+                    let written_ns = self.channels.ask(tier, Op::Write, moved.size_bytes, room_ns);
+                    done_ns.get_or_insert(written_ns);
                 }
             }
         }
-        Ok(done_ns)
+        Ok(done_ns.unwrap_or(now))
     }
 
-    /// An object moves between two tiers: when it has arrived.
-    fn pair(&mut self, caller: &Caller, moved: &Move, from: Tier, to: Tier, phase: Phase, now: u64) -> Result<u64> {
+    /// The two rows of an object that moves between tiers.
+    fn pair(&mut self, caller: &Caller, moved: &Move, (from, to): (Tier, Tier), phase: Phase, now: u64) -> Result<()> {
         self.emit(caller, now, moved, Op::Read, from, phase)?;
-        self.emit(caller, now, moved, Op::Write, to, phase)?;
-        let read = self.channels.ask(from, Op::Read, moved.size_bytes, now);
-        Ok(self.channels.ask(to, Op::Write, moved.size_bytes, read))
+        self.emit(caller, now, moved, Op::Write, to, phase)
     }
 
     fn emit(&mut self, caller: &Caller, now: u64, moved: &Move, op: Op, tier: Tier, phase: Phase) -> Result<()> {
@@ -153,9 +203,9 @@ impl<'a> System<'a> {
             at_ns: signed(now),
             size_bytes: moved.size_bytes,
             key: moved.key.clone(),
-            conversation: Some(caller.conversation.clone()),
-            request: Some(caller.request),
-            turn: Some(caller.turn),
+            conversation: caller.conversation.clone(),
+            request: caller.request,
+            turn: caller.turn,
             tokens: Some(moved.tokens),
             op,
             tier,

@@ -140,16 +140,75 @@ pub struct RecordStats {
     pub prefix_tokens_reused: u64,
     /// Each tier at the end and at its peak.
     pub tiers: Vec<TierUse>,
-    /// Objects moved one tier down.
+    /// Objects moved to a slower tier.
     pub demotions: u64,
-    /// Objects that left the last tier.
+    /// Objects that a read moved, or copied, to a faster tier.
+    #[serde(default)]
+    pub promotions: u64,
+    /// Objects, or copies of them, that left a tier for nowhere.
     pub deletes: u64,
     /// Objects whose conversation had ended or been dropped when the recording ended.
     pub orphans: u64,
     /// Time that requests waited for a worker.
     pub queue_wait_s: QueueWait,
+    /// Time that requests waited for their turns to write, where the writes in progress are
+    /// limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation_wait_s: Option<QueueWait>,
+    /// The documents, where requests ask about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rag: Option<RagUse>,
     /// Input items that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// What the GPU did; none where it was not modelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuUse>,
+    /// How much of the prompts was found, by the definition: `token_block.prefix` (token blocks
+    /// found, of those that the prompts consist of), `token.prefix` (tokens), `bytes.prefix`
+    /// (bytes of the token blocks), `request_mean.prefix` (the mean of the requests' own
+    /// `token.prefix`). Always counted to the first one that is missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hit_ratios: BTreeMap<String, HitRatio>,
+}
+
+/// What a modelled GPU did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpuUse {
+    /// Its name.
+    pub name: String,
+    /// The sha256 of the file that described it, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Tokens of prompts that it computed.
+    pub prefill_tokens: u64,
+    /// Time that it took to compute them.
+    pub prefill_s: f64,
+    /// Tokens that it generated.
+    pub decode_tokens: u64,
+    /// Time of its decode steps.
+    pub decode_s: f64,
+    /// Time that requests took to generate, from the beginning of the answer to its last token,
+    /// all together: waiting for the prompts of others is in it.
+    pub generation_s: f64,
+    /// Share of the span in which it computed.
+    pub busy_share: f64,
+    /// Requests that generated in the mean decode step.
+    pub mean_batch: f64,
+    /// Requests that generated at a time at most.
+    pub max_batch: u32,
+}
+
+/// How much of something was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HitRatio {
+    /// What was found; none for a mean over requests.
+    pub hits: Option<u64>,
+    /// Of what was looked for; requests for a mean over them.
+    pub total: u64,
+    /// The share that was found, or the mean share.
+    pub ratio: f64,
 }
 
 /// Hits and misses of one kind of lookup.
@@ -186,6 +245,22 @@ pub struct QueueWait {
     pub mean: f64,
     /// The longest.
     pub max: f64,
+}
+
+/// What became of the documents of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RagUse {
+    /// Documents that were ingested completely.
+    pub documents_ingested: u64,
+    /// Of these, documents that made room for another.
+    pub documents_evicted: u64,
+    /// Chunks of documents that were ingested.
+    pub chunks_ingested: u64,
+    /// Times that chunks of a document were retrieved.
+    pub retrievals: u64,
+    /// Chunks that were gone when they were retrieved, and were computed and stored again.
+    pub chunks_recomputed: u64,
 }
 
 impl Meta {

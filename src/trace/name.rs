@@ -24,6 +24,8 @@ pub enum Name {
     DatasetUser(u64),
     /// `trace_user_3`: who asks a request of a file that names nobody.
     TraceUser(u64),
+    /// `query_7`: a question about documents, which is a conversation of its own.
+    Query(u32),
     /// `req_12`: a conversation of a single request, by its place in the source.
     Lone(u64),
 }
@@ -74,6 +76,7 @@ impl Name {
             }
             Name::DatasetUser(n) => push_numbered(out, b"dataset_user_", *n),
             Name::TraceUser(n) => push_numbered(out, b"trace_user_", *n),
+            Name::Query(n) => push_numbered(out, b"query_", u64::from(*n)),
             Name::Lone(n) => push_numbered(out, b"req_", *n),
         }
     }
@@ -157,6 +160,7 @@ mod tests {
             (turn(Name::UserConversation { user: 7, n: 12 }), "conv_user_0007_12_turn_3"),
             (turn(Name::Text("a b".into())), "conv_a b_turn_3"),
             (turn(Name::Lone(5)), "conv_req_5_turn_3"),
+            (turn(Name::Query(5)), "conv_query_5_turn_3"),
             (Key::Prompt(0xab), "kv_system_00000000000000ab"),
             (Key::Chunk { document: 12_345, index: 0 }, "rag_doc_12345_chunk_0"),
             (Key::Block(u64::MAX), "blk_ffffffffffffffff"),

@@ -109,7 +109,7 @@ impl Group {
         self.key.append_value(&*row.key.to_string());
         self.phase.append_value(row.phase.word());
         self.request.push(row.request);
-        self.conversation.append_option(row.conversation.as_ref().map(|name| name.to_string()));
+        self.conversation.append_option(row.conversation.as_ref().map(ToString::to_string));
         self.turn.push(row.turn);
         self.tokens.push(row.tokens);
     }

@@ -15,6 +15,7 @@ mod paced;
 mod persona;
 mod pipeline;
 pub mod prompts;
+mod rag;
 mod refusals;
 mod requests;
 mod sharegpt;
@@ -22,9 +23,11 @@ mod synthetic;
 mod text_file;
 mod tokens;
 
+pub use arrivals::ArrivalRate;
 pub use conversation::{Conversation, Turn};
 pub use paced::Paced;
 pub use persona::Character;
+pub use rag::{Distribution, RagOptions, WithQueries};
 pub use requests::{Format as TraceFormat, RequestTrace, TimeUnit, TraceFacts, TraceOptions, expand as trace_files};
 pub use sharegpt::{Filter, ShareGpt, ShareGptOptions};
 pub use synthetic::{Synthetic, SyntheticOptions};
@@ -121,6 +124,8 @@ pub struct Request {
     pub prefix: Option<u8>,
     /// What the prompt's tokens are.
     pub content: Content,
+    /// Whether it asks about documents: its prompt is then what is retrieved, if anything is.
+    pub about_documents: bool,
 }
 
 impl Default for Request {
@@ -137,6 +142,7 @@ impl Default for Request {
             generate_tokens: 0,
             prefix: None,
             content: Content::Conversation,
+            about_documents: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::error::Result;
 use crate::seed::Seed;
 
-use super::arrivals::Poisson;
+use super::arrivals::{ArrivalRate, Arrivals};
 use super::{Conversation, Conversations, Request};
 
 /// Requests at a rate, out of up to `users` conversations at a time, which take turns.
@@ -14,13 +14,13 @@ pub struct Paced {
     conversations: Conversations,
     going_on: VecDeque<Conversation>,
     users: usize,
-    arrivals: Poisson,
+    arrivals: Arrivals,
 }
 
 impl Paced {
-    /// Arrivals at `rate` a second.
-    pub fn new(conversations: Conversations, users: u32, rate: f64, seed: Seed) -> Self {
-        Self { conversations, going_on: VecDeque::new(), users: users as usize, arrivals: Poisson::new(seed, rate) }
+    /// Arrivals at a rate.
+    pub fn new(conversations: Conversations, users: u32, rate: ArrivalRate, seed: Seed) -> Self {
+        Self { conversations, going_on: VecDeque::new(), users: users as usize, arrivals: Arrivals::new(seed, rate) }
     }
 }
 

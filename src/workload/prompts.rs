@@ -43,10 +43,15 @@ pub const ALL: [SystemPrompt; 3] = [
 ];
 
 impl SystemPrompt {
-    /// The key of its object, by the first 64 bits of the text's sha256.
+    /// The key of its object.
     pub fn key(&self) -> Key {
+        Key::Prompt(self.hash())
+    }
+
+    /// The first 64 bits of the text's sha256.
+    pub fn hash(&self) -> u64 {
         let digits = checksum::of(self.text.as_bytes());
-        Key::Prompt(u64::from_str_radix(&digits[..16], 16).expect("a sha256 is written in hex"))
+        u64::from_str_radix(&digits[..16], 16).expect("a sha256 is written in hex")
     }
 }
 

@@ -9,7 +9,7 @@ use crate::seed::Seed;
 use crate::trace::Name;
 use crate::units::SECOND_NS;
 
-use super::arrivals::Poisson;
+use super::arrivals::{ArrivalRate, Arrivals};
 use super::persona::{self, Character};
 use super::{Qos, Request, prompts};
 
@@ -32,8 +32,8 @@ pub struct SyntheticOptions {
     pub multi_turn: bool,
     /// Whether some requests begin with a shared system prompt.
     pub shared_prefixes: bool,
-    /// All users together ask at this rate a second, instead of after their think times.
-    pub request_rate: Option<f64>,
+    /// All users together ask at this rate, instead of after their think times.
+    pub request_rate: Option<ArrivalRate>,
 }
 
 /// The requests of synthetic users, in the order of their arrival, without end. Every draw is
@@ -45,7 +45,7 @@ pub struct Synthetic {
     users: Vec<User>,
     /// The next arrival of every user, soonest first, then by the user's number.
     next: BinaryHeap<Reverse<(u64, u32)>>,
-    paced: Option<Poisson>,
+    paced: Option<Arrivals>,
     conversations: u64,
 }
 
@@ -76,7 +76,7 @@ impl Synthetic {
     pub fn of(seed: Seed, options: SyntheticOptions, characters: impl IntoIterator<Item = (Character, Qos)>) -> Self {
         let users: Vec<User> = characters.into_iter().map(User::new).collect();
         let options = SyntheticOptions { users: users.len() as u32, ..options };
-        let paced = options.request_rate.map(|rate| Poisson::new(seed, rate));
+        let paced = options.request_rate.map(|rate| Arrivals::new(seed, rate));
         let first = |number: u32| Reverse((users[number as usize].pause_ns(seed, number), number));
         let next = if paced.is_some() { BinaryHeap::new() } else { (0..options.users).map(first).collect() };
         Self { seed, options, users, next, paced, conversations: 0 }
@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_rate_replaces_the_think_times() {
-        let requests = first(1, SyntheticOptions { request_rate: Some(100.0), ..options(10) }, 10_000);
+        let requests =
+            first(1, SyntheticOptions { request_rate: Some(ArrivalRate::poisson(100.0)), ..options(10) }, 10_000);
         let span_s = requests.last().unwrap().arrival_ns as f64 / 1e9;
         assert!((95.0..105.0).contains(&(10_000.0 / span_s)), "{span_s}");
     }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::KvDtype;
+use crate::model::{KvDtype, Model};
 use crate::output::Overwrite;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -21,6 +21,8 @@ mod cache;
 mod files;
 mod foreign;
 mod objects;
+mod rag;
+mod tier_rules;
 mod time;
 mod users;
 
@@ -28,6 +30,7 @@ pub(super) use cache::CacheFlags;
 pub(super) use files::FileFlags;
 pub(super) use foreign::ForeignFlags;
 pub(super) use objects::ObjectFlags;
+pub(super) use rag::RagFlags;
 pub(super) use time::TimeFlags;
 pub(super) use users::UserFlags;
 
@@ -87,6 +90,8 @@ pub struct RecordFlags {
     pub epoch: u32,
     #[command(flatten)]
     pub(super) users: UserFlags,
+    #[command(flatten)]
+    pub(super) rag: RagFlags,
     #[command(flatten)]
     pub(super) from_files: FileFlags,
     #[command(flatten)]
@@ -169,14 +174,14 @@ impl RecordFlags {
         self.from_files.check(self, complaints);
         self.objects.check(self, complaints);
         self.cache.check(complaints);
-        self.time.check(complaints);
+        self.time.check(self, complaints);
     }
 
     /// Every flag in force, by its long name.
-    pub(super) fn in_force(&self, duration_s: Option<u64>, kv_dtype: &str) -> BTreeMap<String, Value> {
+    pub(super) fn in_force(&self, duration_s: Option<u64>, model: &Model) -> BTreeMap<String, Value> {
         let own = vec![
             ("model", json!(self.model)),
-            ("kv-dtype", json!(kv_dtype)),
+            ("kv-dtype", json!(model.dtype_word())),
             ("duration", json!(duration_s)),
             ("max-requests", json!(self.max_requests)),
             ("seed", json!(self.seed)),
@@ -187,10 +192,12 @@ impl RecordFlags {
         let groups = [
             own,
             self.users.in_force(),
+            self.rag.in_force(model),
             self.from_files.in_force(self),
-            self.objects.in_force(),
-            self.cache.in_force(),
+            self.objects.in_force(self),
+            self.cache.in_force(self.profile),
             self.time.in_force(),
+            vec![("workers", json!(self.workers()))],
         ];
         groups.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
     }

@@ -7,12 +7,13 @@ use crate::checksum;
 use crate::error::{Error, Result};
 use crate::output::{self, Overwrite};
 use crate::progress::Progress;
-use crate::serve::{self, Sink};
+use crate::serve::{self, ObjectKind, Sink};
 use crate::stop::Stop;
 use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, SourceFile, TRACE_SCHEMA};
 use crate::trace::{RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
-use crate::workload::{Paced, RequestTrace, ShareGpt, Skipped, Synthetic, TraceFacts, Workload};
+use crate::workload::{Paced, RequestTrace, Requests, ShareGpt, Skipped, Synthetic, TraceFacts, WithQueries, Workload};
 
+use super::foresight;
 use super::settings::{Settings, SourceSettings};
 
 /// A recording that was made.
@@ -77,7 +78,8 @@ pub(super) fn record(
         requests: requests.as_deref().map(|path| RequestsWriter::create(path, overwrite)).transpose()?,
     };
     let mut source = source(settings, progress)?;
-    let mut recorded = serve::record(&settings.config, workload, &mut files, stop, progress)?;
+    let config = foresight::config(settings, stop, progress)?;
+    let mut recorded = serve::record(&config, workload, &mut files, stop, progress)?;
     if let Some(facts) = facts {
         describe(&mut source, &facts);
     }
@@ -97,9 +99,16 @@ pub(super) fn record(
 }
 
 /// The requests, and what will be known of the trace that they come from.
-fn workload(settings: &Settings, skipped: &Skipped) -> Result<(Workload, Option<TraceFacts>)> {
+pub(super) fn workload(settings: &Settings, skipped: &Skipped) -> Result<(Workload, Option<TraceFacts>)> {
     Ok(match &settings.source {
-        SourceSettings::Synthetic(options) => (Workload::Open(Box::new(Synthetic::new(settings.seed, *options))), None),
+        SourceSettings::Synthetic(options) => {
+            let requests = Box::new(Synthetic::new(settings.seed, *options));
+            let requests: Requests = match &settings.config.rag {
+                Some(rag) => Box::new(WithQueries::new(requests, settings.seed, rag.request_probability)),
+                None => requests,
+            };
+            (Workload::Open(requests), None)
+        }
         SourceSettings::ShareGpt { file, options, request_rate } => {
             let conversations = Box::new(ShareGpt::open(file, settings.seed, *options, skipped.clone())?);
             let workload = match request_rate {
@@ -167,9 +176,9 @@ fn sha256(path: &Path, progress: &dyn Progress) -> Result<String> {
     Ok(sum)
 }
 
-/// A complete recording without a row is of no use to anybody; say which setting made it so.
+/// A complete recording without a request or a row is of no use to anybody; say which setting made it so.
 fn check_worth_keeping(stats: &RecordStats, settings: &Settings, complete: bool) -> Result<()> {
-    if stats.rows > 0 || !complete {
+    if (stats.rows > 0 && stats.requests > 0) || !complete {
         return Ok(());
     }
     let skipped: Vec<String> = stats.skipped.iter().map(|(reason, count)| format!("{count} x {reason}")).collect();
@@ -183,6 +192,11 @@ fn check_worth_keeping(stats: &RecordStats, settings: &Settings, complete: bool)
         (SourceSettings::Requests { files, .. }, 0) => {
             let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
             format!("{} holds no request that can be used ({})", names.join(", "), skipped.join(", "))
+        }
+        _ if skipped.is_empty() && settings.config.objects.kind != ObjectKind::Turns => {
+            "nothing was stored: no prompt fills a token block; --partial-blocks keep stores what does not, and \
+             --objects token-blocks:N with a smaller N cuts finer"
+                .to_owned()
         }
         _ => format!(
             "nothing was stored ({}); raise --storage-capacity-gb, or choose a smaller --model",
@@ -207,7 +221,7 @@ fn meta(settings: &Settings, source: Source, stats: RecordStats, complete: bool)
         }),
         tensor_parallel: config.tensor_parallel,
         tiers: settings.tiers(),
-        time_model: config.timing.tiers.is_some().then(|| config.timing.name.clone()),
+        time_model: config.time_model(),
         epoch_ns: settings.epoch_ns,
         rows: Some(stats.rows),
         inversions: None,

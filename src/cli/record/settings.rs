@@ -14,7 +14,7 @@ use crate::trace::Columns;
 use crate::trace::Tier;
 use crate::trace::meta::TierCapacity;
 use crate::units::SECOND_NS;
-use crate::workload::{ShareGptOptions, SyntheticOptions, TraceOptions, trace_files};
+use crate::workload::{ArrivalRate, ShareGptOptions, SyntheticOptions, TraceOptions, trace_files};
 
 use super::flags::{Complaints, RecordFlags, SourceKind, word};
 
@@ -27,7 +27,7 @@ pub enum SourceSettings {
     /// Synthetic users.
     Synthetic(SyntheticOptions),
     /// A file of conversations, at a rate or else closed by the workers.
-    ShareGpt { file: PathBuf, options: ShareGptOptions, request_rate: Option<f64> },
+    ShareGpt { file: PathBuf, options: ShareGptOptions, request_rate: Option<ArrivalRate> },
     /// Files of requests with stamps.
     Requests { files: Vec<PathBuf>, options: TraceOptions },
 }
@@ -57,14 +57,18 @@ impl Settings {
         let mut complaints = Complaints::default();
         typed.check(&mut complaints);
         let model = complaints.keep(Model::resolve(&typed.model, typed.kv_dtype));
+        typed.rag.check(model.as_ref(), &mut complaints);
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
-        let config = model.and_then(|model| config(typed, model, duration_s));
+        let config = model.and_then(|model| config(typed, model, duration_s, &mut complaints));
+        if let Some(config) = &config {
+            typed.cache.check_room(config, &mut complaints);
+        }
         let wrong = complaints.into_lines();
         let (true, Some(config)) = (wrong.is_empty(), config) else {
             return Err(Error::usage(wrong.join("; ")));
         };
         Ok(Self {
-            flags: typed.in_force(duration_s, config.model.dtype_word()),
+            flags: typed.in_force(duration_s, &config.model),
             config,
             profile: word(typed.profile),
             seed: Seed(typed.seed),
@@ -90,25 +94,38 @@ impl Settings {
     }
 }
 
-fn config(typed: &RecordFlags, model: Model, duration_s: Option<u64>) -> Option<serve::Config> {
+fn config(
+    typed: &RecordFlags,
+    model: Model,
+    duration_s: Option<u64>,
+    complaints: &mut Complaints,
+) -> Option<serve::Config> {
+    let gpu = typed.time.gpu(typed, &model, complaints)?;
+    let rag = typed.rag.options(&model);
     Some(serve::Config {
         model,
         tensor_parallel: typed.cache.tensor_parallel,
         limits: typed.cache.limits(),
         timing: typed.time.tier_timing.clone(),
-        generation_ns_per_token: typed.time.generation_ns()?,
-        workers: typed.users.workers(),
+        gpu,
+        workers: typed.workers(),
         queue: typed.time.queue_order(),
-        history: !typed.users.disable_multi_turn,
         live_conversations: above_zero(typed.users.live_conversations),
         duration_ns: duration_s.map(|s| s * SECOND_NS),
         max_requests: above_zero(typed.max_requests),
+        pcie_bytes_per_s: typed.time.pcie_bytes_per_s(),
+        objects: typed.objects.model(typed),
+        seed: Seed(typed.seed),
+        phases: typed.users.phases(),
+        rag,
+        max_concurrent_allocs: (typed.users.max_concurrent_allocs > 0).then_some(typed.users.max_concurrent_allocs),
+        rules: typed.cache.rules(typed.profile),
     })
 }
 
 fn source(typed: &RecordFlags) -> Result<SourceSettings> {
     match (typed.source, typed.files.as_slice()) {
-        (SourceKind::Synthetic, _) => Ok(SourceSettings::Synthetic(typed.users.synthetic())),
+        (SourceKind::Synthetic, _) => Ok(SourceSettings::Synthetic(typed.users.synthetic(typed))),
         (SourceKind::Sharegpt, [file, ..]) => Ok(SourceSettings::ShareGpt {
             file: file.clone(),
             options: typed.from_files.sharegpt(typed),

@@ -1,8 +1,8 @@
 //! What a recording was, in a few lines for people.
 
 use crate::trace::Tier;
-use crate::trace::meta::{Lookups, RecordStats, Source};
-use crate::units::{bytes, count, three_digits};
+use crate::trace::meta::{GpuUse, Lookups, RecordStats, Source};
+use crate::units::{bytes, count, ns, three_digits};
 
 use super::Recording;
 
@@ -26,14 +26,31 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         "found: {}",
         stats.lookups.iter().filter_map(|(kind, lookups)| found(kind, lookups)).collect::<Vec<_>>().join(", ")
     ));
+    lines.extend(prefix_line(stats));
     lines.push(format!(
-        "{} demotions, {} deletes, {} orphans left; requests waited {} s in the mean, {} s at most",
+        "{} demotions, {} promotions, {} deletes, {} orphans left; requests waited {} s in the mean, {} s at most",
         count(stats.demotions),
+        count(stats.promotions),
         count(stats.deletes),
         count(stats.orphans),
         three_digits(stats.queue_wait_s.mean),
         three_digits(stats.queue_wait_s.max)
     ));
+    lines.extend(stats.gpu.as_ref().map(gpu_line));
+    lines.extend(stats.rag.as_ref().map(|rag| {
+        format!(
+            "{} documents in {} chunks, {} made room; {} retrievals, {} chunks computed again",
+            count(rag.documents_ingested),
+            count(rag.chunks_ingested),
+            count(rag.documents_evicted),
+            count(rag.retrievals),
+            count(rag.chunks_recomputed)
+        )
+    }));
+    lines.extend(stats.allocation_wait_s.as_ref().map(|wait| {
+        let (mean, max) = (three_digits(wait.mean), three_digits(wait.max));
+        format!("requests waited {mean} s in the mean to write, {max} s at most")
+    }));
     lines.extend(stats.skipped.iter().map(|(reason, n)| format!("skipped: {} x {reason}", count(*n))));
     if let Some(requests) = &recording.requests {
         lines.push(format!("who asked: {}", requests.display()));
@@ -65,6 +82,37 @@ fn tier_line(tier: Tier, capacity: Option<u64>, stats: &RecordStats) -> Option<S
         bytes(used.bytes),
         count(used.entries),
         bytes(used.peak_bytes)
+    ))
+}
+
+fn gpu_line(gpu: &GpuUse) -> String {
+    let each = |seconds: f64, tokens: u64| ns(seconds * 1e9 / tokens.max(1) as f64);
+    format!(
+        "{}: {} prompt tokens at {} each, {} generated at {} each for who asked; busy {:.1} %, {} requests a step in the \
+         mean, {} at most",
+        gpu.name,
+        count(gpu.prefill_tokens),
+        each(gpu.prefill_s, gpu.prefill_tokens),
+        count(gpu.decode_tokens),
+        each(gpu.generation_s, gpu.decode_tokens),
+        100.0 * gpu.busy_share,
+        three_digits(gpu.mean_batch),
+        gpu.max_batch
+    )
+}
+
+/// How much of the prompts was found, where objects are token blocks.
+fn prefix_line(stats: &RecordStats) -> Option<String> {
+    let of = |name: &str| stats.hit_ratios.get(name);
+    let blocks = of("token_block.prefix")?;
+    let percent = |name: &str| format!("{:.2} %", 100.0 * of(name).map_or(0.0, |found| found.ratio));
+    Some(format!(
+        "prefixes: {} of {} token blocks found ({}), {} of the tokens, {} of a prompt in the mean",
+        count(blocks.hits.unwrap_or_default()),
+        count(blocks.total),
+        percent("token_block.prefix"),
+        percent("token.prefix"),
+        percent("request_mean.prefix")
     ))
 }
 

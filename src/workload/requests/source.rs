@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::seed::Seed;
 use crate::trace::Name;
 
-use super::super::arrivals::Poisson;
+use super::super::arrivals::{ArrivalRate, Arrivals};
 use super::super::refusals::Refusals;
 use super::super::{Qos, Request, Skipped, Tokenizer};
 use super::conversations::Conversations;
@@ -37,7 +37,7 @@ pub struct TraceOptions {
     /// How often the files are read, above 0.
     pub cycles: u32,
     /// Requests a second, instead of stamps.
-    pub request_rate: Option<f64>,
+    pub request_rate: Option<ArrivalRate>,
     /// Whether a row that cannot be used is an error.
     pub strict: bool,
 }
@@ -84,7 +84,7 @@ pub struct RequestTrace {
     last_ns: u64,
     requests: u64,
     next_conversation: u64,
-    arrivals: Option<Poisson>,
+    arrivals: Option<Arrivals>,
 }
 
 impl RequestTrace {
@@ -124,7 +124,7 @@ impl RequestTrace {
             last_ns: 0,
             requests: 0,
             next_conversation: 0,
-            arrivals: options.request_rate.map(|rate| Poisson::new(seed, rate)),
+            arrivals: options.request_rate.map(|rate| Arrivals::new(seed, rate)),
         })
     }
 
@@ -167,8 +167,8 @@ impl RequestTrace {
             arrival_ns: self.arrival_ns(),
             context_tokens: seat.context_tokens,
             generate_tokens: entry.answer_tokens,
-            prefix: None,
             content: entry.content,
+            ..Request::default()
         }
     }
 

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::super::{Content, Request, Skipped, Tokenizer};
+use super::super::{ArrivalRate, Content, Request, Skipped, Tokenizer};
 use super::*;
 use crate::error::Result;
 use crate::seed::Seed;
@@ -279,7 +279,8 @@ bad
     assert_eq!(read.skipped.values().sum::<u64>(), 1, "what is skipped is counted in the first pass");
     let at_once = Read::of(&[("a", text.as_bytes())], TraceOptions { speedup: 0.0, ..OPTIONS });
     assert!(at_once.requests().iter().all(|request| request.arrival_ns == 0));
-    let at_a_rate = Read::of(&[("a", text.as_bytes())], TraceOptions { request_rate: Some(1e6), ..OPTIONS });
+    let rate = ArrivalRate { per_second: 1e6, cv: 1.0 };
+    let at_a_rate = Read::of(&[("a", text.as_bytes())], TraceOptions { request_rate: Some(rate), ..OPTIONS });
     assert!(at_a_rate.requests().iter().all(|request| request.arrival_ns < 100_000));
 }
 

@@ -36,11 +36,15 @@ fn begin_alike(bench: &Bench, shorter: &str, longer: &str, until_s: f64) {
 #[test]
 fn a_longer_duration_only_adds() {
     let bench = Bench::new();
-    let flags = ["--num-users", "30", "--gpu-mem-gb", "2", "--cpu-mem-gb", "4", "--storage-capacity-gb", "40"];
-    for (name, seconds) in [("short.csv", "5"), ("long.csv", "9")] {
-        bench.ok(&[&["record", "synthetic", "--duration", seconds, "-o", name], &flags[..]].concat());
+    let flags = "record synthetic --num-users 30 --gpu-mem-gb 2 --cpu-mem-gb 4 --storage-capacity-gb 40";
+    let documents = "--enable-rag --rag-max-documents 5 --max-concurrent-allocs 3 --request-rate 40 --arrival-cv 2.5";
+    for more in ["", documents, "--decode-only", "--prefill-only"] {
+        for (name, seconds) in [("short.csv", "5"), ("long.csv", "9")] {
+            let flags = flags.split(' ').chain(more.split_whitespace()).chain(["--duration", seconds, "-o", name]);
+            bench.ok(&flags.collect::<Vec<_>>());
+        }
+        begin_alike(&bench, "short.csv", "long.csv", 5.0);
     }
-    begin_alike(&bench, "short.csv", "long.csv", 5.0);
 }
 
 #[test]

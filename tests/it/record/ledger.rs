@@ -22,7 +22,7 @@ pub struct Row {
     #[serde(rename = "Phase")]
     pub phase: String,
     #[serde(rename = "Request")]
-    pub request: u64,
+    pub request: Option<u64>,
     #[serde(rename = "Tokens")]
     pub tokens: u64,
 }
@@ -45,28 +45,57 @@ pub fn rows(path: &Path) -> Vec<Row> {
 /// What the book says in the end.
 #[derive(Debug, Default)]
 pub struct Book {
-    place: HashMap<String, (usize, u64)>,
-    used: [u64; 3],
+    /// Size by key and tier.
+    place: HashMap<(String, usize), u64>,
+    copies: bool,
+    pub used: [u64; 3],
+    pub entries: [u64; 3],
     pub peak: [u64; 3],
     pub demotions: u64,
+    pub promotions: u64,
     pub deletes: u64,
 }
 
 impl Book {
-    fn put(&mut self, key: &str, tier: usize, bytes: u64) {
-        assert_eq!(self.place.insert(key.to_owned(), (tier, bytes)), None, "{key} is written while it is live");
-        self.used[tier] += bytes;
+    fn put(&mut self, row: &Row) {
+        let tier = row.tier();
+        let others = (0..3).filter(|other| *other != tier && self.has(&row.key, *other)).count();
+        assert!(self.copies || others == 0, "{} is written while it is live", row.key);
+        let before = self.place.insert((row.key.clone(), tier), row.bytes);
+        assert_eq!(before, None, "{} is written where it is live", row.key);
+        self.used[tier] += row.bytes;
+        self.entries[tier] += 1;
         self.peak[tier] = self.peak[tier].max(self.used[tier]);
     }
 
-    fn take(&mut self, key: &str, tier: usize, bytes: u64) {
-        assert_eq!(self.place.remove(key), Some((tier, bytes)), "{key} is not where it is taken from");
-        self.used[tier] -= bytes;
+    fn take(&mut self, row: &Row) {
+        let place = (row.key.clone(), row.tier());
+        assert_eq!(self.place.remove(&place), Some(row.bytes), "{} is not where it is taken from", row.key);
+        self.used[row.tier()] -= row.bytes;
+        self.entries[row.tier()] -= 1;
     }
 
-    /// Follows a trace row by row; a limit of none is no limit.
+    fn has(&self, key: &str, tier: usize) -> bool {
+        self.place.contains_key(&(key.to_owned(), tier))
+    }
+
+    fn read(&self, row: &Row, number: usize) {
+        let size = self.place.get(&(row.key.clone(), row.tier()));
+        assert_eq!(size, Some(&row.bytes), "row {number}: {} is not in {}", row.key, row.tier);
+        assert!((0..row.tier()).all(|faster| !self.has(&row.key, faster)), "row {number}: a faster tier has it");
+    }
+
+    /// Follows a trace of objects that are in one tier at a time; a limit of none is no limit.
     pub fn of(rows: &[Row], limits: [Option<u64>; 3]) -> Self {
-        let mut book = Self::default();
+        Self::default().follow(rows, limits)
+    }
+
+    /// Follows a trace of objects that may be in several tiers.
+    pub fn of_copies(rows: &[Row], limits: [Option<u64>; 3]) -> Self {
+        Self { copies: true, ..Self::default() }.follow(rows, limits)
+    }
+
+    fn follow(mut self, rows: &[Row], limits: [Option<u64>; 3]) -> Self {
         let mut last_s = 0.0;
         let mut leaving: Option<&Row> = None;
         for (number, row) in rows.iter().enumerate() {
@@ -75,35 +104,66 @@ impl Book {
             last_s = row.at_s;
             if let Some(from) = leaving.take() {
                 assert!(row.is("Write", "Evict") && row.tier() > from.tier(), "row {number}: half a demotion");
-                assert_eq!((&row.key, row.bytes, row.at_s), (&from.key, from.bytes, from.at_s), "row {number}");
-                book.take(&from.key, from.tier(), from.bytes);
-                book.put(&row.key, row.tier(), row.bytes);
-                book.demotions += 1;
+                self.moved(from, row, number);
+                self.demotions += 1;
             } else if row.is("Read", "Evict") {
+                assert!(!self.copies, "row {number}: copies are dropped, not demoted");
                 leaving = Some(row);
-            } else if row.is("Write", "Prefill") {
-                book.put(&row.key, row.tier(), row.bytes);
+            } else if row.is("Write", "Decode") && number > 0 && rows[number - 1].key == row.key {
+                let from = &rows[number - 1];
+                assert!(from.is("Read", "Decode") && row.tier() < from.tier(), "row {number}: half a promotion");
+                self.moved(from, row, number);
+                self.promotions += 1;
+            } else if row.is("Write", "Prefill") || row.is("Write", "Decode") {
+                self.put(row);
             } else if row.op == "Delete" {
-                book.take(&row.key, row.tier(), row.bytes);
-                book.deletes += 1;
+                assert_eq!(row.phase, "Evict");
+                self.take(row);
+                self.deletes += 1;
             } else {
                 assert!(row.is("Read", "Decode"), "row {number}: {row:?}");
-                assert_eq!(book.place.get(&row.key), Some(&(row.tier(), row.bytes)), "row {number}: {}", row.key);
+                self.read(row, number);
             }
-            for (used, limit) in book.used.iter().zip(limits) {
+            for (used, limit) in self.used.iter().zip(limits) {
                 assert!(limit.is_none_or(|limit| *used <= limit), "row {number}: {used} bytes in a tier of {limit:?}");
             }
         }
         assert_eq!(leaving, None, "the trace ends in the middle of a demotion");
-        book
+        self
+    }
+
+    /// The second row of a pair: capacity moves here.
+    fn moved(&mut self, from: &Row, row: &Row, number: usize) {
+        assert_eq!((&row.key, row.bytes, row.at_s), (&from.key, from.bytes, from.at_s), "row {number}");
+        if !self.copies {
+            self.take(from);
+        }
+        self.put(row);
+    }
+
+    /// The statistics of the recording say the same.
+    pub fn agrees_with(&self, stats: &serde_json::Value) {
+        for (name, count) in [("demotions", self.demotions), ("promotions", self.promotions), ("deletes", self.deletes)]
+        {
+            assert_eq!(stats[name], count, "{name}");
+        }
+        for tier in 0..3 {
+            let told = &stats["tiers"][tier];
+            assert_eq!(told["bytes"], self.used[tier]);
+            assert_eq!(told["entries"], self.entries[tier]);
+            assert_eq!(told["peak_bytes"], self.peak[tier]);
+        }
     }
 }
 
 const MIB: u64 = 1 << 20;
 
 fn check(bench: &Bench, flags: &[&str], limits: [Option<u64>; 3]) -> Book {
-    bench.ok(&[&["record"], flags, &["-o", "t.csv"]].concat());
-    Book::of(&rows(&bench.path("t.csv")), limits)
+    let stdout = bench.ok(&[&["record"], flags, &["-o", "t.csv", "--json"]].concat());
+    let rows = rows(&bench.path("t.csv"));
+    let book = if flags.contains(&"inclusive") { Book::of_copies(&rows, limits) } else { Book::of(&rows, limits) };
+    book.agrees_with(&serde_json::from_str(&stdout).expect("JSON on stdout"));
+    book
 }
 
 #[test]
@@ -146,10 +206,85 @@ fn synthetic_users_with_tight_tiers_and_ranks() {
                 .collect(),
             [2048, 3072, 9216],
         ),
+        (
+            "--gpu-mem-gb 2 --cpu-mem-gb 3 --storage-capacity-gb 9 --enable-rag --rag-max-documents 4 \
+             --rag-request-probability 0.5 --max-concurrent-allocs 2"
+                .split_whitespace()
+                .collect(),
+            [2048, 3072, 9216],
+        ),
+        (
+            "--gpu-mem-gb 2 --cpu-mem-gb 3 --storage-capacity-gb 9 --decode-only".split_whitespace().collect(),
+            [2048, 3072, 9216],
+        ),
     ] {
         let book = check(&bench, &[&base[..], &flags].concat(), limits.map(|mib| Some(mib * MIB)));
         assert!(book.deletes > 0, "{flags:?}");
     }
+}
+
+#[test]
+fn every_policy_with_and_without_promotion_and_copies() {
+    let bench = Bench::new();
+    let base = ["synthetic", "--num-users", "12", "--duration", "5", "--seed", "11", "--gpu-mem-gb", "1.5"];
+    let tight = ["--cpu-mem-gb", "2", "--storage-capacity-gb", "5"];
+    let loose = ["--cpu-mem-gb", "2.5", "--watermarks", "0=0.9:0.5,1=1:0.7"];
+    for policy in ["lru", "fifo", "lfu", "gdsf", "sieve", "s3-fifo", "arc", "belady", "lru,sieve,s3-fifo"] {
+        for promotion in ["none", "on-read"] {
+            for placement in ["exclusive", "inclusive"] {
+                let how = ["--policy", policy, "--promotion", promotion, "--placement", placement];
+                let limits = [Some(1536 * MIB), Some(2048 * MIB), Some(5120 * MIB)];
+                let book = check(&bench, &[&base[..], &tight, &how].concat(), limits);
+                assert_eq!(book.promotions > 0, promotion == "on-read", "{how:?}");
+                assert_eq!(book.demotions > 0, placement == "exclusive", "{how:?}");
+                assert!(book.deletes > 0, "{how:?}");
+                let limits = [Some(1536 * MIB), Some(2560 * MIB), None];
+                let book = check(&bench, &[&base[..], &loose, &how].concat(), limits);
+                assert_eq!(book.deletes > 0, placement == "inclusive", "{how:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_makes_room_for_a_promotion_never_needs_the_room_of_what_is_promoted() {
+    let bench = Bench::new();
+    let base = ["synthetic", "--num-users", "15", "--duration", "6", "--promotion", "on-read", "--policy"];
+    // Tiers of one or two objects each, the middle one the smallest.
+    let sizes = ["--gpu-mem-gb", "1", "--cpu-mem-gb", "0.7", "--storage-capacity-gb", "2.5", "--target-usage", "1"];
+    for policy in ["lru", "fifo", "gdsf", "arc", "s3-fifo"] {
+        let flags = [&base[..], &[policy], &sizes].concat();
+        let limits = [Some(1024 * MIB), Some(7 * 1024 * MIB / 10), Some(2560 * MIB)];
+        assert!(check(&bench, &flags, limits).promotions > 0, "{policy}");
+    }
+}
+
+#[test]
+fn a_high_watermark_lets_a_tier_empty_to_the_low_one() {
+    let bench = Bench::new();
+    let base = ["synthetic", "--num-users", "12", "--duration", "6", "--gpu-mem-gb", "4", "--cpu-mem-gb", "0"];
+    let pairs = |marks: &str| {
+        bench.ok(&[&["record"], &base[..], &["--watermarks", marks, "-o", "t.csv"]].concat());
+        let rows = rows(&bench.path("t.csv"));
+        let (mut used, mut runs, mut lowest) = (0u64, 0u64, u64::MAX);
+        for pair in rows.windows(2) {
+            let before = used;
+            match (pair[0].tier(), pair[0].op.as_str()) {
+                (0, "Write") => used += pair[0].bytes,
+                (0, "Read") if pair[0].phase == "Evict" => used -= pair[0].bytes,
+                _ => {}
+            }
+            if pair[0].is("Write", "Evict") && pair[1].is("Write", "Prefill") {
+                runs += 1;
+                lowest = lowest.min(before);
+            }
+        }
+        (runs, lowest)
+    };
+    let (often, just_enough) = pairs("0=0.9");
+    let (seldom, deep) = pairs("0=0.9:0.4");
+    assert!(seldom * 2 < often, "{seldom} {often}");
+    assert!(deep < 4096 * MIB * 4 / 10 && just_enough > 4096 * MIB * 5 / 10, "{deep} {just_enough}");
 }
 
 #[test]
@@ -194,7 +329,7 @@ fn a_turn_without_new_tokens_writes_nothing() {
     bench.write("in.json", text);
     bench.ok(&["record", "sharegpt", "in.json", "--disable-prefix-caching", "-o", "t.csv"]);
     let rows = rows(&bench.path("t.csv"));
-    let by_request = |request| rows.iter().filter(|row| row.request == request).count();
+    let by_request = |request| rows.iter().filter(|row| row.request == Some(request)).count();
     assert_eq!([by_request(0), by_request(1), by_request(2)], [3, 1, 4], "{rows:?}");
 }
 

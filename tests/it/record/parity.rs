@@ -1,11 +1,11 @@
 //! The reference's own trace of 32 users, against ours of the same users.
 
-use kvtrace::cache::Limits;
+use kvtrace::cache::{Limits, Rules};
 use kvtrace::error::Result;
 use kvtrace::model::Model;
 use kvtrace::progress::Silent;
 use kvtrace::seed::Seed;
-use kvtrace::serve::{self, Config, QueueOrder, Sink};
+use kvtrace::serve::{self, Config, GpuModel, ObjectModel, Phases, QueueOrder, Sink};
 use kvtrace::stop::Stop;
 use kvtrace::trace::{Op, Phase, Row, Served, Tier, TraceReader};
 use kvtrace::units::GIB;
@@ -81,13 +81,19 @@ fn recorded(seed: u64, users: &[(Character, Qos)]) -> Figures {
         tensor_parallel: 1,
         limits: Limits { capacity_bytes: [Some(16 * GIB), Some(32 * GIB), None], target_usage: 0.8 },
         timing: "none".parse().expect("a timing"),
-        generation_ns_per_token: 0,
+        gpu: GpuModel::None,
         workers: 32,
         queue: QueueOrder::Qos,
-        history: true,
         live_conversations: Some(1000),
         duration_ns: Some(30_000_000_000),
         max_requests: None,
+        pcie_bytes_per_s: None,
+        objects: ObjectModel::default(),
+        seed: Seed(seed),
+        phases: Phases::Both,
+        rag: None,
+        max_concurrent_allocs: None,
+        rules: Rules::default(),
     };
     let options = SyntheticOptions { users: 32, multi_turn: true, shared_prefixes: false, request_rate: None };
     let requests = Synthetic::of(Seed(seed), options, users.iter().copied());

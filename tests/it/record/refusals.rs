@@ -95,6 +95,30 @@ fn tiers_that_are_too_small_for_any_object() {
 }
 
 #[test]
+fn tiers_that_contradict_what_is_to_be_in_them() {
+    let bench = Bench::new();
+    let base = ["record", "synthetic", "--max-requests", "20", "-o", "t.csv"];
+    for (flags, words) in [
+        (vec!["--gpu-mem-gb", "0.0001"], vec!["--gpu-mem-gb", "one token", "Tier-0"]),
+        (vec!["--cpu-mem-gb", "0.0001", "--num-gpus", "2", "--tensor-parallel", "2"], vec!["--cpu-mem-gb", "a rank"]),
+        (vec!["--storage-capacity-gb", "0.0001"], vec!["--storage-capacity-gb", "unlimited"]),
+        (vec!["--watermarks", "0.6:0.8"], vec!["--watermarks", "LOW <= HIGH"]),
+        (vec!["--watermarks", "2=0.8"], vec!["--watermarks 2", "--storage-capacity-gb"]),
+        (vec!["--watermarks", "0=0.8", "--gpu-mem-gb", "0"], vec!["--watermarks 0", "--gpu-mem-gb"]),
+        (vec!["--policy", "mru"], vec!["--policy", "s3-fifo"]),
+        (vec!["--policy", "lru,lru"], vec!["--policy", "three"]),
+    ] {
+        let ended = bench.run(&[&base[..], &flags].concat());
+        assert_eq!(ended.code, 2, "{flags:?} {ended:?}");
+        assert!(words.iter().all(|word| ended.stderr.contains(word)), "{flags:?}: {}", ended.stderr);
+    }
+    assert!(bench.files().is_empty(), "{:?}", bench.files());
+    let small = [&base[..], &["--disable-prefix-caching", "--cpu-mem-gb", "0.001", "--gpu-mem-gb", "1"]].concat();
+    let told = bench.run(&small);
+    assert!(told.code == 0 && told.stderr.contains("--cpu-mem-gb"), "{told:?}");
+}
+
+#[test]
 fn a_strangers_file_is_kept() {
     let bench = Bench::new();
     bench.write("t.csv", "precious");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kvtrace::trace::{RequestRow, RequestsReader};
+use kvtrace::trace::{RequestKind, RequestRow, RequestsReader};
 use serde_json::Value;
 
 use super::ledger::{Book, rows};
@@ -60,6 +60,62 @@ fn statistics_agree_with_rows_and_requests() {
     assert!(waits.iter().all(|wait| *wait >= 0));
     let mean_s = waits.iter().sum::<i64>() as f64 / waits.len() as f64 / 1e9;
     assert!((stats["queue_wait_s"]["mean"].as_f64().unwrap() - mean_s).abs() < 1e-6);
+}
+
+/// Every hit rate, both miss counters and the tokens that shared prefixes saved.
+#[test]
+fn the_requests_alone_give_every_hit_rate_again() {
+    let bench = Bench::new();
+    let rag = ["--enable-rag", "--rag-request-probability", "0.4", "--rag-max-documents", "6"];
+    let stdout = bench.ok(&[&FLAGS[..], &rag, &["-o", "t.csv"]].concat());
+    let stats: Value = serde_json::from_str(&stdout).expect("JSON on stdout");
+    let requests = requests(&bench, "t.requests.parquet");
+    let sum = |of: fn(&RequestRow) -> u32| requests.iter().map(|row| u64::from(of(row))).sum::<u64>();
+    assert!(requests.iter().all(|row| row.lookups == row.hits + row.misses));
+    let own_hits = sum(|row| row.hits - row.history_hits - row.prefix_hits - row.rag_hits);
+    let own_misses = sum(|row| row.misses - row.history_misses - row.prefix_misses - row.rag_misses);
+    let kinds = [
+        ("object", own_hits, own_misses),
+        ("multi_turn", sum(|row| row.history_hits), sum(|row| row.history_misses)),
+        ("system", sum(|row| row.prefix_hits), sum(|row| row.prefix_misses)),
+        ("rag", sum(|row| row.rag_hits), sum(|row| row.rag_misses)),
+    ];
+    for (kind, hits, misses) in kinds {
+        let by_tier = stats["lookups"][kind]["hits"].as_array().expect("hits by tier");
+        assert_eq!(by_tier.iter().filter_map(Value::as_u64).sum::<u64>(), hits, "{kind}");
+        assert_eq!(stats["lookups"][kind]["misses"], misses, "{kind}");
+        assert!(hits > 0 && (misses > 0 || kind == "object"), "{kind}: {hits} {misses}");
+    }
+    // What was read for requests is what they found, tier by tier.
+    let rows = rows(&bench.path("t.csv"));
+    let reads = rows.iter().filter(|row| row.phase == "Decode").count() as u64;
+    assert_eq!(reads, sum(|row| row.hits));
+    let saved = requests.iter().filter(|row| row.prefix_hits > 0).map(|row| u64::from(row.prefix_tokens)).sum::<u64>();
+    assert_eq!(stats["prefix_tokens_reused"], saved);
+    assert!(saved > 0 && saved != sum(|row| row.prefix_hits), "tokens are not hits");
+    let queries = requests.iter().filter(|row| row.kind == RequestKind::Rag).count();
+    assert_eq!(stats["requests_by_kind"]["rag"], queries);
+    let conversations = requests.iter().filter(|row| row.turn == 1 && row.kind != RequestKind::Rag).count();
+    assert_eq!(stats["conversations"], conversations);
+}
+
+/// A prompt is as long as its user's range says, whether or not a shared prefix covers some of it.
+#[test]
+fn shared_prefixes_cover_a_part_of_the_prompt() {
+    let bench = Bench::new();
+    let mut prompts = Vec::new();
+    for flags in [vec![], vec!["--disable-prefix-caching"]] {
+        bench.ok(&[&FLAGS[..], &flags, &["-o", "t.csv"]].concat());
+        let mut lengths: Vec<_> = requests(&bench, "t.requests.parquet")
+            .iter()
+            .map(|row| (row.request, row.context_tokens, row.prefix_tokens > 0))
+            .collect();
+        lengths.sort_unstable();
+        prompts.push(lengths);
+    }
+    let covered = prompts[0].iter().filter(|(_, _, covered)| *covered).count() as f64 / prompts[0].len() as f64;
+    assert!((0.15..0.25).contains(&covered), "{covered}");
+    assert!(prompts[0].iter().map(|p| (p.0, p.1)).eq(prompts[1].iter().map(|p| (p.0, p.1))));
 }
 
 #[test]

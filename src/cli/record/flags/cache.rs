@@ -3,10 +3,13 @@
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::cache::Limits;
-use crate::units::GIB;
+use crate::cache::{Limits, Placement, Promotion, Rules};
+use crate::serve;
+use crate::trace::Tier;
+use crate::units::{GIB, bytes};
 
-use super::{Complaints, InForce, word};
+use super::tier_rules::{Policies, TierMarks};
+use super::{Complaints, InForce, Profile, word};
 
 /// What tier limits mean with tensor parallelism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -16,6 +19,27 @@ pub enum LimitsFlag {
     /// One rank has all of it, as the reference counts
     Whole,
 }
+
+/// Whether a read moves an object up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PromotionFlag {
+    /// It stays where it is
+    None,
+    /// It moves to the fastest tier that takes it
+    OnRead,
+}
+
+/// In how many tiers an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlacementFlag {
+    /// In one; a full tier demotes
+    Exclusive,
+    /// In each that takes it, written through; a full tier drops
+    Inclusive,
+}
+
+/// The flags that say how large each tier is.
+const SIZES: [&str; 3] = ["gpu-mem-gb", "cpu-mem-gb", "storage-capacity-gb"];
 
 /// The tiers.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +66,20 @@ pub struct CacheFlags {
     /// How far a tier above storage fills [0.05 to 1]
     #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
     pub target_usage: f64,
+    /// Who goes when a tier is full: lru, fifo, lfu, gdsf, sieve, s3-fifo, arc or belady (which sees
+    /// the future: two passes); three with commas for Tier-0, Tier-1 and Tier-2
+    #[arg(long, default_value_t, value_name = "POLICY")]
+    pub policy: Policies,
+    /// A tier that an object would take above HIGH evicts down to LOW, shares of its limit; of
+    /// single tiers: 0=HIGH:LOW,1=… [--target-usage for both, 1 for storage]
+    #[arg(long, value_name = "HIGH:LOW")]
+    pub watermarks: Option<TierMarks>,
+    /// Whether a read moves an object up [mlperf: none, engine: on-read]
+    #[arg(long, value_enum)]
+    pub promotion: Option<PromotionFlag>,
+    /// In how many tiers an object is [mlperf: exclusive, engine: inclusive]
+    #[arg(long, value_enum)]
+    pub placement: Option<PlacementFlag>,
 }
 
 impl CacheFlags {
@@ -53,10 +91,43 @@ impl CacheFlags {
         complaints.real("cpu-mem-gb", self.cpu_mem_gb, 0.0, 131_072.0);
         complaints.real("storage-capacity-gb", self.storage_capacity_gb, 0.0, 1_048_576.0);
         complaints.real("target-usage", self.target_usage, 0.05, 1.0);
+        let marks = self.watermarks.filter(|marks| !marks.common).unwrap_or_default();
+        for (tier, (_, limit)) in
+            marks.marks.iter().zip(self.limits().capacity_bytes).enumerate().filter(|(_, (marks, _))| marks.is_some())
+        {
+            let flag = SIZES[tier];
+            match limit {
+                None => {
+                    complaints.say(format!("--watermarks {tier}=…: Tier-{tier} has no limit; --{flag} gives it one"))
+                }
+                Some(0) => {
+                    complaints.say(format!("--watermarks {tier}=…: there is no Tier-{tier}; --{flag} makes one"))
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Says which tiers are too small for the smallest object that there may be, of one token.
+    pub fn check_room(&self, config: &serve::Config, complaints: &mut Complaints) {
+        let object_bytes = config.object_bytes(1);
+        let cache = crate::cache::Cache::new(config.limits);
+        for (tier, flag) in Tier::ALL.into_iter().zip(SIZES) {
+            let limit = config.limits.capacity_bytes[tier.index()];
+            if limit.is_some_and(|limit| limit > 0) && !cache.tier(tier).admits(object_bytes) {
+                complaints.say(format!(
+                    "--{flag}: {} a rank are too few for one token of {} ({}); 0 leaves {tier} {}",
+                    bytes(limit.unwrap_or_default()),
+                    config.model.name,
+                    bytes(object_bytes),
+                    if tier == Tier::Storage { "unlimited" } else { "out" },
+                ));
+            }
+        }
     }
 
     /// What is in force.
-    pub fn in_force(&self) -> InForce {
+    pub fn in_force(&self, profile: Profile) -> InForce {
         vec![
             ("gpu-mem-gb", json!(self.gpu_mem_gb)),
             ("num-gpus", json!(self.num_gpus)),
@@ -65,7 +136,42 @@ impl CacheFlags {
             ("storage-capacity-gb", json!(self.storage_capacity_gb)),
             ("limits", json!(word(self.limits))),
             ("target-usage", json!(self.target_usage)),
+            ("policy", json!(self.policy.to_string())),
+            ("watermarks", json!(self.watermarks.map(|marks| marks.to_string()))),
+            ("promotion", json!(word(self.promotion(profile)))),
+            ("placement", json!(word(self.placement(profile)))),
         ]
+    }
+
+    fn promotion(&self, profile: Profile) -> PromotionFlag {
+        self.promotion.unwrap_or(match profile {
+            Profile::Mlperf => PromotionFlag::None,
+            Profile::Engine => PromotionFlag::OnRead,
+        })
+    }
+
+    fn placement(&self, profile: Profile) -> PlacementFlag {
+        self.placement.unwrap_or(match profile {
+            Profile::Mlperf => PlacementFlag::Exclusive,
+            Profile::Engine => PlacementFlag::Inclusive,
+        })
+    }
+
+    /// How the tiers fill, empty and exchange objects; what belady sees is left out.
+    pub fn rules(&self, profile: Profile) -> Rules {
+        Rules {
+            policies: self.policy.0,
+            watermarks: self.watermarks.unwrap_or_default().marks,
+            promotion: match self.promotion(profile) {
+                PromotionFlag::None => Promotion::None,
+                PromotionFlag::OnRead => Promotion::OnRead,
+            },
+            placement: match self.placement(profile) {
+                PlacementFlag::Exclusive => Placement::Exclusive,
+                PlacementFlag::Inclusive => Placement::Inclusive,
+            },
+            foresight: None,
+        }
     }
 
     /// What one rank's tiers hold.

@@ -215,7 +215,7 @@ impl FileFlags {
             max_conversations: self.max_conversations,
             allow_truncated: self.allow_truncated,
             users: all.users.num_users,
-            shared_prefixes: !all.users.disable_prefix_caching,
+            shared_prefixes: all.users.shared_prefixes(all),
             filter: self.filter.map(|FilterFlag::Vllm| Filter::Vllm),
             max_context_tokens: self.max_context_tokens,
             max_generation_tokens: self.max_generation_tokens,

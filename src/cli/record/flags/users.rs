@@ -2,12 +2,17 @@
 
 use serde_json::json;
 
-use crate::workload::SyntheticOptions;
+use crate::serve::Phases;
+use crate::workload::{ArrivalRate, SyntheticOptions};
 
 use super::{Complaints, InForce, RecordFlags};
 
 /// Workers are as many as users, up to this (as in the reference).
 const MOST_DEFAULT_WORKERS: u32 = 500;
+/// Objects that a machine that only decodes starts with, for every user (as in the reference).
+const PREPOPULATED_PER_USER: u64 = 10;
+/// Less even arrivals are a typing error.
+const LARGEST_CV: f64 = 100.0;
 
 /// Who asks.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,10 +30,25 @@ pub struct UserFlags {
     /// Requests a second of all users together; 0: by think time, or sharegpt by free workers
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub request_rate: f64,
-    /// Turns do not read the turns before them
+    /// How unevenly requests come at that rate: standard deviation over mean of the gaps; 0: like a
+    /// clock, 1: Poisson, above 1: in bursts [default: 1]
+    #[arg(long, value_name = "CV")]
+    pub arrival_cv: Option<f64>,
+    /// Object writes, with what makes room for them, in progress at a time; 0: no limit
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub max_concurrent_allocs: u32,
+    /// A machine that computes prompts and stores them: nothing is read for answers
+    #[arg(long)]
+    pub prefill_only: bool,
+    /// A machine that generates answers: it starts with 10 objects of 2048 tokens for every user,
+    /// every request reads one of them, nothing is written
+    #[arg(long)]
+    pub decode_only: bool,
+    /// Turns do not read the turns before them: --history none, and synthetic conversations of one
+    /// turn
     #[arg(long)]
     pub disable_multi_turn: bool,
-    /// No shared system prompts
+    /// No shared system prompts: --prefix-sharing none
     #[arg(long)]
     pub disable_prefix_caching: bool,
 }
@@ -39,36 +59,64 @@ impl UserFlags {
         complaints.whole("num-users", self.num_users.into(), 1, 100_000);
         complaints.whole("workers", self.workers.unwrap_or(1).into(), 1, 100_000);
         complaints.real("request-rate", self.request_rate, 0.0, 1e9);
+        if let Some(cv) = self.arrival_cv {
+            complaints.real("arrival-cv", cv, 0.0, LARGEST_CV);
+            if self.request_rate == 0.0 {
+                complaints.say("--arrival-cv is about a rate: give --request-rate too");
+            }
+        }
+        if self.prefill_only && self.decode_only {
+            complaints.say("--prefill-only and --decode-only are two different machines; record one after the other");
+        }
     }
 
     /// What is in force.
     pub fn in_force(&self) -> InForce {
         vec![
             ("num-users", json!(self.num_users)),
-            ("workers", json!(self.workers())),
             ("live-conversations", json!(self.live_conversations)),
             ("request-rate", json!(self.request_rate)),
+            ("arrival-cv", json!(self.rate().map(|rate| rate.cv))),
+            ("max-concurrent-allocs", json!(self.max_concurrent_allocs)),
+            ("prefill-only", json!(self.prefill_only)),
+            ("decode-only", json!(self.decode_only)),
             ("disable-multi-turn", json!(self.disable_multi_turn)),
             ("disable-prefix-caching", json!(self.disable_prefix_caching)),
         ]
     }
 
-    /// Requests served at a time.
+    /// Requests served at a time unless the engine says otherwise.
     pub fn workers(&self) -> u32 {
         self.workers.unwrap_or(self.num_users.min(MOST_DEFAULT_WORKERS))
     }
 
-    /// Requests a second, where they come by the clock.
-    pub fn rate(&self) -> Option<f64> {
-        (self.request_rate > 0.0).then_some(self.request_rate)
+    /// The rate of requests, where they come by the clock.
+    pub fn rate(&self) -> Option<ArrivalRate> {
+        let cv = self.arrival_cv.unwrap_or(1.0);
+        (self.request_rate > 0.0).then_some(ArrivalRate { per_second: self.request_rate, cv })
+    }
+
+    /// What is served of a request.
+    pub fn phases(&self) -> Phases {
+        match (self.prefill_only, self.decode_only) {
+            (true, _) => Phases::PrefillOnly,
+            (_, true) => Phases::DecodeOnly { objects: u64::from(self.num_users) * PREPOPULATED_PER_USER },
+            _ => Phases::Both,
+        }
+    }
+
+    /// Whether some requests begin with a shared system prompt. Where prompts are computed
+    /// elsewhere, their objects are whole.
+    pub fn shared_prefixes(&self, all: &RecordFlags) -> bool {
+        all.objects.shares_prompts(all) && !self.decode_only
     }
 
     /// What synthetic users do.
-    pub fn synthetic(&self) -> SyntheticOptions {
+    pub fn synthetic(&self, all: &RecordFlags) -> SyntheticOptions {
         SyntheticOptions {
             users: self.num_users,
             multi_turn: !self.disable_multi_turn,
-            shared_prefixes: !self.disable_prefix_caching,
+            shared_prefixes: self.shared_prefixes(all),
             request_rate: self.rate(),
         }
     }
