@@ -126,7 +126,6 @@ fn recorded(seed: Seed, users: u32) -> Figures {
         gpu: GpuModel::None,
         workers: users,
         queue: QueueOrder::Qos,
-        objects: ObjectModel::default(),
         live_conversations: Some(1000),
         duration_ns: Some(30_000_000_000),
         max_requests: None,
