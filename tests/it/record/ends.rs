@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Bench, is_root, skip};
 
 const ENDLESS: [&str; 8] =
-    ["record", "synthetic", "--num-users", "50", "--duration", "100000000", "--storage-capacity-gb", "200"];
+    ["record", "synthetic", "--num-users", "2000", "--duration", "86400", "--storage-capacity-gb", "200"];
 /// Far less than the recording, and far more than its end takes on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
