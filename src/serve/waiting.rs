@@ -266,7 +266,6 @@ mod tests {
                     prefix,
                     content: segment
                         .map_or(Content::Conversation, |tokens| Content::Segments([Segment { id: 1, tokens }].into())),
-                    ..Request::default()
                 }
             },
         )
