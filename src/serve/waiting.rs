@@ -273,7 +273,6 @@ mod tests {
                     about_documents: turn % 2 == 0,
                     content: segment
                         .map_or(Content::Conversation, |tokens| Content::Segments([Segment { id: 1, tokens }].into())),
-                    ..Request::default()
                 }
             },
         )
