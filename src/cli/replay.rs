@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 use crate::measure::replay::REPLAY_SCHEMA;
 use crate::output::{self, Output};
 use crate::progress::Progress;
-use crate::replay::{self, IoMode, Pace, Prepare, ReplayConfig, Replayed, RunWatch, Target, Unwatched, Verify};
+use crate::replay::{
+    self, Engine, IoMode, Pace, Prepare, ReplayConfig, Replayed, RunWatch, Target, Unwatched, Verify, Wait,
+};
 use crate::stop::Stop;
 use crate::units::{Size, Time};
 
@@ -71,6 +73,13 @@ pub struct ReplayFlags {
     /// Most objects being worked on at once [default: 64 with --pace asap, 4096 otherwise]
     #[arg(long, value_name = "N")]
     max_objects: Option<u32>,
+    /// How the schedule is waited for: asleep, asleep until shortly before and then awake, or
+    /// always awake
+    #[arg(long, value_enum, default_value_t = WaitArg::Hybrid)]
+    wait: WaitArg,
+    /// What executes storage I/O; with nop nothing does, so that the replay's own part is measured
+    #[arg(long, value_enum, default_value_t = EngineArg::IoUring)]
+    engine: EngineArg,
     /// Past the page cache, or through it
     #[arg(long, value_enum, default_value_t = IoArg::Direct)]
     io: IoArg,
@@ -80,6 +89,10 @@ pub struct ReplayFlags {
     /// How much of what is read is checked: off, stamp (16 bytes of 4 KiB), sample:0.1, full
     #[arg(long, value_name = "LEVEL", default_value = "stamp")]
     verify: Verify,
+    /// Threads beside the one that does the I/O, which make data up before it is due and check it
+    /// after it was read [default: one less than processors, at most 4]
+    #[arg(long, value_name = "N")]
+    helpers: Option<u32>,
     /// Go on after this many I/O errors
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_errors: u64,
@@ -95,6 +108,20 @@ pub struct ReplayFlags {
 enum IoArg {
     Direct,
     Buffered,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WaitArg {
+    Timeout,
+    Hybrid,
+    Spin,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EngineArg {
+    #[value(name = "io_uring")]
+    IoUring,
+    Nop,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -117,6 +144,15 @@ impl ReplayFlags {
             io_size_bytes: self.io_size.0,
             bytes_in_flight: self.bytes_in_flight.0,
             max_objects: self.max_objects,
+            wait: match self.wait {
+                WaitArg::Timeout => Wait::Timeout,
+                WaitArg::Hybrid => Wait::Hybrid,
+                WaitArg::Spin => Wait::Spin,
+            },
+            engine: match self.engine {
+                EngineArg::IoUring => Engine::IoUring,
+                EngineArg::Nop => Engine::Nop,
+            },
             io: match self.io {
                 IoArg::Direct => IoMode::Direct,
                 IoArg::Buffered => IoMode::Buffered,
@@ -127,6 +163,7 @@ impl ReplayFlags {
                 PrepareArg::Never => Prepare::Never,
             },
             verify: self.verify,
+            helpers: self.helpers.unwrap_or_else(ReplayConfig::helpers_here),
             max_errors: self.max_errors,
             max_lag_ns: self.max_lag.map(|lag| lag.0),
             seed: self.data_seed,

@@ -1,6 +1,7 @@
 //! What a replay is asked to do, checked.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,6 +9,9 @@ use crate::output::Overwrite;
 use crate::units::{MIB, Rate};
 
 use super::target::Target;
+
+/// Helpers at most unless more are asked for: each makes up more than 10 GB/s.
+const MOST_HELPERS: u32 = 4;
 
 /// Everything that a replay is asked to do.
 #[derive(Clone, Debug)]
@@ -28,12 +32,18 @@ pub struct ReplayConfig {
     pub bytes_in_flight: u64,
     /// Most objects being worked on at once; none leaves it to the pacing.
     pub max_objects: Option<u32>,
+    /// How the schedule is waited for.
+    pub wait: Wait,
+    /// What executes storage I/O.
+    pub engine: Engine,
     /// Whether the page cache is bypassed.
     pub io: IoMode,
     /// When a slab is written before the run.
     pub prepare: Prepare,
     /// How much of what is read is checked.
     pub verify: Verify,
+    /// Threads that make data up and check it beside the one that owns the ring.
+    pub helpers: u32,
     /// I/O errors to go on after.
     pub max_errors: u64,
     /// The lag behind the schedule that ends the run.
@@ -56,14 +66,29 @@ impl ReplayConfig {
             io_size_bytes: MIB,
             bytes_in_flight: 16 * MIB,
             max_objects: None,
+            wait: Wait::Hybrid,
+            engine: Engine::IoUring,
             io: IoMode::Direct,
             prepare: Prepare::Auto,
             verify: Verify::Stamp,
+            helpers: Self::helpers_here(),
             max_errors: 0,
             max_lag_ns: None,
             seed: 42,
             overwrite: Overwrite::Ours,
         }
+    }
+
+    /// Helpers that this machine has processors for, beside the thread that owns the ring.
+    pub fn helpers_here() -> u32 {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        (processors as u32 - 1).min(MOST_HELPERS)
+    }
+
+    /// The same without what cannot be: without a device nothing that is read can be checked.
+    pub fn in_force(&self) -> Self {
+        let verify = if self.engine == Engine::Nop { Verify::Off } else { self.verify };
+        Self { verify, ..self.clone() }
     }
 
     /// Most objects being worked on at once: as told; otherwise a few with `asap`, where more
@@ -122,6 +147,47 @@ impl fmt::Display for Pace {
         match self {
             Pace::Rate(rate) => write!(f, "rate:{rate}/s"),
             other => f.write_str(other.word()),
+        }
+    }
+}
+
+/// How the schedule is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Asleep: the least processor time.
+    Timeout,
+    /// Asleep until shortly before, then awake.
+    Hybrid,
+    /// Awake: one processor is always busy.
+    Spin,
+}
+
+impl Wait {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Wait::Timeout => "timeout",
+            Wait::Hybrid => "hybrid",
+            Wait::Spin => "spin",
+        }
+    }
+}
+
+/// What executes storage I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The device, through an io_uring.
+    IoUring,
+    /// Nothing: I/O goes through the ring and ends at once. What is left is the replay's own part.
+    Nop,
+}
+
+impl Engine {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Engine::IoUring => "io_uring",
+            Engine::Nop => "nop",
         }
     }
 }

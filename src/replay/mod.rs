@@ -5,9 +5,12 @@
 //! an io_uring. The report is a [`ReplayResult`].
 
 mod admit;
+mod ahead;
 mod backlog;
 mod blocked;
 mod config;
+mod crew;
+mod data;
 mod extents;
 mod filesystem;
 mod fill;
@@ -21,6 +24,7 @@ mod memory;
 mod names;
 mod objects;
 mod op;
+mod pieces;
 mod plan;
 mod prepare;
 mod report;
@@ -35,6 +39,7 @@ mod target;
 mod transfer;
 mod verdict;
 mod verify;
+mod wait;
 
 use std::time::Instant;
 
@@ -44,7 +49,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::TraceReader;
 
-pub use config::{IoMode, Pace, Prepare, ReplayConfig, Verify};
+pub use config::{Engine, IoMode, Pace, Prepare, ReplayConfig, Verify, Wait};
 pub use host::Device;
 pub use plan::{Plan, PlanFacts, plan};
 pub use slab::SlabSpace;
@@ -124,6 +129,7 @@ pub fn replay(
     stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<Replayed> {
+    let config = &config.in_force();
     let (plan, needs) = survey_needs(config, stop, progress)?;
     let needs = needs?;
     let requests = requests::count(&config.trace)?;

@@ -1,5 +1,6 @@
 //! One operation on its way: a row, or the two rows of a move.
 
+use super::ahead::Filled;
 use super::fill::Stream;
 use super::objects::NONE;
 use super::prepare::Backend;
@@ -111,6 +112,8 @@ pub struct Op {
     pub window_wait: u64,
     /// What the clock of blocked time said when it was due.
     pub blocked_at_due: u64,
+    /// Slots that were filled before it was due.
+    pub filled: Filled,
 }
 
 impl Op {
@@ -200,4 +203,12 @@ pub struct Chunk {
     pub padded: u32,
     /// Bytes transferred so far.
     pub moved: u32,
+    /// Where in the arena.
+    pub at: usize,
+    /// When its I/O was queued.
+    pub pushed: u64,
+    /// Whether a helper makes its data up.
+    pub filling: bool,
+    /// Nobody wants it any more: it is free once it has been filled.
+    pub unwanted: bool,
 }

@@ -7,6 +7,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use crate::error::{Error, Result, plain};
 
+use super::config::Engine;
 use super::memory::Region;
 
 /// One I/O, from or to the arena.
@@ -26,6 +27,16 @@ pub struct Io {
     pub id: u64,
 }
 
+/// Where the length of an I/O that nothing executes stands beside its id, so that all of it is
+/// done.
+const NOP_LEN: u32 = 36;
+
+/// `POLLIN` of asm-generic/poll.h.
+const POLLIN: u32 = 1;
+
+/// The id of what [`Ring::listen`] listens to.
+pub const BELL: u64 = u64::MAX;
+
 /// An I/O that ended: its id, and bytes or a negative errno.
 pub type Completion = (u64, i32);
 
@@ -37,6 +48,7 @@ pub struct Ring {
     fixed_buffers: bool,
     files: Vec<RawFd>,
     fixed_files: bool,
+    engine: Engine,
     /// What was refused and what was done instead.
     pub notes: Vec<String>,
     /// How completions are delivered: `defer_taskrun`, `coop_taskrun`, `interrupt`.
@@ -49,7 +61,7 @@ impl Ring {
     ///
     /// # Errors
     /// When this machine has no io_uring or forbids it.
-    pub fn new(entries: u32, arena: &Region, files: &[RawFd]) -> Result<Self> {
+    pub fn new(entries: u32, arena: &Region, files: &[RawFd], engine: Engine) -> Result<Self> {
         let (ring, taskrun) = set_up(entries)?;
         let mut made = Self {
             ring,
@@ -58,6 +70,7 @@ impl Ring {
             fixed_buffers: false,
             files: files.to_vec(),
             fixed_files: false,
+            engine,
             notes: Vec::new(),
             taskrun,
         };
@@ -113,17 +126,13 @@ impl Ring {
     pub fn push(&mut self, io: Io) -> Result<()> {
         assert!(io.at + io.len as usize <= self.arena_len, "I/O goes to the arena");
         let entry = self.entry(io);
-        loop {
-            // SAFETY: the buffer is in the arena, which outlives the ring, and its slot is not
-            // touched until the completion is seen.
-            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
-                return Ok(());
-            }
-            self.submit()?;
-        }
+        self.queue(&entry)
     }
 
     fn entry(&self, io: Io) -> squeue::Entry {
+        if self.engine == Engine::Nop {
+            return opcode::Nop::new().build().user_data(io.id | u64::from(io.len) << NOP_LEN);
+        }
         // SAFETY: inside the arena, as asserted by the caller.
         let place = unsafe { self.arena.add(io.at) };
         let (offset, len) = (io.offset, io.len);
@@ -140,6 +149,26 @@ impl Ring {
             (true, false, false) => opcode::Write::new(fd, place, len).offset(offset).build(),
         };
         entry.user_data(io.id)
+    }
+
+    /// Completes with the id [`BELL`] once `fd` is readable, so that this ends a wait.
+    ///
+    /// # Errors
+    /// When the ring does not take I/O any more.
+    pub fn listen(&mut self, fd: RawFd) -> Result<()> {
+        let entry = opcode::PollAdd::new(types::Fd(fd), POLLIN).build().user_data(BELL);
+        self.queue(&entry)
+    }
+
+    fn queue(&mut self, entry: &squeue::Entry) -> Result<()> {
+        loop {
+            // SAFETY: what an entry refers to is in the arena, which outlives the ring, in a slot
+            // that is not touched until the completion is seen; or nowhere.
+            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+                return Ok(());
+            }
+            self.submit()?;
+        }
     }
 
     /// Starts what is queued and lets finished I/O be seen, without waiting.
@@ -168,7 +197,11 @@ impl Ring {
 
     /// Appends what has ended to `into`.
     pub fn completions(&mut self, into: &mut Vec<Completion>) {
-        into.extend(self.ring.completion().map(|entry| (entry.user_data(), entry.result())));
+        let nop = self.engine == Engine::Nop;
+        into.extend(self.ring.completion().map(|entry| {
+            let (id, result) = (entry.user_data(), entry.result());
+            if nop && id != BELL { (id & ((1 << NOP_LEN) - 1), (id >> NOP_LEN) as i32) } else { (id, result) }
+        }));
     }
 }
 

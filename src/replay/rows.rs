@@ -12,6 +12,8 @@ use crate::trace::{Op, Phase, Tier};
 const ROW: usize = 64;
 /// Rows kept in memory at a time.
 const WINDOW: usize = 16 << 10;
+/// Rows read back at a time: few, so that the run does not stand still meanwhile.
+const FETCHED: u64 = 512;
 
 /// The tier's copy of the object is not used after this row.
 pub const LAST_USE: u8 = 1;
@@ -202,7 +204,7 @@ impl Rows {
     }
 }
 
-/// Rows in order, read a few thousand at a time.
+/// Rows in order, read some hundred at a time.
 pub struct RowIter<'a> {
     rows: &'a Rows,
     next: u64,
@@ -214,7 +216,7 @@ impl RowIter<'_> {
     /// The next row; none after the last.
     pub fn next_row(&mut self) -> Result<Option<Row>> {
         if self.at == self.data.len() {
-            let count = (self.rows.count - self.next).min(4096);
+            let count = (self.rows.count - self.next).min(FETCHED);
             if count == 0 {
                 return Ok(None);
             }
