@@ -142,10 +142,11 @@ pub struct Cpu {
     pub user_s: f64,
     /// In the kernel.
     pub sys_s: f64,
-    /// Thread time spent making up data for storage, a part of the above.
+    /// Time for which threads were making data up for storage: elapsed, so that it is more than
+    /// processor time on a busy machine.
     #[serde(default)]
     pub fill_s: f64,
-    /// Thread time spent checking data, a part of the above.
+    /// The same for checking data that was read.
     #[serde(default)]
     pub verify_s: f64,
     /// User and system time, per 1e9 bytes really moved; none when nothing moved.

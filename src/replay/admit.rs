@@ -106,6 +106,12 @@ impl Run<'_> {
         let op = Op {
             key: row.key,
             next: NONE,
+            chain: NONE,
+            chain_next: NONE,
+            holds: 0,
+            errands: 0,
+            advised: false,
+            synced: false,
             request: row.request,
             size: row.size,
             content: row.content,
@@ -126,14 +132,10 @@ impl Run<'_> {
             filled: next.filled,
         };
         let index = self.take_op(op);
-        let live = self.stage.objects.live(row.key);
-        let before = std::mem::replace(&mut live.last_op, index);
-        if before == NONE {
-            self.ready(index, if self.config.pace == Pace::Asap { now } else { sched }, now)
-        } else {
-            self.ops[before as usize].next = index;
-            Ok(())
+        if self.line_up(index, row.chain) {
+            return Ok(());
         }
+        self.ready(index, if self.config.pace == Pace::Asap { now } else { sched }, now)
     }
 
     fn take_op(&mut self, op: Op) -> u32 {
@@ -201,6 +203,10 @@ impl Run<'_> {
         let op = &self.ops[index as usize];
         let pass = op.pass();
         if pass.source != Source::Timer {
+            if self.prepare_read(index)? {
+                return Ok(());
+            }
+            let op = &self.ops[index as usize];
             if op.uses_storage() {
                 self.io_queue.push_back(index);
                 self.claim_filled(index);

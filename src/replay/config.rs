@@ -38,6 +38,12 @@ pub struct ReplayConfig {
     pub engine: Engine,
     /// Whether the page cache is bypassed.
     pub io: IoMode,
+    /// What is asked of the page cache, when it is not bypassed.
+    pub fadvise: Fadvise,
+    /// When an object counts as written.
+    pub durability: Durability,
+    /// What operations wait for besides earlier ones on the same object.
+    pub order: Order,
     /// When a slab is written before the run.
     pub prepare: Prepare,
     /// How much of what is read is checked.
@@ -69,6 +75,9 @@ impl ReplayConfig {
             wait: Wait::Hybrid,
             engine: Engine::IoUring,
             io: IoMode::Direct,
+            fadvise: Fadvise::None,
+            durability: Durability::None,
+            order: Order::Key,
             prepare: Prepare::Auto,
             verify: Verify::Stamp,
             helpers: Self::helpers_here(),
@@ -201,6 +210,86 @@ pub enum IoMode {
     Buffered,
 }
 
+impl IoMode {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            IoMode::Direct => "direct",
+            IoMode::Buffered => "buffered",
+        }
+    }
+}
+
+/// What is asked of the page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fadvise {
+    /// Nothing.
+    None,
+    /// `POSIX_FADV_SEQUENTIAL` for all of a slab: more is read ahead.
+    Sequential,
+    /// `POSIX_FADV_DONTNEED` for each object before it is read, so that it comes from the device
+    /// as far as its pages are clean.
+    Dontneed,
+}
+
+impl Fadvise {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Fadvise::None => "none",
+            Fadvise::Sequential => "sequential",
+            Fadvise::Dontneed => "dontneed",
+        }
+    }
+}
+
+/// When an object counts as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When the last I/O has ended.
+    None,
+    /// When an fdatasync after it has.
+    Fdatasync,
+    /// When an fsync after it has.
+    Fsync,
+    /// When the last of its I/Os has, each of which is durable by itself (`RWF_DSYNC`).
+    Dsync,
+}
+
+impl Durability {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Durability::None => "none",
+            Durability::Fdatasync => "fdatasync",
+            Durability::Fsync => "fsync",
+            Durability::Dsync => "dsync",
+        }
+    }
+}
+
+/// What operations wait for besides earlier ones on the same object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing.
+    Key,
+    /// The operation before of the same request.
+    Request,
+    /// The operation before of the same conversation.
+    Conversation,
+}
+
+impl Order {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Order::Key => "key",
+            Order::Request => "request",
+            Order::Conversation => "conversation",
+        }
+    }
+}
+
 /// When a slab is written before the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prepare {
@@ -210,6 +299,17 @@ pub enum Prepare {
     Always,
     /// Never: a prepared one must be there.
     Never,
+}
+
+impl Prepare {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Prepare::Auto => "auto",
+            Prepare::Always => "always",
+            Prepare::Never => "never",
+        }
+    }
 }
 
 /// How much of what is read is checked.

@@ -140,7 +140,7 @@ impl Run<'_> {
     }
 
     /// What was read into a slot has to be checked, if anything is.
-    pub fn to_check(&mut self, slot: u32) {
+    pub fn check_later(&mut self, slot: u32) {
         if self.config.verify == Verify::Off {
             return self.free_slot(slot);
         }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::units;
 
-use super::config::{Engine, ReplayConfig};
+use super::config::{Engine, Fadvise, IoMode, ReplayConfig};
 use super::extents::GRANULE;
 use super::plan::PlanFacts;
 use super::slab::SlabPlan;
@@ -87,6 +87,12 @@ fn check_settings(config: &ReplayConfig) -> Result<()> {
     }
     if config.max_objects == Some(0) {
         return refuse("--max-objects 0: at least one object must be in flight".to_owned());
+    }
+    if config.fadvise != Fadvise::None && config.io == IoMode::Direct {
+        return refuse(format!(
+            "--fadvise {}: O_DIRECT bypasses the page cache; add --io buffered, or leave it out",
+            config.fadvise.word()
+        ));
     }
     if config.helpers > 256 {
         return refuse(format!("--helpers {}: at most 256 threads", config.helpers));

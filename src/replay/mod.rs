@@ -11,6 +11,7 @@ mod blocked;
 mod config;
 mod crew;
 mod data;
+mod errand;
 mod extents;
 mod filesystem;
 mod fill;
@@ -24,6 +25,7 @@ mod memory;
 mod names;
 mod objects;
 mod op;
+mod order;
 mod pieces;
 mod plan;
 mod prepare;
@@ -49,7 +51,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::TraceReader;
 
-pub use config::{Engine, IoMode, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
 pub use host::Device;
 pub use plan::{Plan, PlanFacts, plan};
 pub use slab::SlabSpace;
@@ -114,7 +116,14 @@ fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> 
             config.trace.display()
         )));
     }
-    let plan = plan(trace, config.size_scale, stop, progress)?;
+    let plan = plan(trace, config.size_scale, config.order, stop, progress)?;
+    if config.order != Order::Key && plan.facts.ordered_rows == 0 {
+        return Err(Error::usage(format!(
+            "--order {0}: no row of {1} says which {0} it belongs to; use --order key, or a trace recorded with kvtrace",
+            config.order.word(),
+            config.trace.display()
+        )));
+    }
     let needs = fits::check(config, &plan.facts);
     Ok((plan, needs))
 }

@@ -78,6 +78,18 @@ pub struct Op {
     pub key: u32,
     /// The next operation on the same key.
     pub next: u32,
+    /// The request or conversation in whose order it stands; [`NONE`] for none.
+    pub chain: u32,
+    /// The next operation of that.
+    pub chain_next: u32,
+    /// Operations that it waits for.
+    pub holds: u8,
+    /// Errands that have not ended.
+    pub errands: u32,
+    /// The pages of its object were dropped before it is read.
+    pub advised: bool,
+    /// It was asked to be made durable.
+    pub synced: bool,
     /// The request it belongs to.
     pub request: Option<u64>,
     /// Bytes of the object.

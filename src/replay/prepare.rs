@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::seed::{hash_bytes, mix};
 use crate::stop::Stop;
 
-use super::config::{Engine, ReplayConfig};
+use super::config::{Durability, Engine, ReplayConfig};
 use super::extents::{GRANULE, Space, locate};
 use super::fill::Stream;
 use super::fits::Needs;
@@ -115,6 +115,7 @@ pub fn prepare(
         }
         Err(error) => Err(error),
         Ok(()) => {
+            stage.ring.dsync = config.durability == Durability::Dsync;
             stage.prepare_s = began.elapsed().as_secs_f64();
             Ok(stage)
         }

@@ -14,7 +14,7 @@ use crate::measure::replay::{
 use crate::measure::{BlockResult, Histogram};
 use crate::trace::{Op, Phase};
 
-use super::config::{Engine, IoMode, Pace, Prepare, ReplayConfig};
+use super::config::{Engine, Pace, ReplayConfig};
 use super::host;
 use super::plan::Plan;
 use super::prepare::{Backend, Stage};
@@ -306,15 +306,11 @@ impl Ended<'_> {
             ("chunks-per-object", json!(super::transfer::OBJECT_CHUNKS)),
             ("wait", json!(c.wait.word())),
             ("engine", json!(c.engine.word())),
-            ("io", json!(if c.io == IoMode::Direct { "direct" } else { "buffered" })),
-            (
-                "prepare",
-                json!(match c.prepare {
-                    Prepare::Auto => "auto",
-                    Prepare::Always => "always",
-                    Prepare::Never => "never",
-                }),
-            ),
+            ("io", json!(c.io.word())),
+            ("fadvise", json!(c.fadvise.word())),
+            ("durability", json!(c.durability.word())),
+            ("order", json!(c.order.word())),
+            ("prepare", json!(c.prepare.word())),
             ("verify", json!(c.verify.to_string())),
             ("helpers", json!(c.helpers)),
             ("max-errors", json!(c.max_errors)),

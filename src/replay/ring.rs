@@ -34,6 +34,31 @@ const NOP_LEN: u32 = 36;
 /// `POLLIN` of asm-generic/poll.h.
 const POLLIN: u32 = 1;
 
+/// Set in the id of an errand; below it is the number of its operation.
+pub const ERRAND: u64 = 1 << 32;
+
+/// `RWF_DSYNC` of linux/fs.h: a write has ended when its data is durable.
+const RWF_DSYNC: i32 = 2;
+/// `POSIX_FADV_DONTNEED` of linux/fadvise.h.
+const FADV_DONTNEED: i32 = 4;
+
+/// Something asked of the kernel that moves no bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Errand {
+    /// Make all of a file durable, or only what is needed to read it back.
+    Sync {
+        /// fdatasync, not fsync.
+        data_only: bool,
+    },
+    /// Drop a part of a file from the page cache.
+    Drop {
+        /// Where it begins.
+        offset: u64,
+        /// How long it is.
+        len: u64,
+    },
+}
+
 /// The id of what [`Ring::listen`] listens to.
 pub const BELL: u64 = u64::MAX;
 
@@ -49,6 +74,8 @@ pub struct Ring {
     files: Vec<RawFd>,
     fixed_files: bool,
     engine: Engine,
+    /// Whether every write has to be durable when it ends.
+    pub dsync: bool,
     /// What was refused and what was done instead.
     pub notes: Vec<String>,
     /// How completions are delivered: `defer_taskrun`, `coop_taskrun`, `interrupt`.
@@ -71,6 +98,7 @@ impl Ring {
             files: files.to_vec(),
             fixed_files: false,
             engine,
+            dsync: false,
             notes: Vec::new(),
             taskrun,
         };
@@ -135,18 +163,18 @@ impl Ring {
         }
         // SAFETY: inside the arena, as asserted by the caller.
         let place = unsafe { self.arena.add(io.at) };
-        let (offset, len) = (io.offset, io.len);
+        let (offset, len, flags) = (io.offset, io.len, if self.dsync { RWF_DSYNC } else { 0 });
         let number = types::Fixed(io.file);
         let fd = types::Fd(self.files[io.file as usize]);
         let entry = match (io.write, self.fixed_buffers, self.fixed_files) {
             (false, true, true) => opcode::ReadFixed::new(number, place, len, 0).offset(offset).build(),
-            (true, true, true) => opcode::WriteFixed::new(number, place, len, 0).offset(offset).build(),
+            (true, true, true) => opcode::WriteFixed::new(number, place, len, 0).offset(offset).rw_flags(flags).build(),
             (false, true, false) => opcode::ReadFixed::new(fd, place, len, 0).offset(offset).build(),
-            (true, true, false) => opcode::WriteFixed::new(fd, place, len, 0).offset(offset).build(),
+            (true, true, false) => opcode::WriteFixed::new(fd, place, len, 0).offset(offset).rw_flags(flags).build(),
             (false, false, true) => opcode::Read::new(number, place, len).offset(offset).build(),
-            (true, false, true) => opcode::Write::new(number, place, len).offset(offset).build(),
+            (true, false, true) => opcode::Write::new(number, place, len).offset(offset).rw_flags(flags).build(),
             (false, false, false) => opcode::Read::new(fd, place, len).offset(offset).build(),
-            (true, false, false) => opcode::Write::new(fd, place, len).offset(offset).build(),
+            (true, false, false) => opcode::Write::new(fd, place, len).offset(offset).rw_flags(flags).build(),
         };
         entry.user_data(io.id)
     }
@@ -158,6 +186,28 @@ impl Ring {
     pub fn listen(&mut self, fd: RawFd) -> Result<()> {
         let entry = opcode::PollAdd::new(types::Fd(fd), POLLIN).build().user_data(BELL);
         self.queue(&entry)
+    }
+
+    /// Sends an errand about a file; it starts with the next [`Ring::submit`] or [`Ring::wait`].
+    ///
+    /// # Errors
+    /// When the ring does not take I/O any more.
+    pub fn send(&mut self, file: u32, errand: Errand, id: u64) -> Result<()> {
+        if self.engine == Engine::Nop {
+            return self.queue(&opcode::Nop::new().build().user_data(id));
+        }
+        let fd = types::Fd(self.files[file as usize]);
+        let entry = match errand {
+            Errand::Sync { data_only } => {
+                let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
+                opcode::Fsync::new(fd).flags(flags).build()
+            }
+            Errand::Drop { offset, len } => {
+                let len = i64::from(u32::try_from(len).unwrap_or(u32::MAX));
+                opcode::Fadvise::new(fd, len, FADV_DONTNEED).offset(offset).build()
+            }
+        };
+        self.queue(&entry.user_data(id))
     }
 
     fn queue(&mut self, entry: &squeue::Entry) -> Result<()> {

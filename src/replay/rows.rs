@@ -31,6 +31,8 @@ pub struct Row {
     pub content: u64,
     /// The ordinal of its request.
     pub request: Option<u64>,
+    /// The request or conversation in whose order its operation stands; `u32::MAX` for none.
+    pub chain: u32,
     /// The key's number.
     pub key: u32,
     /// The version of the object that is read or written.
@@ -75,6 +77,7 @@ impl Row {
         out[40..44].copy_from_slice(&[self.op as u8, self.tier as u8, self.phase as u8, self.flags]);
         out[44] = self.leg.map_or(u8::MAX, |leg| leg.tier as u8);
         out[48..52].copy_from_slice(&self.leg.map_or(0, |leg| leg.distance).to_le_bytes());
+        out[52..56].copy_from_slice(&self.chain.to_le_bytes());
         out[56..64].copy_from_slice(&self.leg.map_or(0, |leg| leg.at_ns).to_le_bytes());
         out
     }
@@ -88,6 +91,7 @@ impl Row {
             size: word(8),
             content: word(16),
             request: Some(word(24)).filter(|r| *r != u64::MAX),
+            chain: half(52),
             key: half(32),
             version: half(36),
             op: Op::ALL[usize::from(data[40])],
@@ -245,6 +249,7 @@ mod tests {
             size: i + 1,
             content: i ^ 77,
             request: i.is_multiple_of(2).then_some(i),
+            chain: i as u32 ^ 5,
             key: i as u32,
             version: 3,
             op: Op::Read,

@@ -16,10 +16,11 @@ use super::blocked::Blocked;
 use super::config::{Pace, ReplayConfig};
 use super::crew::{Crew, Job};
 use super::op::{Chunk, NEVER, Op, Sink, Source};
+use super::order::Chains;
 use super::pieces::Pieces;
 use super::plan::Plan;
 use super::prepare::{Backend, Stage};
-use super::ring::{BELL, Completion};
+use super::ring::{BELL, Completion, ERRAND};
 use super::tally::Tally;
 use super::wait::{NAP_NS, Waiter};
 
@@ -107,6 +108,7 @@ pub(super) struct Run<'a> {
     pub blocked: Blocked,
     /// How long rows wait for room.
     pub backlog: Backlog,
+    pub chains: Chains,
     pub scratch: Vec<u8>,
     pub scratch_at: usize,
     /// What read data is compared with when every byte is checked.
@@ -149,6 +151,7 @@ impl<'a> Run<'a> {
             batch: Vec::with_capacity(slots),
             blocked: Blocked::default(),
             backlog: Backlog::default(),
+            chains: Chains::default(),
             scratch: vec![0; super::labour::SCRATCH],
             scratch_at: 0,
             expected: vec![0; super::crew::EXPECTED],
@@ -226,7 +229,7 @@ impl<'a> Run<'a> {
 
     /// Starts what is queued in the ring, and stamps it.
     pub fn flush(&mut self) -> Result<()> {
-        if !self.batch.is_empty() {
+        if !(self.batch.is_empty() && self.starting.is_empty()) {
             let now = self.now();
             for slot in self.batch.drain(..) {
                 self.chunks[slot as usize].pushed = now;
@@ -252,6 +255,8 @@ impl<'a> Run<'a> {
                 if id == BELL {
                     self.crew.heard();
                     self.stage.ring.listen(self.crew.bell())?;
+                } else if id & ERRAND != 0 {
+                    self.errand_ended(id as u32, result, now)?;
                 } else {
                     self.completed(id as u32, result, now)?;
                 }

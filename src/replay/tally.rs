@@ -107,9 +107,9 @@ pub struct Tally {
     pub suspects: Vec<Suspect>,
     /// How much there was.
     pub suspect_count: u64,
-    /// Thread time of making data up, helpers' included.
+    /// Elapsed time of making data up, helpers' included.
     pub fill_ns: u64,
-    /// Thread time of checking it, helpers' included.
+    /// Elapsed time of checking it, helpers' included.
     pub verify_ns: u64,
     /// Bytes of objects that were checked.
     pub checked_bytes: u64,

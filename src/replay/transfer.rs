@@ -188,7 +188,7 @@ impl Run<'_> {
         op.sourced += u64::from(chunk.len);
         op.sourced_at = now;
         if pass.sink == Sink::Nothing {
-            self.to_check(slot);
+            self.check_later(slot);
             return self.chunk_ended(chunk.op, now);
         }
         self.landed.push_back(slot);
