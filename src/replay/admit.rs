@@ -25,10 +25,10 @@ impl Run<'_> {
             }
             let is_op = row.op != Direction::Delete && !row.has(JOINED);
             if is_op && !self.has_place_for(&row)? {
-                self.backlog.block(sched, now);
+                self.backlog.block(sched, now, self.blocked.total(Blocked::OURS, now));
                 break;
             }
-            let window_wait = self.backlog.admit(sched, now);
+            let window_wait = self.backlog.admit(sched, now, self.blocked.total(Blocked::OURS, now));
             self.row_number += 1;
             let next = self.ahead.pop().expect("the row was there");
             if is_op {

@@ -42,6 +42,7 @@ impl Run<'_> {
         let chunk = &mut self.chunks[slot as usize];
         let (offset, len) = (chunk.offset, chunk.padded as usize);
         chunk.filling = true;
+        self.filling += u32::from(chunk.op != NONE);
         // SAFETY: the arena outlives the crew, and the slot is nobody's but the job's until it
         // has been collected.
         let part = unsafe { self.stage.arena.lend(chunk.at, len) };
@@ -74,6 +75,7 @@ impl Run<'_> {
                 if chunk.unwanted {
                     self.free_slot(done.slot);
                 } else if chunk.op != NONE {
+                    self.filling -= 1;
                     self.to_write.push_back(done.slot);
                 }
             }
@@ -102,7 +104,9 @@ impl Run<'_> {
             self.ahead.bytes -= u64::from(there.padded);
             self.chunks[slot as usize] = Chunk { at: there.at, filling: there.filling, ..wanted };
             self.note_issued(&wanted);
-            if !there.filling {
+            if there.filling {
+                self.filling += 1;
+            } else {
                 self.to_write.push_back(slot);
             }
         }

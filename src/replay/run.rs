@@ -109,6 +109,8 @@ pub(super) struct Run<'a> {
     /// How long rows wait for room.
     pub backlog: Backlog,
     pub chains: Chains,
+    /// Slots of operations that run whose data is being made up.
+    pub filling: u32,
     pub scratch: Vec<u8>,
     pub scratch_at: usize,
     /// What read data is compared with when every byte is checked.
@@ -152,6 +154,7 @@ impl<'a> Run<'a> {
             blocked: Blocked::default(),
             backlog: Backlog::default(),
             chains: Chains::default(),
+            filling: 0,
             scratch: vec![0; super::labour::SCRATCH],
             scratch_at: 0,
             expected: vec![0; super::crew::EXPECTED],

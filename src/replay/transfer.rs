@@ -68,6 +68,8 @@ impl Run<'_> {
     fn set_blocked(&mut self, blocked: bool) {
         let now = self.now();
         self.blocked.set(Blocked::STORAGE, blocked, now);
+        let unfilled = self.filling > 0 || self.next_to_fill().is_some();
+        self.blocked.set(Blocked::OURS, unfilled && !blocked, now);
     }
 
     fn fits(&self, bytes: u32) -> bool {
