@@ -277,8 +277,8 @@ mod tests {
     #[test]
     fn the_first_wrong_block_is_found_wherever_it_is() {
         let stream = Stream::new(3, 7, 1);
-        for len in [0, 15, 16, 4096, 4111, 4112, 20 * 4096 + 16, 64 * 4096] {
-            let mut data = vec![0; (len as usize).next_multiple_of(BLOCK)];
+        for len in [0usize, 15, 16, 4096, 4111, 4112, 20 * 4096 + 16, 64 * 4096] {
+            let mut data = vec![0; len.next_multiple_of(BLOCK)];
             stream.fill(8192, &mut data);
             data.truncate(len);
             assert_eq!(stream.first_wrong(8192, &data, 4096), None, "{len}");

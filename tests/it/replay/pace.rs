@@ -32,6 +32,7 @@ fn without_a_device_only_the_schedule_is_left() {
         let ended = bench.run(&[&["replay", "t.csv"][..], &args].concat());
         let result = bench.json("r.json");
         assert_eq!(ended.code, if result["valid"] == true { 0 } else { 3 }, "{}", ended.stderr);
+        assert!(ended.stderr.contains("schedule: own lateness P50 / P99"), "{}", ended.stderr);
         let timing = &result["timing"];
         assert_eq!((&timing["lateness"]["count"], &result["totals"]["ops"]), (&1000.into(), &1000.into()));
         assert!(number(&result, &["totals", "wall_s"]) > 0.1, "{wait}: 1,000 operations at 5,000 a second");
