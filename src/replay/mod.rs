@@ -2,7 +2,7 @@
 //!
 //! The plan ([`plan`]) needs no device; whether it fits is decided before anything is touched.
 //! Preparing writes slabs and puts cold objects in their places. The run is one thread that owns
-//! an io_uring. The report is a [`ReplayResult`].
+//! an io_uring, with helpers that make data up and check it. The report is a [`ReplayResult`].
 
 mod admit;
 mod ahead;
