@@ -1,17 +1,19 @@
 //! `kvtrace replay`
 
 mod summary;
+mod words;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-use clap::ValueEnum;
 
 use crate::error::{Error, Result};
 use crate::measure::replay::REPLAY_SCHEMA;
 use crate::output::{self, Output};
 use crate::progress::Progress;
-use crate::replay::{self, IoMode, Pace, Prepare, ReplayConfig, Replayed, RunWatch, Target, Unwatched, Verify};
+use crate::replay::{
+    self, Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Replayed, RunWatch, Target,
+    Unwatched, Verify, Wait,
+};
 use crate::stop::Stop;
 use crate::units::{Size, Time};
 
@@ -71,15 +73,41 @@ pub struct ReplayFlags {
     /// Most objects being worked on at once [default: 64 with --pace asap, 4096 otherwise]
     #[arg(long, value_name = "N")]
     max_objects: Option<u32>,
+    /// How the schedule is waited for: asleep, asleep until shortly before and then awake, or
+    /// always awake
+    #[arg(long, value_enum, default_value_t = Wait::Hybrid)]
+    wait: Wait,
+    /// What executes storage I/O; with nop nothing does, so that the replay's own part is measured
+    #[arg(long, value_enum, default_value_t = Engine::IoUring)]
+    engine: Engine,
     /// Past the page cache, or through it
-    #[arg(long, value_enum, default_value_t = IoArg::Direct)]
-    io: IoArg,
+    #[arg(long, value_enum, default_value_t = IoMode::Direct)]
+    io: IoMode,
+    /// With --io buffered: what the page cache is told. dontneed drops each object before it is
+    /// read, sequential reads ahead
+    #[arg(long, value_enum, default_value_t = Fadvise::None)]
+    fadvise: Fadvise,
+    /// When an object of a storage tier counts as written: after its I/O, after an fdatasync or an
+    /// fsync, or with every I/O durable by itself
+    #[arg(long, value_enum, default_value_t = Durability::None)]
+    durability: Durability,
+    /// What an operation waits for: earlier ones on the same object (always, and demotions with
+    /// them), also earlier ones of the same request, or of the same conversation
+    #[arg(long, value_enum, default_value_t = Order::Key)]
+    order: Order,
+    /// Leave the rows of all tiers but this one out; its timeline stays
+    #[arg(long, value_name = "TIER", value_parser = clap::value_parser!(u8).range(0..3))]
+    only_tier: Option<u8>,
     /// When a slab is written before the run: if there is none yet, always, never
-    #[arg(long, value_enum, default_value_t = PrepareArg::Auto)]
-    prepare: PrepareArg,
+    #[arg(long, value_enum, default_value_t = Prepare::Auto)]
+    prepare: Prepare,
     /// How much of what is read is checked: off, stamp (16 bytes of 4 KiB), sample:0.1, full
     #[arg(long, value_name = "LEVEL", default_value = "stamp")]
     verify: Verify,
+    /// Threads beside the one that does the I/O, which make data up before it is due and check it
+    /// after it was read [default: one less than processors, at most 4]
+    #[arg(long, value_name = "N")]
+    helpers: Option<u32>,
     /// Go on after this many I/O errors
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_errors: u64,
@@ -91,42 +119,34 @@ pub struct ReplayFlags {
     data_seed: u64,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum IoArg {
-    Direct,
-    Buffered,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PrepareArg {
-    Auto,
-    Always,
-    Never,
-}
-
 impl ReplayFlags {
     /// What is meant, for one trace; `storage` is the folder that tier 2 is by default.
     pub fn config(&self, trace: &Path, storage: &Path, global: Global) -> ReplayConfig {
         let tier_2 = self.tier_2.clone().unwrap_or_else(|| Target::Dir(storage.to_owned()));
+        let mut targets = [self.tier_0.clone(), self.tier_1.clone(), tier_2];
+        for (tier, target) in targets.iter_mut().enumerate() {
+            if self.only_tier.is_some_and(|only| usize::from(only) != tier) {
+                *target = Target::Skip;
+            }
+        }
         ReplayConfig {
             trace: trace.to_owned(),
-            targets: [self.tier_0.clone(), self.tier_1.clone(), tier_2],
+            targets,
             pace: self.pace,
             speed: self.speed,
             size_scale: self.size_scale,
             io_size_bytes: self.io_size.0,
             bytes_in_flight: self.bytes_in_flight.0,
             max_objects: self.max_objects,
-            io: match self.io {
-                IoArg::Direct => IoMode::Direct,
-                IoArg::Buffered => IoMode::Buffered,
-            },
-            prepare: match self.prepare {
-                PrepareArg::Auto => Prepare::Auto,
-                PrepareArg::Always => Prepare::Always,
-                PrepareArg::Never => Prepare::Never,
-            },
+            wait: self.wait,
+            engine: self.engine,
+            io: self.io,
+            fadvise: self.fadvise,
+            durability: self.durability,
+            order: self.order,
+            prepare: self.prepare,
             verify: self.verify,
+            helpers: self.helpers.unwrap_or_else(ReplayConfig::helpers_here),
             max_errors: self.max_errors,
             max_lag_ns: self.max_lag.map(|lag| lag.0),
             seed: self.data_seed,

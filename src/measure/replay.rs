@@ -142,7 +142,14 @@ pub struct Cpu {
     pub user_s: f64,
     /// In the kernel.
     pub sys_s: f64,
-    /// Both, per 1e9 bytes really moved; none when nothing moved.
+    /// Time for which threads were making data up for storage: elapsed, so that it is more than
+    /// processor time on a busy machine.
+    #[serde(default)]
+    pub fill_s: f64,
+    /// The same for checking data that was read.
+    #[serde(default)]
+    pub verify_s: f64,
+    /// User and system time, per 1e9 bytes really moved; none when nothing moved.
     pub s_per_gb: Option<f64>,
 }
 
@@ -248,8 +255,25 @@ pub struct Timing {
     pub pacing: String,
     /// Start less the moment it could have started: the replay's own error.
     pub lateness: Histogram,
-    /// Time spent waiting for an earlier operation on the same object or for a free slot.
+    /// Time spent waiting for what is not the replay's own: the next two together.
     pub wait: Histogram,
+    /// Waiting for an earlier operation that this one depends on.
+    #[serde(default)]
+    pub dependency_wait: Histogram,
+    /// Waiting for a place among the objects, on the tier or among the bytes in flight.
+    #[serde(default)]
+    pub queue_wait: Histogram,
+    /// For each completion, how long nobody had looked for one at most: the error of its time.
+    /// What a wake-up takes is not in it.
+    #[serde(default)]
+    pub reap_gap: Histogram,
+    /// From queueing one I/O to seeing its completion; reads and writes.
+    #[serde(default)]
+    pub io: Vec<Histogram>,
+    /// How long before its time an operation was waited for awake, at the end of the run; none
+    /// where that is not done.
+    #[serde(default)]
+    pub spin_margin_ns: Option<u64>,
     /// Share of operations that started later than the bound.
     pub late_fraction: f64,
     /// Actual span against intended, in parts per million; none when unpaced.

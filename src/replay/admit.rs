@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::trace::Op as Direction;
 
+use super::ahead::Upcoming;
 use super::blocked::Blocked;
 use super::config::{Pace, Verify};
 use super::fill::Stream;
@@ -16,7 +17,7 @@ impl Run<'_> {
     /// Turns every row that is due and has room into an operation. True when there was one.
     pub fn admit(&mut self) -> Result<bool> {
         let mut any = false;
-        while let Some(row) = self.ahead {
+        while let Some(row) = self.next_row()? {
             let now = self.now();
             let sched = self.schedule(&row, now);
             if sched > now {
@@ -24,15 +25,15 @@ impl Run<'_> {
             }
             let is_op = row.op != Direction::Delete && !row.has(JOINED);
             if is_op && !self.has_place_for(&row)? {
-                self.backlog.block(sched, now);
+                self.backlog.block(sched, now, self.blocked.total(Blocked::OURS, now));
                 break;
             }
-            let window_wait = self.backlog.admit(sched, now);
+            let window_wait = self.backlog.admit(sched, now, self.blocked.total(Blocked::OURS, now));
             self.row_number += 1;
-            self.ahead = self.rows.next_row()?;
+            let next = self.ahead.pop().expect("the row was there");
             if is_op {
                 self.scheduled += 1;
-                self.begin(&row, sched, now, window_wait)?;
+                self.begin(&next, sched, now, window_wait)?;
             } else if row.op == Direction::Delete {
                 self.tally.ops += 1;
             }
@@ -44,14 +45,22 @@ impl Run<'_> {
         Ok(any)
     }
 
+    fn next_row(&mut self) -> Result<Option<Row>> {
+        if self.ahead.first().is_none() {
+            self.look_ahead()?;
+        }
+        Ok(self.ahead.first().copied())
+    }
+
     /// When the next row will be due; none when there is none, or when it is due and waits for
     /// room.
     pub fn next_admission(&self) -> Option<u64> {
-        let row = self.ahead?;
-        Some(self.schedule(&row, NEVER)).filter(|at| *at != NEVER && !self.backlog.is_blocked())
+        let row = self.ahead.first()?;
+        Some(self.schedule(row, NEVER)).filter(|at| *at != NEVER && !self.backlog.is_blocked())
     }
 
-    fn schedule(&self, row: &Row, asap: u64) -> u64 {
+    /// When a row is meant to start.
+    pub fn schedule(&self, row: &Row, asap: u64) -> u64 {
         match self.config.pace {
             Pace::Asap => asap,
             Pace::Trace => (row.at_ns.max(0) as f64 / self.config.speed) as u64,
@@ -81,8 +90,8 @@ impl Run<'_> {
         Ok(false)
     }
 
-    fn begin(&mut self, row: &Row, sched: u64, now: u64, window_wait: u64) -> Result<()> {
-        let number = self.row_number;
+    fn begin(&mut self, next: &Upcoming, sched: u64, now: u64, window_wait: u64) -> Result<()> {
+        let (row, number) = (&next.row, self.row_number);
         let mut first = leg(row, number, self.stage.backends[row.tier.index()], sched);
         let mut second = first;
         if let Some(to) = row.leg {
@@ -97,6 +106,12 @@ impl Run<'_> {
         let op = Op {
             key: row.key,
             next: NONE,
+            chain: NONE,
+            chain_next: NONE,
+            holds: 0,
+            errands: 0,
+            advised: false,
+            synced: false,
             request: row.request,
             size: row.size,
             content: row.content,
@@ -114,16 +129,13 @@ impl Run<'_> {
             failed: broken,
             window_wait,
             blocked_at_due: 0,
+            filled: next.filled,
         };
         let index = self.take_op(op);
-        let live = self.stage.objects.live(row.key);
-        let before = std::mem::replace(&mut live.last_op, index);
-        if before == NONE {
-            self.ready(index, if self.config.pace == Pace::Asap { now } else { sched }, now)
-        } else {
-            self.ops[before as usize].next = index;
-            Ok(())
+        if self.line_up(index, row.chain) {
+            return Ok(());
         }
+        self.ready(index, if self.config.pace == Pace::Asap { now } else { sched }, now)
     }
 
     fn take_op(&mut self, op: Op) -> u32 {
@@ -191,8 +203,13 @@ impl Run<'_> {
         let op = &self.ops[index as usize];
         let pass = op.pass();
         if pass.source != Source::Timer {
+            if self.prepare_read(index)? {
+                return Ok(());
+            }
+            let op = &self.ops[index as usize];
             if op.uses_storage() {
                 self.io_queue.push_back(index);
+                self.claim_filled(index);
             } else {
                 self.memory_queue.push_back(index);
                 self.blocked.set(Blocked::MEMORY, true, now);

@@ -1,13 +1,14 @@
 //! Clocks of the time in which an operation could not start however quick we were: the limit of
 //! bytes in flight was reached, or an earlier operation had the memory tier. Time that we took
-//! meanwhile for making data up and checking it is our own, and not counted.
+//! meanwhile for making data up and checking it is our own, and not counted. One more clock runs
+//! while nothing but that holds operations back.
 
 /// Clocks that run while something is blocked.
 #[derive(Debug, Default)]
 pub struct Blocked {
-    totals: [u64; 2],
-    since: [Option<u64>; 2],
-    own: [u64; 2],
+    totals: [u64; 3],
+    since: [Option<u64>; 3],
+    own: [u64; 3],
 }
 
 impl Blocked {
@@ -15,8 +16,11 @@ impl Blocked {
     pub const STORAGE: usize = 0;
     /// An earlier operation is being copied.
     pub const MEMORY: usize = 1;
+    /// Not blocked: what could be written has not been made up yet, which is nobody's fault but
+    /// ours.
+    pub const OURS: usize = 2;
     /// Nothing blocks a modelled tier.
-    pub const NOTHING: usize = 2;
+    pub const NOTHING: usize = 3;
 
     /// Says whether `what` is blocked from now on.
     pub fn set(&mut self, what: usize, blocked: bool, now: u64) {

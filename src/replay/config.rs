@@ -1,6 +1,7 @@
 //! What a replay is asked to do, checked.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,6 +9,9 @@ use crate::output::Overwrite;
 use crate::units::{MIB, Rate};
 
 use super::target::Target;
+
+/// Helpers at most unless more are asked for: each makes up more than 10 GB/s.
+const MOST_HELPERS: u32 = 4;
 
 /// Everything that a replay is asked to do.
 #[derive(Clone, Debug)]
@@ -28,12 +32,24 @@ pub struct ReplayConfig {
     pub bytes_in_flight: u64,
     /// Most objects being worked on at once; none leaves it to the pacing.
     pub max_objects: Option<u32>,
+    /// How the schedule is waited for.
+    pub wait: Wait,
+    /// What executes storage I/O.
+    pub engine: Engine,
     /// Whether the page cache is bypassed.
     pub io: IoMode,
+    /// What is asked of the page cache, when it is not bypassed.
+    pub fadvise: Fadvise,
+    /// When an object counts as written.
+    pub durability: Durability,
+    /// What operations wait for besides earlier ones on the same object.
+    pub order: Order,
     /// When a slab is written before the run.
     pub prepare: Prepare,
     /// How much of what is read is checked.
     pub verify: Verify,
+    /// Threads that make data up and check it beside the one that owns the ring.
+    pub helpers: u32,
     /// I/O errors to go on after.
     pub max_errors: u64,
     /// The lag behind the schedule that ends the run.
@@ -56,14 +72,32 @@ impl ReplayConfig {
             io_size_bytes: MIB,
             bytes_in_flight: 16 * MIB,
             max_objects: None,
+            wait: Wait::Hybrid,
+            engine: Engine::IoUring,
             io: IoMode::Direct,
+            fadvise: Fadvise::None,
+            durability: Durability::None,
+            order: Order::Key,
             prepare: Prepare::Auto,
             verify: Verify::Stamp,
+            helpers: Self::helpers_here(),
             max_errors: 0,
             max_lag_ns: None,
             seed: 42,
             overwrite: Overwrite::Ours,
         }
+    }
+
+    /// Helpers that this machine has processors for, beside the thread that owns the ring.
+    pub fn helpers_here() -> u32 {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        (processors as u32 - 1).min(MOST_HELPERS)
+    }
+
+    /// The same without what cannot be: without a device nothing that is read can be checked.
+    pub fn in_force(&self) -> Self {
+        let verify = if self.engine == Engine::Nop { Verify::Off } else { self.verify };
+        Self { verify, ..self.clone() }
     }
 
     /// Most objects being worked on at once: as told; otherwise a few with `asap`, where more
@@ -126,6 +160,47 @@ impl fmt::Display for Pace {
     }
 }
 
+/// How the schedule is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Asleep: the least processor time.
+    Timeout,
+    /// Asleep until shortly before, then awake.
+    Hybrid,
+    /// Awake: one processor is always busy.
+    Spin,
+}
+
+impl Wait {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Wait::Timeout => "timeout",
+            Wait::Hybrid => "hybrid",
+            Wait::Spin => "spin",
+        }
+    }
+}
+
+/// What executes storage I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The device, through an io_uring.
+    IoUring,
+    /// Nothing: I/O goes through the ring and ends at once. What is left is the replay's own part.
+    Nop,
+}
+
+impl Engine {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Engine::IoUring => "io_uring",
+            Engine::Nop => "nop",
+        }
+    }
+}
+
 /// Whether the page cache is bypassed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IoMode {
@@ -133,6 +208,86 @@ pub enum IoMode {
     Direct,
     /// Through the page cache.
     Buffered,
+}
+
+impl IoMode {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            IoMode::Direct => "direct",
+            IoMode::Buffered => "buffered",
+        }
+    }
+}
+
+/// What is asked of the page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fadvise {
+    /// Nothing.
+    None,
+    /// `POSIX_FADV_SEQUENTIAL` for all of a slab: more is read ahead.
+    Sequential,
+    /// `POSIX_FADV_DONTNEED` for each object before it is read, so that it comes from the device
+    /// as far as its pages are clean.
+    Dontneed,
+}
+
+impl Fadvise {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Fadvise::None => "none",
+            Fadvise::Sequential => "sequential",
+            Fadvise::Dontneed => "dontneed",
+        }
+    }
+}
+
+/// When an object counts as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When the last I/O has ended.
+    None,
+    /// When an fdatasync after it has.
+    Fdatasync,
+    /// When an fsync after it has.
+    Fsync,
+    /// When the last of its I/Os has, each of which is durable by itself (`RWF_DSYNC`).
+    Dsync,
+}
+
+impl Durability {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Durability::None => "none",
+            Durability::Fdatasync => "fdatasync",
+            Durability::Fsync => "fsync",
+            Durability::Dsync => "dsync",
+        }
+    }
+}
+
+/// What operations wait for besides earlier ones on the same object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing.
+    Key,
+    /// The operation before of the same request.
+    Request,
+    /// The operation before of the same conversation.
+    Conversation,
+}
+
+impl Order {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Order::Key => "key",
+            Order::Request => "request",
+            Order::Conversation => "conversation",
+        }
+    }
 }
 
 /// When a slab is written before the run.
@@ -144,6 +299,17 @@ pub enum Prepare {
     Always,
     /// Never: a prepared one must be there.
     Never,
+}
+
+impl Prepare {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Prepare::Auto => "auto",
+            Prepare::Always => "always",
+            Prepare::Never => "never",
+        }
+    }
 }
 
 /// How much of what is read is checked.

@@ -85,6 +85,19 @@ impl Stream {
         self.fill_portable(first, out);
     }
 
+    /// Compares one block of every `every` bytes of `data`, which begins at byte `offset` of the
+    /// object. Where the first is that differs; none when all are right.
+    pub fn first_wrong(&self, offset: u64, data: &[u8], every: usize) -> Option<usize> {
+        let (first, step) = (offset / BLOCK as u64, (every / BLOCK) as u64);
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("aes") {
+            // SAFETY: the processor has the instructions that the function is compiled for.
+            return unsafe { x86::first_wrong(&self.keys, first, step, data) };
+        }
+        let places = (0..data.len().saturating_sub(BLOCK - 1)).step_by(every);
+        places.zip(0..).find(|(at, i)| data[*at..at + BLOCK] != self.block(first + i * step)).map(|found| found.0)
+    }
+
     /// The same bytes as [`Stream::fill`], without instructions that not every machine has.
     fn fill_portable(&self, first: u64, out: &mut [u8]) {
         for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
@@ -106,7 +119,10 @@ fn xor(block: &mut Block, key: &[u8; BLOCK]) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{__m128i, _mm_aesenc_si128, _mm_set_epi64x, _mm_storeu_si128, _mm_xor_si128};
+    use std::arch::x86_64::{
+        __m128i, _MM_HINT_T1, _mm_aesenc_si128, _mm_and_si128, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_prefetch,
+        _mm_set_epi64x, _mm_storeu_si128, _mm_xor_si128,
+    };
 
     use super::{BLOCK, TAG};
 
@@ -152,6 +168,48 @@ mod x86 {
             place.copy_from_slice(&block(keys, index));
             index += 1;
         }
+    }
+
+    /// Groups of blocks that are asked of memory before they are compared: one block of each page
+    /// is far from the next, and memory answers many questions at a time.
+    const ASKED: usize = 2;
+
+    /// Compares every `step`-th block of `data` with those from index `first`. Where the first is
+    /// that differs.
+    #[target_feature(enable = "aes,sse2")]
+    pub fn first_wrong(keys: &[[u8; BLOCK]; 6], first: u64, step: u64, data: &[u8]) -> Option<usize> {
+        let key = keys.map(|key| load(key));
+        let every = step as usize * BLOCK;
+        let count = if data.len() < BLOCK { 0 } else { (data.len() - BLOCK) / every + 1 };
+        let place = |number: usize| <[u8; BLOCK]>::try_from(&data[number * every..][..BLOCK]).expect("a whole block");
+        let ask = |number: usize| {
+            let address = data.as_ptr().wrapping_add((number * every).min(data.len()));
+            _mm_prefetch::<_MM_HINT_T1>(address.cast());
+        };
+        (0..count.min(ASKED * LANES)).for_each(&ask);
+        let differs = |number: usize| place(number) != block(keys, first + number as u64 * step);
+        for group in (0..count).step_by(LANES) {
+            if group + LANES > count {
+                return (group..count).find(|number| differs(*number)).map(|number| number * every);
+            }
+            (group + ASKED * LANES..group + (ASKED + 1) * LANES).for_each(&ask);
+            let at = |lane: u64| _mm_set_epi64x(TAG as i64, (first + (group as u64 + lane) * step) as i64);
+            let mut lanes = [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)];
+            each!(lanes, _mm_xor_si128, key[0]);
+            each!(lanes, _mm_aesenc_si128, key[1]);
+            each!(lanes, _mm_aesenc_si128, key[2]);
+            each!(lanes, _mm_aesenc_si128, key[3]);
+            each!(lanes, _mm_aesenc_si128, key[4]);
+            each!(lanes, _mm_aesenc_si128, key[5]);
+            let mut same = _mm_cmpeq_epi8(lanes[0], load(place(group)));
+            for (lane, value) in lanes.into_iter().enumerate().skip(1) {
+                same = _mm_and_si128(same, _mm_cmpeq_epi8(value, load(place(group + lane))));
+            }
+            if _mm_movemask_epi8(same) != 0xffff {
+                return (group..group + LANES).find(|number| differs(*number)).map(|number| number * every);
+            }
+        }
+        None
     }
 
     #[target_feature(enable = "aes,sse2")]
@@ -215,6 +273,26 @@ mod tests {
         assert_eq!(format!("{block:032x}"), GOLDEN);
     }
     const GOLDEN: &str = "1c728885a990cc31e8331e0aafc8b39a";
+
+    #[test]
+    fn the_first_wrong_block_is_found_wherever_it_is() {
+        let stream = Stream::new(3, 7, 1);
+        for len in [0usize, 15, 16, 4096, 4111, 4112, 20 * 4096 + 16, 64 * 4096] {
+            let mut data = vec![0; len.next_multiple_of(BLOCK)];
+            stream.fill(8192, &mut data);
+            data.truncate(len);
+            assert_eq!(stream.first_wrong(8192, &data, 4096), None, "{len}");
+            for at in (0..(len + 1).saturating_sub(BLOCK)).step_by(4096) {
+                data[at + 15] ^= 1;
+                assert_eq!(stream.first_wrong(8192, &data, 4096), Some(at), "{len}");
+                data[at + 15] ^= 1;
+            }
+            if len > 16 {
+                data[16] ^= 1;
+                assert_eq!(stream.first_wrong(8192, &data, 4096), None, "between two stamps");
+            }
+        }
+    }
 
     proptest! {
         #[test]

@@ -11,6 +11,9 @@ use super::run::Run;
 impl Run<'_> {
     /// A pass of an operation has ended at `now`.
     pub fn end_pass(&mut self, index: u32, now: u64) -> Result<()> {
+        if self.make_durable(index)? {
+            return Ok(());
+        }
         let op = &mut self.ops[index as usize];
         if op.failed || op.pass_number + 1 == op.passes() {
             return self.end_op(index, now);
@@ -24,7 +27,7 @@ impl Run<'_> {
     pub fn end_op(&mut self, index: u32, now: u64) -> Result<()> {
         self.note_times(index, now);
         let op = &self.ops[index as usize];
-        let (key, next, failed, legs, count) = (op.key, op.next, op.failed, op.legs, op.leg_count);
+        let (failed, legs, count) = (op.failed, op.legs, op.leg_count);
         for leg in legs[..count].iter().filter(|leg| leg.place != NONE) {
             if failed && leg.op == Direction::Write {
                 self.stage.objects.mark_broken(leg.place);
@@ -33,12 +36,7 @@ impl Run<'_> {
         }
         self.free_ops.push(index);
         self.live_ops -= 1;
-        if next != NONE {
-            return self.ready(next, now, now);
-        }
-        self.stage.objects.live(key).last_op = NONE;
-        self.stage.objects.forget_if_idle(key);
-        Ok(())
+        self.let_next_go_on(index, now)
     }
 
     fn note_times(&mut self, index: u32, now: u64) {

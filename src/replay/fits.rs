@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::units;
 
-use super::config::ReplayConfig;
+use super::config::{Engine, Fadvise, IoMode, ReplayConfig};
 use super::extents::GRANULE;
 use super::plan::PlanFacts;
 use super::slab::SlabPlan;
@@ -26,13 +26,13 @@ pub struct Needs {
 pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
     check_settings(config)?;
     let mut slabs = Vec::new();
-    let mut memory = 2 * config.bytes_in_flight;
+    let mut memory = super::prepare::ARENA_SHARES * config.bytes_in_flight;
     for (tier, target) in config.targets.iter().enumerate() {
         target.check(tier)?;
         if facts.peak_granules[tier] == 0 {
             continue;
         }
-        if target.is_storage() {
+        if target.is_storage() && config.engine == Engine::IoUring {
             slabs.push(SlabPlan::survey(target, tier, facts, config)?);
         }
         if let Target::Dram(limit) = target {
@@ -87,6 +87,15 @@ fn check_settings(config: &ReplayConfig) -> Result<()> {
     }
     if config.max_objects == Some(0) {
         return refuse("--max-objects 0: at least one object must be in flight".to_owned());
+    }
+    if config.fadvise != Fadvise::None && config.io == IoMode::Direct {
+        return refuse(format!(
+            "--fadvise {}: O_DIRECT bypasses the page cache; add --io buffered, or leave it out",
+            config.fadvise.word()
+        ));
+    }
+    if config.helpers > 256 {
+        return refuse(format!("--helpers {}: at most 256 threads", config.helpers));
     }
     if !(config.size_scale > 0.0 && config.size_scale <= 1000.0) {
         return refuse(format!("--size-scale {}: a factor above 0, at most 1000", config.size_scale));

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind};
 use crate::measure::replay::{Timing, Verify};
 use crate::units;
 
-use super::config::{IoMode, Pace};
+use super::config::{Engine, IoMode, Pace};
 use super::report::Ended;
 use super::run::Early;
 
@@ -64,6 +64,12 @@ impl Ended<'_> {
     pub fn notes(&self) -> Vec<String> {
         let (facts, tally) = (&self.plan.facts, self.tally);
         let mut notes: Vec<String> = self.not_sustained().into_iter().collect();
+        if self.config.engine == Engine::Nop {
+            notes.push(
+                "engine nop: no device took part and nothing is verified; times of storage are the replay's own"
+                    .to_owned(),
+            );
+        }
         if self.config.io == IoMode::Buffered && !self.stage.slabs.is_empty() {
             notes.push("storage tiers ran buffered: the page cache was measured too, not only the device".to_owned());
         }

@@ -5,12 +5,13 @@ use crate::error::Result;
 
 use super::blocked::Blocked;
 use super::config::Verify;
+use super::crew::{Whose, compare};
 use super::extents::locate;
 use super::fill::BLOCK;
 use super::op::{Sink, Source};
 use super::prepare::Backend;
 use super::run::Run;
-use super::verify::{STAMP_EVERY, Suspect, check_all, check_stamps};
+use super::verify::STAMP_EVERY;
 
 /// Bytes of a memory tier that are worked on in one step.
 const STEP: u64 = 256 << 10;
@@ -19,9 +20,6 @@ const STEP: u64 = 256 << 10;
 /// copies are real, and used round and round.
 pub const SCRATCH: usize = 8 << 20;
 
-/// Bytes that are made up at a time to compare with.
-pub const EXPECTED: usize = 64 << 10;
-
 impl Run<'_> {
     /// Does one step of work, if there is any. True when there was.
     pub fn labour(&mut self) -> Result<bool> {
@@ -29,41 +27,47 @@ impl Run<'_> {
             self.take_landed(slot)?;
             return Ok(true);
         }
-        if !self.free_slots.is_empty()
-            && let Some(index) = self.next_in_queue(|source| source != Source::Storage)
+        if let Some(index) = self.next_in_queue(|source| source != Source::Storage)
+            && self.produce(index)
         {
-            self.produce(index);
             return Ok(true);
         }
         if let Some(&index) = self.memory_queue.front() {
             self.memory_step(index)?;
             return Ok(true);
         }
-        Ok(false)
+        Ok(self.check_landed())
     }
 
-    /// Fills a slot with the next bytes to be written: made up, or from a memory tier.
-    fn produce(&mut self, index: u32) {
+    /// Fills a slot with the next bytes to be written: made up, or from a memory tier. False when
+    /// that has to wait.
+    fn produce(&mut self, index: u32) -> bool {
         let chunk = self.next_chunk(index);
         let pass = self.ops[index as usize].pass();
-        let slot = self.take_slot(chunk);
-        let (at, padded, before) = (self.slot_at(slot), chunk.padded as usize, self.now());
-        if pass.source == Source::Fill {
-            self.ops[index as usize].stream.fill(chunk.offset, self.stage.arena.slice_mut(at, padded));
-            self.note_own_work(before);
-        } else {
-            self.mark_start(index, pass.source_leg, before);
-            let (pool, from) = self.memory_at(index, pass.source_leg, chunk.offset);
-            let (pools, arena) = (&self.stage.pools, &mut self.stage.arena);
-            arena.slice_mut(at, padded).copy_from_slice(pools[pool].slice(from, padded));
-            let now = self.now();
-            self.tally.spent.copy_ns += now - before;
-            let op = &mut self.ops[index as usize];
-            (op.sourced, op.sourced_at) = (op.sourced + u64::from(chunk.len), now);
-            self.tally.bytes(op.legs[pass.source_leg].tier, false, chunk.len.into(), 0, now);
-            self.check_slot(slot);
+        if pass.source == Source::Fill && self.is_for_helpers(chunk.padded) {
+            return false;
         }
+        let Some(slot) = self.take_slot(chunk) else { return false };
+        self.note_issued(&chunk);
+        if pass.source == Source::Fill {
+            let (before, stream) = (self.now(), self.ops[index as usize].stream.clone());
+            self.fill(slot, &stream);
+            self.own_work_since(before);
+            return true;
+        }
+        let (at, padded, before) = (self.slot_at(slot), chunk.padded as usize, self.now());
+        self.mark_start(index, pass.source_leg, before);
+        let (pool, from) = self.memory_at(index, pass.source_leg, chunk.offset);
+        let (pools, arena) = (&self.stage.pools, &mut self.stage.arena);
+        arena.slice_mut(at, padded).copy_from_slice(pools[pool].slice(from, padded));
+        let now = self.now();
+        self.tally.spent.copy_ns += now - before;
+        let op = &mut self.ops[index as usize];
+        (op.sourced, op.sourced_at) = (op.sourced + u64::from(chunk.len), now);
+        self.tally.bytes(op.legs[pass.source_leg].tier, false, chunk.len.into(), 0, now);
+        self.check_slot(slot);
         self.to_write.push_back(slot);
+        true
     }
 
     /// Passes on what was read into a slot.
@@ -73,7 +77,7 @@ impl Run<'_> {
         let op = &self.ops[chunk.op as usize];
         let pass = op.pass();
         match pass.sink {
-            Sink::Nothing => {}
+            Sink::Nothing => unreachable!("what goes nowhere does not land"),
             Sink::Storage => return self.turn_around(slot),
             Sink::Memory => {
                 let before = self.now();
@@ -170,61 +174,40 @@ impl Run<'_> {
     }
 
     fn check_slot(&mut self, slot: u32) {
-        if self.config.verify == Verify::Off {
-            return;
-        }
-        let (chunk, before) = (self.chunks[slot as usize], self.now());
-        let data = self.stage.arena.slice(self.slot_at(slot), chunk.len as usize);
-        let op = &self.ops[chunk.op as usize];
-        let wrong = if op.check_all {
-            check_all(&op.stream, chunk.offset, data, &mut self.expected)
-        } else {
-            check_stamps(&op.stream, chunk.offset, data)
-        };
-        let found = wrong.map(|at| (at, block_at(data, at)));
-        self.note_check(chunk.op, chunk.offset, chunk.len as usize, found, before);
+        let chunk = self.chunks[slot as usize];
+        self.check(chunk.op, chunk.offset, chunk.len as usize, |run| {
+            run.stage.arena.slice(chunk.at, chunk.len as usize)
+        });
     }
 
     fn check_scratch(&mut self, index: u32, offset: u64, len: usize) {
+        self.check(index, offset, len, |run| &run.scratch[run.scratch_at..run.scratch_at + len]);
+    }
+
+    /// Checks data of an operation that goes on with it.
+    fn check(&mut self, index: u32, offset: u64, len: usize, data: impl Fn(&Self) -> &[u8]) {
         if self.config.verify == Verify::Off {
             return;
         }
         let before = self.now();
+        let mut expected = std::mem::take(&mut self.expected);
         let op = &self.ops[index as usize];
-        let data = &self.scratch[self.scratch_at..self.scratch_at + len];
-        let wrong = if op.check_all {
-            check_all(&op.stream, offset, data, &mut self.expected)
-        } else {
-            check_stamps(&op.stream, offset, data)
-        };
-        let found = wrong.map(|at| (at, block_at(data, at)));
-        self.note_check(index, offset, len, found, before);
-    }
-
-    fn note_check(&mut self, index: u32, offset: u64, len: usize, found: Option<(usize, [u8; BLOCK])>, before: u64) {
-        let op = &self.ops[index as usize];
-        let unit = if op.check_all { 512 } else { STAMP_EVERY };
-        self.tally.checked_bytes += len as u64;
-        self.tally.checks += len.div_ceil(unit) as u64;
-        if let Some((at, found)) = found {
-            let row = op.legs[0].row;
-            let (key, content, version) = (op.key, op.content, op.version);
-            self.tally.suspect(Suspect { row, key, content, version, offset: offset + at as u64, found });
+        let wrong = compare(&op.stream, offset, data(self), op.check_all, &mut expected);
+        self.tally.checked(len, if op.check_all { 512 } else { STAMP_EVERY });
+        if let Some((at, found)) = wrong {
+            let whose = Whose { row: op.legs[0].row, key: op.key, content: op.content, version: op.version };
+            self.tally.suspect(whose.suspect(offset + at as u64, found));
         }
-        self.note_own_work(before);
+        self.expected = expected;
+        let spent = self.now() - before;
+        self.tally.verify_ns += spent;
+        self.tally.spent.data_ns += spent;
+        self.own_work_since(before);
     }
 
-    /// Since `before` data was made up or checked.
-    fn note_own_work(&mut self, before: u64) {
+    /// What was done since `before` was our own work, not a tier's.
+    fn own_work_since(&mut self, before: u64) {
         let spent = self.now() - before;
-        self.tally.spent.data_ns += spent;
         self.blocked.own_work(Blocked::MEMORY, spent);
     }
-}
-
-fn block_at(data: &[u8], at: usize) -> [u8; BLOCK] {
-    let mut block = [0; BLOCK];
-    let end = data.len().min(at + BLOCK);
-    block[..end - at].copy_from_slice(&data[at..end]);
-    block
 }

@@ -22,6 +22,35 @@ pub struct Region {
 // SAFETY: a region is plain memory that it owns; nothing in it is tied to a thread.
 unsafe impl Send for Region {}
 
+/// A part of a region that somebody else works on, as [`Region::lend`] allows.
+#[derive(Debug)]
+pub struct Part {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: whoever has the part is the only one who uses its bytes (`Region::lend`).
+unsafe impl Send for Part {}
+
+impl Part {
+    /// Its length.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the region is there and nobody else writes these bytes (`Region::lend`).
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
+    /// Its bytes, to write.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the region is there and nobody else uses these bytes (`Region::lend`).
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
 /// Memory is made present in pieces of this size: the kernel takes a second for some GiB, and is
 /// deaf to signals meanwhile.
 const PIECE: usize = 64 << 20;
@@ -100,6 +129,17 @@ impl Region {
         assert!(at <= self.len && len <= self.len - at, "a part lies inside its region");
         // SAFETY: as in `slice`; `&mut self` keeps other parts from being borrowed.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(at), len) }
+    }
+
+    /// Lends a part of it to whoever works on it beside the owner.
+    ///
+    /// # Safety
+    /// The region outlives the part, and until the part is dropped nobody else, the kernel
+    /// included, reads or writes these bytes.
+    pub unsafe fn lend(&self, at: usize, len: usize) -> Part {
+        assert!(at <= self.len && len <= self.len - at, "a part lies inside its region");
+        // SAFETY: inside the mapping, as asserted.
+        Part { start: unsafe { self.start.add(at) }, len }
     }
 
     /// How much of it lies on huge pages, as the kernel says; none when it does not say.

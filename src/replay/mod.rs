@@ -2,12 +2,16 @@
 //!
 //! The plan ([`plan`]) needs no device; whether it fits is decided before anything is touched.
 //! Preparing writes slabs and puts cold objects in their places. The run is one thread that owns
-//! an io_uring. The report is a [`ReplayResult`].
+//! an io_uring, with helpers that make data up and check it. The report is a [`ReplayResult`].
 
 mod admit;
+mod ahead;
 mod backlog;
 mod blocked;
 mod config;
+mod crew;
+mod data;
+mod errand;
 mod extents;
 mod filesystem;
 mod fill;
@@ -21,6 +25,8 @@ mod memory;
 mod names;
 mod objects;
 mod op;
+mod order;
+mod pieces;
 mod plan;
 mod prepare;
 mod report;
@@ -35,6 +41,7 @@ mod target;
 mod transfer;
 mod verdict;
 mod verify;
+mod wait;
 
 use std::time::Instant;
 
@@ -44,7 +51,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::TraceReader;
 
-pub use config::{IoMode, Pace, Prepare, ReplayConfig, Verify};
+pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
 pub use host::Device;
 pub use plan::{Plan, PlanFacts, plan};
 pub use slab::SlabSpace;
@@ -109,7 +116,14 @@ fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> 
             config.trace.display()
         )));
     }
-    let plan = plan(trace, config.size_scale, stop, progress)?;
+    let plan = plan(trace, config.size_scale, config.order, stop, progress)?;
+    if config.order != Order::Key && plan.facts.ordered_rows == 0 {
+        return Err(Error::usage(format!(
+            "--order {0}: no row of {1} says which {0} it belongs to; use --order key, or a trace recorded with kvtrace",
+            config.order.word(),
+            config.trace.display()
+        )));
+    }
     let needs = fits::check(config, &plan.facts);
     Ok((plan, needs))
 }
@@ -124,6 +138,7 @@ pub fn replay(
     stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<Replayed> {
+    let config = &config.in_force();
     let (plan, needs) = survey_needs(config, stop, progress)?;
     let needs = needs?;
     let requests = requests::count(&config.trace)?;

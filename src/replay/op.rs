@@ -1,5 +1,6 @@
 //! One operation on its way: a row, or the two rows of a move.
 
+use super::ahead::Filled;
 use super::fill::Stream;
 use super::objects::NONE;
 use super::prepare::Backend;
@@ -77,6 +78,18 @@ pub struct Op {
     pub key: u32,
     /// The next operation on the same key.
     pub next: u32,
+    /// The request or conversation in whose order it stands; [`NONE`] for none.
+    pub chain: u32,
+    /// The next operation of that.
+    pub chain_next: u32,
+    /// Operations that it waits for.
+    pub holds: u8,
+    /// Errands that have not ended.
+    pub errands: u32,
+    /// The pages of its object were dropped before it is read.
+    pub advised: bool,
+    /// It was asked to be made durable.
+    pub synced: bool,
     /// The request it belongs to.
     pub request: Option<u64>,
     /// Bytes of the object.
@@ -111,6 +124,8 @@ pub struct Op {
     pub window_wait: u64,
     /// What the clock of blocked time said when it was due.
     pub blocked_at_due: u64,
+    /// Slots that were filled before it was due.
+    pub filled: Filled,
 }
 
 impl Op {
@@ -200,4 +215,12 @@ pub struct Chunk {
     pub padded: u32,
     /// Bytes transferred so far.
     pub moved: u32,
+    /// Where in the arena.
+    pub at: usize,
+    /// When its I/O was queued.
+    pub pushed: u64,
+    /// Whether a helper makes its data up.
+    pub filling: bool,
+    /// Nobody wants it any more: it is free once it has been filled.
+    pub unwanted: bool,
 }

@@ -3,14 +3,17 @@
 //! starts, and which rows are the two legs of one move.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::{Meta, Op, Record, Tier, TraceReader};
 
+use super::config::Order;
 use super::extents::granules;
 use super::names::{NameWriter, Names};
+use super::objects::NONE;
 use super::resolve::{Placement, Resolver};
 use super::rows::{JOINED, LAST_USE, Row, RowWriter, Rows};
 
@@ -76,6 +79,8 @@ pub struct PlanFacts {
     pub deletes: u64,
     /// Whether an object goes with its last use, because the trace does not say when it goes.
     pub freed_at_last_use: bool,
+    /// Rows that stand in the order of a request or a conversation, as asked for.
+    pub ordered_rows: u64,
     /// Bytes of Read rows.
     pub read_bytes: u64,
     /// Bytes of Write rows.
@@ -102,12 +107,18 @@ impl PlanFacts {
     }
 }
 
-/// Plans the replay of a trace with every size multiplied by `size_scale`.
+/// Plans the replay of a trace with every size multiplied by `size_scale`, in the order asked for.
 ///
 /// # Errors
 /// An unreadable trace, a temporary folder without space, an interruption.
-pub fn plan(mut trace: TraceReader, size_scale: f64, stop: &Stop, progress: &dyn Progress) -> Result<Plan> {
-    let mut planner = Planner::new(Placement::of(trace.meta()), size_scale)?;
+pub fn plan(
+    mut trace: TraceReader,
+    size_scale: f64,
+    order: Order,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<Plan> {
+    let mut planner = Planner::new(Placement::of(trace.meta()), size_scale, order)?;
     progress.stage("plan", trace.meta().rows, "rows");
     for (number, record) in trace.by_ref().enumerate() {
         planner.add(&record?)?;
@@ -129,18 +140,22 @@ struct Planner {
     resolver: Resolver,
     facts: PlanFacts,
     size_scale: f64,
+    order: Order,
+    conversations: HashMap<Arc<str>, u32>,
     first_ns: Option<i64>,
     second: (i64, u64),
 }
 
 impl Planner {
-    fn new(placement: Placement, size_scale: f64) -> Result<Self> {
+    fn new(placement: Placement, size_scale: f64, order: Order) -> Result<Self> {
         Ok(Self {
             rows: RowWriter::new()?,
             names: NameWriter::new()?,
             resolver: Resolver::new(placement),
             facts: PlanFacts::default(),
             size_scale,
+            order,
+            conversations: HashMap::new(),
             first_ns: None,
             second: (0, 0),
         })
@@ -153,6 +168,7 @@ impl Planner {
             size: scaled(record.size_bytes, self.size_scale),
             content: 0,
             request: record.request,
+            chain: self.chain(record),
             key: 0,
             version: 0,
             op: record.op,
@@ -166,8 +182,21 @@ impl Planner {
         Ok(())
     }
 
+    /// In whose order a row's operation stands.
+    fn chain(&mut self, record: &Record) -> u32 {
+        match (self.order, record.request, &record.conversation) {
+            (Order::Request, Some(request), _) => u32::try_from(request).unwrap_or(NONE),
+            (Order::Conversation, _, Some(conversation)) => {
+                let number = self.conversations.len() as u32;
+                *self.conversations.entry(Arc::clone(conversation)).or_insert(number)
+            }
+            _ => NONE,
+        }
+    }
+
     fn count(&mut self, row: &Row) {
         let facts = &mut self.facts;
+        facts.ordered_rows += u64::from(row.chain != NONE);
         facts.span_s = row.at_ns as f64 / 1e9;
         let moved = match row.op {
             Op::Read => &mut facts.read_bytes,

@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::seed::{hash_bytes, mix};
 use crate::stop::Stop;
 
-use super::config::ReplayConfig;
+use super::config::{Durability, Engine, ReplayConfig};
 use super::extents::{GRANULE, Space, locate};
 use super::fill::Stream;
 use super::fits::Needs;
@@ -21,8 +21,12 @@ use super::slab::Slab;
 use super::target::Target;
 use super::verify::SLAB_NAME;
 
-/// Most I/Os that are in flight at once.
-const MOST_SLOTS: usize = 2048;
+/// Most I/Os that have a slot at once.
+const MOST_SLOTS: usize = 4096;
+
+/// How much memory I/O goes through, in bytes in flight: what is in flight, what is filled before
+/// it is due, and what is being filled for or checked after an operation that runs.
+pub const ARENA_SHARES: u64 = 3;
 
 /// What stands for a tier during the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,10 +86,10 @@ pub fn prepare(
     let epoch = 1 + needs.slabs.iter().map(super::slab::SlabPlan::epoch).max().unwrap_or(0);
     let run = run_id();
     let slabs = needs.slabs.into_iter().map(|slab| slab.open(&run, epoch)).collect::<Result<Vec<_>>>()?;
-    let slots = (2 * config.bytes_in_flight / config.io_size_bytes).clamp(4, MOST_SLOTS as u64);
-    let arena = Region::new(slots * config.io_size_bytes, "I/O buffers", |_| Ok(()))?;
+    let blocks = (ARENA_SHARES * config.bytes_in_flight / config.io_size_bytes).max(4);
+    let arena = Region::new(blocks * config.io_size_bytes, "I/O buffers", |_| Ok(()))?;
     let files: Vec<_> = slabs.iter().map(|slab| slab.file.as_raw_fd()).collect();
-    let ring = Ring::new(slots as u32, &arena, &files)?;
+    let ring = Ring::new(slots(&arena) as u32, &arena, &files, config.engine)?;
     let mut notes: Vec<String> = ring.notes.clone();
     notes.extend(slabs.iter().flat_map(|slab| slab.notes.clone()));
     let mut stage = Stage {
@@ -111,10 +115,15 @@ pub fn prepare(
         }
         Err(error) => Err(error),
         Ok(()) => {
+            stage.ring.dsync = config.durability == Durability::Dsync;
             stage.prepare_s = began.elapsed().as_secs_f64();
             Ok(stage)
         }
     }
+}
+
+fn slots(arena: &Region) -> usize {
+    (arena.len() / 4096).clamp(4, MOST_SLOTS)
 }
 
 /// Whether nobody has asked to stop.
@@ -128,6 +137,11 @@ fn run_id() -> String {
 }
 
 impl Stage {
+    /// I/Os that have a slot at once.
+    pub fn slots(&self) -> usize {
+        slots(&self.arena)
+    }
+
     /// The slabs are not in use any more.
     pub fn leave(&mut self) {
         for slab in &mut self.slabs {
@@ -140,7 +154,7 @@ impl Stage {
         self.make_tiers(plan, config, stop, progress)?;
         let mut writer = Writer { slot_bytes: config.io_size_bytes as usize, free: Vec::new(), done: Vec::new(), stop };
         self.fill_slabs(&mut writer, progress)?;
-        self.put_cold(&mut writer, &plan.cold, progress)
+        self.put_cold(&mut writer, &plan.cold, config.engine, progress)
     }
 
     fn make_tiers(&mut self, plan: &Plan, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<()> {
@@ -151,6 +165,11 @@ impl Stage {
                 continue;
             }
             self.backends[tier] = match *target {
+                Target::Dir(_) | Target::File { .. } if config.engine == Engine::Nop => {
+                    let bytes = super::fits::memory_needed(tier, &plan.facts);
+                    spaces[tier] = Space::new(0, granule_count(bytes));
+                    Backend::Storage(0)
+                }
                 Target::Dir(_) | Target::File { .. } => {
                     let number = self.slabs.iter().position(|slab| slab.tier == tier).expect("a slab was opened");
                     // Granule 0 is the header's.
@@ -199,7 +218,7 @@ impl Stage {
         Ok(())
     }
 
-    fn put_cold(&mut self, writer: &mut Writer, cold: &[Cold], progress: &dyn Progress) -> Result<()> {
+    fn put_cold(&mut self, writer: &mut Writer, cold: &[Cold], engine: Engine, progress: &dyn Progress) -> Result<()> {
         progress.stage("cold objects", Some(cold.iter().map(|c| c.size).sum()), "bytes");
         for object in cold {
             let tier = object.tier.index();
@@ -209,6 +228,9 @@ impl Stage {
             let place = self.objects.put(object.key, tier, object.size).ok_or_else(|| {
                 Error::usage(format!("tier {tier} is too small for the objects that must be there at the start"))
             })?;
+            if engine == Engine::Nop && matches!(self.backends[tier], Backend::Storage(_)) {
+                continue;
+            }
             let extents = self.objects.place(place).extents.clone();
             let stream = Stream::new(self.data_seed, object.content, object.version.into());
             let mut offset = 0;

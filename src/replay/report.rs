@@ -14,7 +14,7 @@ use crate::measure::replay::{
 use crate::measure::{BlockResult, Histogram};
 use crate::trace::{Op, Phase};
 
-use super::config::{IoMode, Pace, Prepare, ReplayConfig};
+use super::config::{Engine, Pace, ReplayConfig};
 use super::host;
 use super::plan::Plan;
 use super::prepare::{Backend, Stage};
@@ -158,7 +158,8 @@ impl Ended<'_> {
 
     fn cpu(&self, moved: u64) -> Cpu {
         let (user_s, sys_s) = self.cpu_s;
-        Cpu { user_s, sys_s, s_per_gb: (moved > 0).then(|| (user_s + sys_s) / (moved as f64 / 1e9)) }
+        let (fill_s, verify_s) = (self.tally.fill_ns as f64 / 1e9, self.tally.verify_ns as f64 / 1e9);
+        Cpu { user_s, sys_s, fill_s, verify_s, s_per_gb: (moved > 0).then(|| (user_s + sys_s) / (moved as f64 / 1e9)) }
     }
 
     fn trace(&self) -> TraceFacts {
@@ -180,7 +181,7 @@ impl Ended<'_> {
         let (target, moved) = (&self.config.targets[tier], &self.tally.moved[tier]);
         let mut report = TierReport {
             tier: tier as u8,
-            backend: target.backend().to_owned(),
+            backend: if target.is_storage() { self.config.engine.word() } else { target.backend() }.to_owned(),
             target: target.to_string(),
             direct: None,
             layout: None,
@@ -194,6 +195,7 @@ impl Ended<'_> {
         note("read_padding_bytes", moved.read_padding.into());
         note("write_padding_bytes", moved.write_padding.into());
         match self.stage.backends[tier] {
+            Backend::Storage(_) if self.config.engine == Engine::Nop => note("ios", self.tally.chunks.into()),
             Backend::Storage(number) => {
                 let (slab, ring) = (&self.stage.slabs[number as usize], &self.stage.ring);
                 for (name, value) in host::facts(&slab.path) {
@@ -262,6 +264,11 @@ impl Ended<'_> {
             late_fraction: share_above(&lateness, bound),
             lateness,
             wait: tally.wait.save("wait", None, "ns"),
+            dependency_wait: tally.dependency.save("dependency_wait", None, "ns"),
+            queue_wait: tally.queue.save("queue_wait", None, "ns"),
+            reap_gap: tally.reap_gap.save("reap_gap", None, "ns"),
+            io: [("read", 0), ("write", 1)].map(|(op, i)| tally.io[i].save("io", Some(op), "ns")).to_vec(),
+            spin_margin_ns: tally.spin_margin_ns.filter(|_| self.config.pace != Pace::Asap),
             drift_ppm: paced.then(|| (actual as f64 - intended as f64) / intended as f64 * 1e6),
         };
         (timing, bound)
@@ -297,16 +304,15 @@ impl Ended<'_> {
             ("bytes-in-flight", json!(c.bytes_in_flight)),
             ("max-objects", json!(c.window())),
             ("chunks-per-object", json!(super::transfer::OBJECT_CHUNKS)),
-            ("io", json!(if c.io == IoMode::Direct { "direct" } else { "buffered" })),
-            (
-                "prepare",
-                json!(match c.prepare {
-                    Prepare::Auto => "auto",
-                    Prepare::Always => "always",
-                    Prepare::Never => "never",
-                }),
-            ),
+            ("wait", json!(c.wait.word())),
+            ("engine", json!(c.engine.word())),
+            ("io", json!(c.io.word())),
+            ("fadvise", json!(c.fadvise.word())),
+            ("durability", json!(c.durability.word())),
+            ("order", json!(c.order.word())),
+            ("prepare", json!(c.prepare.word())),
             ("verify", json!(c.verify.to_string())),
+            ("helpers", json!(c.helpers)),
             ("max-errors", json!(c.max_errors)),
             ("max-lag-ns", json!(c.max_lag_ns)),
             ("seed", json!(c.seed)),

@@ -253,6 +253,7 @@ mod tests {
                 size: fields[1].parse().unwrap(),
                 content: 0,
                 request: None,
+                chain: u32::MAX,
                 key: 0,
                 version: 0,
                 op: fields[0].parse().unwrap(),

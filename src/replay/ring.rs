@@ -7,6 +7,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use crate::error::{Error, Result, plain};
 
+use super::config::Engine;
 use super::memory::Region;
 
 /// One I/O, from or to the arena.
@@ -26,6 +27,41 @@ pub struct Io {
     pub id: u64,
 }
 
+/// Where the length of an I/O that nothing executes stands beside its id, so that all of it is
+/// done.
+const NOP_LEN: u32 = 36;
+
+/// `POLLIN` of asm-generic/poll.h.
+const POLLIN: u32 = 1;
+
+/// Set in the id of an errand; below it is the number of its operation.
+pub const ERRAND: u64 = 1 << 32;
+
+/// `RWF_DSYNC` of linux/fs.h: a write has ended when its data is durable.
+const RWF_DSYNC: i32 = 2;
+/// `POSIX_FADV_DONTNEED` of linux/fadvise.h.
+const FADV_DONTNEED: i32 = 4;
+
+/// Something asked of the kernel that moves no bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Errand {
+    /// Make all of a file durable, or only what is needed to read it back.
+    Sync {
+        /// fdatasync, not fsync.
+        data_only: bool,
+    },
+    /// Drop a part of a file from the page cache.
+    Drop {
+        /// Where it begins.
+        offset: u64,
+        /// How long it is.
+        len: u64,
+    },
+}
+
+/// The id of what [`Ring::listen`] listens to.
+pub const BELL: u64 = u64::MAX;
+
 /// An I/O that ended: its id, and bytes or a negative errno.
 pub type Completion = (u64, i32);
 
@@ -37,6 +73,9 @@ pub struct Ring {
     fixed_buffers: bool,
     files: Vec<RawFd>,
     fixed_files: bool,
+    engine: Engine,
+    /// Whether every write has to be durable when it ends.
+    pub dsync: bool,
     /// What was refused and what was done instead.
     pub notes: Vec<String>,
     /// How completions are delivered: `defer_taskrun`, `coop_taskrun`, `interrupt`.
@@ -49,7 +88,7 @@ impl Ring {
     ///
     /// # Errors
     /// When this machine has no io_uring or forbids it.
-    pub fn new(entries: u32, arena: &Region, files: &[RawFd]) -> Result<Self> {
+    pub fn new(entries: u32, arena: &Region, files: &[RawFd], engine: Engine) -> Result<Self> {
         let (ring, taskrun) = set_up(entries)?;
         let mut made = Self {
             ring,
@@ -58,6 +97,8 @@ impl Ring {
             fixed_buffers: false,
             files: files.to_vec(),
             fixed_files: false,
+            engine,
+            dsync: false,
             notes: Vec::new(),
             taskrun,
         };
@@ -113,33 +154,71 @@ impl Ring {
     pub fn push(&mut self, io: Io) -> Result<()> {
         assert!(io.at + io.len as usize <= self.arena_len, "I/O goes to the arena");
         let entry = self.entry(io);
-        loop {
-            // SAFETY: the buffer is in the arena, which outlives the ring, and its slot is not
-            // touched until the completion is seen.
-            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
-                return Ok(());
-            }
-            self.submit()?;
-        }
+        self.queue(&entry)
     }
 
     fn entry(&self, io: Io) -> squeue::Entry {
+        if self.engine == Engine::Nop {
+            return opcode::Nop::new().build().user_data(io.id | u64::from(io.len) << NOP_LEN);
+        }
         // SAFETY: inside the arena, as asserted by the caller.
         let place = unsafe { self.arena.add(io.at) };
-        let (offset, len) = (io.offset, io.len);
+        let (offset, len, flags) = (io.offset, io.len, if self.dsync { RWF_DSYNC } else { 0 });
         let number = types::Fixed(io.file);
         let fd = types::Fd(self.files[io.file as usize]);
         let entry = match (io.write, self.fixed_buffers, self.fixed_files) {
             (false, true, true) => opcode::ReadFixed::new(number, place, len, 0).offset(offset).build(),
-            (true, true, true) => opcode::WriteFixed::new(number, place, len, 0).offset(offset).build(),
+            (true, true, true) => opcode::WriteFixed::new(number, place, len, 0).offset(offset).rw_flags(flags).build(),
             (false, true, false) => opcode::ReadFixed::new(fd, place, len, 0).offset(offset).build(),
-            (true, true, false) => opcode::WriteFixed::new(fd, place, len, 0).offset(offset).build(),
+            (true, true, false) => opcode::WriteFixed::new(fd, place, len, 0).offset(offset).rw_flags(flags).build(),
             (false, false, true) => opcode::Read::new(number, place, len).offset(offset).build(),
-            (true, false, true) => opcode::Write::new(number, place, len).offset(offset).build(),
+            (true, false, true) => opcode::Write::new(number, place, len).offset(offset).rw_flags(flags).build(),
             (false, false, false) => opcode::Read::new(fd, place, len).offset(offset).build(),
-            (true, false, false) => opcode::Write::new(fd, place, len).offset(offset).build(),
+            (true, false, false) => opcode::Write::new(fd, place, len).offset(offset).rw_flags(flags).build(),
         };
         entry.user_data(io.id)
+    }
+
+    /// Completes with the id [`BELL`] once `fd` is readable, so that this ends a wait.
+    ///
+    /// # Errors
+    /// When the ring does not take I/O any more.
+    pub fn listen(&mut self, fd: RawFd) -> Result<()> {
+        let entry = opcode::PollAdd::new(types::Fd(fd), POLLIN).build().user_data(BELL);
+        self.queue(&entry)
+    }
+
+    /// Sends an errand about a file; it starts with the next [`Ring::submit`] or [`Ring::wait`].
+    ///
+    /// # Errors
+    /// When the ring does not take I/O any more.
+    pub fn send(&mut self, file: u32, errand: Errand, id: u64) -> Result<()> {
+        if self.engine == Engine::Nop {
+            return self.queue(&opcode::Nop::new().build().user_data(id));
+        }
+        let fd = types::Fd(self.files[file as usize]);
+        let entry = match errand {
+            Errand::Sync { data_only } => {
+                let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
+                opcode::Fsync::new(fd).flags(flags).build()
+            }
+            Errand::Drop { offset, len } => {
+                let len = i64::from(u32::try_from(len).unwrap_or(u32::MAX));
+                opcode::Fadvise::new(fd, len, FADV_DONTNEED).offset(offset).build()
+            }
+        };
+        self.queue(&entry.user_data(id))
+    }
+
+    fn queue(&mut self, entry: &squeue::Entry) -> Result<()> {
+        loop {
+            // SAFETY: what an entry refers to is in the arena, which outlives the ring, in a slot
+            // that is not touched until the completion is seen; or nowhere.
+            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+                return Ok(());
+            }
+            self.submit()?;
+        }
     }
 
     /// Starts what is queued and lets finished I/O be seen, without waiting.
@@ -168,7 +247,11 @@ impl Ring {
 
     /// Appends what has ended to `into`.
     pub fn completions(&mut self, into: &mut Vec<Completion>) {
-        into.extend(self.ring.completion().map(|entry| (entry.user_data(), entry.result())));
+        let nop = self.engine == Engine::Nop;
+        into.extend(self.ring.completion().map(|entry| {
+            let (id, result) = (entry.user_data(), entry.result());
+            if nop && id != BELL { (id & ((1 << NOP_LEN) - 1), (id >> NOP_LEN) as i32) } else { (id, result) }
+        }));
     }
 }
 

@@ -12,6 +12,8 @@ use crate::trace::{Op, Phase, Tier};
 const ROW: usize = 64;
 /// Rows kept in memory at a time.
 const WINDOW: usize = 16 << 10;
+/// Rows read back at a time: few, so that the run does not stand still meanwhile.
+const FETCHED: u64 = 512;
 
 /// The tier's copy of the object is not used after this row.
 pub const LAST_USE: u8 = 1;
@@ -29,6 +31,8 @@ pub struct Row {
     pub content: u64,
     /// The ordinal of its request.
     pub request: Option<u64>,
+    /// The request or conversation in whose order its operation stands; `u32::MAX` for none.
+    pub chain: u32,
     /// The key's number.
     pub key: u32,
     /// The version of the object that is read or written.
@@ -73,6 +77,7 @@ impl Row {
         out[40..44].copy_from_slice(&[self.op as u8, self.tier as u8, self.phase as u8, self.flags]);
         out[44] = self.leg.map_or(u8::MAX, |leg| leg.tier as u8);
         out[48..52].copy_from_slice(&self.leg.map_or(0, |leg| leg.distance).to_le_bytes());
+        out[52..56].copy_from_slice(&self.chain.to_le_bytes());
         out[56..64].copy_from_slice(&self.leg.map_or(0, |leg| leg.at_ns).to_le_bytes());
         out
     }
@@ -86,6 +91,7 @@ impl Row {
             size: word(8),
             content: word(16),
             request: Some(word(24)).filter(|r| *r != u64::MAX),
+            chain: half(52),
             key: half(32),
             version: half(36),
             op: Op::ALL[usize::from(data[40])],
@@ -202,7 +208,7 @@ impl Rows {
     }
 }
 
-/// Rows in order, read a few thousand at a time.
+/// Rows in order, read some hundred at a time.
 pub struct RowIter<'a> {
     rows: &'a Rows,
     next: u64,
@@ -214,7 +220,7 @@ impl RowIter<'_> {
     /// The next row; none after the last.
     pub fn next_row(&mut self) -> Result<Option<Row>> {
         if self.at == self.data.len() {
-            let count = (self.rows.count - self.next).min(4096);
+            let count = (self.rows.count - self.next).min(FETCHED);
             if count == 0 {
                 return Ok(None);
             }
@@ -243,6 +249,7 @@ mod tests {
             size: i + 1,
             content: i ^ 77,
             request: i.is_multiple_of(2).then_some(i),
+            chain: i as u32 ^ 5,
             key: i as u32,
             version: 3,
             op: Op::Read,

@@ -10,18 +10,20 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
 
+use super::ahead::Ahead;
 use super::backlog::Backlog;
 use super::blocked::Blocked;
 use super::config::{Pace, ReplayConfig};
+use super::crew::{Crew, Job};
 use super::op::{Chunk, NEVER, Op, Sink, Source};
+use super::order::Chains;
+use super::pieces::Pieces;
 use super::plan::Plan;
 use super::prepare::{Backend, Stage};
-use super::ring::Completion;
-use super::rows::{Row, RowIter};
+use super::ring::{BELL, Completion, ERRAND};
 use super::tally::Tally;
+use super::wait::{NAP_NS, Waiter};
 
-/// How long the thread sleeps at most, so that it notices a request to stop.
-const NAP_NS: u64 = 50_000_000;
 /// How long it waits for I/O in flight when it has to end early.
 const DRAIN_NS: u64 = 5_000_000_000;
 /// Rows between two reports of progress.
@@ -54,10 +56,12 @@ pub fn run(
     // right to change it, lateness shows it.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     progress.stage("run", Some(plan.rows.len()), "rows");
-    let mut run = Run::new(plan, stage, config, tally);
+    let crew = Crew::new(config.helpers as usize)?;
+    let mut run = Run::new(plan, stage, config, tally, crew);
     let ended = run.work(stop, progress);
     progress.done();
     ended?;
+    run.tally.spin_margin_ns = run.waiter.margin_ns();
     Ok(run.early)
 }
 
@@ -68,25 +72,30 @@ pub(super) struct Run<'a> {
     pub stage: &'a mut Stage,
     pub config: &'a ReplayConfig,
     pub tally: &'a mut Tally,
-    pub rows: RowIter<'a>,
-    /// The next row, and its number from 1.
-    pub ahead: Option<Row>,
+    /// The rows that come next, and the number of the latest that was taken, from 1.
+    pub ahead: Ahead<'a>,
     pub row_number: u64,
     /// Operations that have a schedule of their own so far, for `rate`.
     pub scheduled: u64,
     pub ops: Vec<Op>,
     pub free_ops: Vec<u32>,
     pub live_ops: u32,
+    /// The slots of the arena, and what is free of both.
     pub chunks: Vec<Chunk>,
     pub free_slots: Vec<u32>,
+    pub pieces: Pieces,
+    /// Who makes data up and checks it beside this thread.
+    pub crew: Crew,
     /// Operations with storage at an end, in the order in which they became ready.
     pub io_queue: VecDeque<u32>,
     /// Operations between memory and memory.
     pub memory_queue: VecDeque<u32>,
     /// Slots whose bytes wait to be written.
     pub to_write: VecDeque<u32>,
-    /// Slots whose bytes were read and have to be checked or passed on.
+    /// Slots whose bytes were read and have to be passed on.
     pub landed: VecDeque<u32>,
+    /// What was read and has to be checked.
+    pub unchecked: VecDeque<Job>,
     pub in_flight: u32,
     pub in_flight_bytes: u64,
     pub timers: BinaryHeap<Reverse<(u64, u32)>>,
@@ -94,27 +103,34 @@ pub(super) struct Run<'a> {
     pub channel_free: [u64; 3],
     /// Operations whose first I/O is in the batch that is being queued, with the leg.
     pub starting: Vec<(u32, usize)>,
+    /// Slots whose I/O is in that batch.
+    pub batch: Vec<u32>,
     pub blocked: Blocked,
     /// How long rows wait for room.
     pub backlog: Backlog,
+    pub chains: Chains,
+    /// Slots of operations that run whose data is being made up.
+    pub filling: u32,
     pub scratch: Vec<u8>,
     pub scratch_at: usize,
     /// What read data is compared with when every byte is checked.
     pub expected: Vec<u8>,
     pub early: Option<Early>,
+    pub waiter: Waiter,
+    /// When completions were looked for.
+    pub looked: u64,
     completions: Vec<Completion>,
     clock: Instant,
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a Plan, stage: &'a mut Stage, config: &'a ReplayConfig, tally: &'a mut Tally) -> Self {
-        let slots = stage.arena.len() / config.io_size_bytes as usize;
+    fn new(plan: &'a Plan, stage: &'a mut Stage, config: &'a ReplayConfig, tally: &'a mut Tally, crew: Crew) -> Self {
+        let slots = stage.slots();
         Self {
-            rows: plan.rows.iter(),
+            ahead: Ahead::new(plan.rows.iter()),
             plan,
             config,
             tally,
-            ahead: None,
             row_number: 0,
             scheduled: 0,
             ops: Vec::with_capacity(config.window() as usize),
@@ -122,21 +138,29 @@ impl<'a> Run<'a> {
             live_ops: 0,
             chunks: vec![Chunk::default(); slots],
             free_slots: (0..slots as u32).rev().collect(),
+            pieces: Pieces::new(stage.arena.len(), config.io_size_bytes as usize),
+            crew,
             io_queue: VecDeque::with_capacity(config.window() as usize),
             memory_queue: VecDeque::with_capacity(config.window() as usize),
             to_write: VecDeque::with_capacity(slots),
             landed: VecDeque::with_capacity(slots),
+            unchecked: VecDeque::with_capacity(slots),
             in_flight: 0,
             in_flight_bytes: 0,
             timers: BinaryHeap::with_capacity(config.window() as usize),
             channel_free: [0; 3],
             starting: Vec::with_capacity(slots),
+            batch: Vec::with_capacity(slots),
             blocked: Blocked::default(),
             backlog: Backlog::default(),
+            chains: Chains::default(),
+            filling: 0,
             scratch: vec![0; super::labour::SCRATCH],
             scratch_at: 0,
-            expected: vec![0; super::labour::EXPECTED],
+            expected: vec![0; super::crew::EXPECTED],
             early: None,
+            waiter: Waiter::new(config.wait),
+            looked: 0,
             completions: Vec::with_capacity(slots),
             clock: Instant::now(),
             stage,
@@ -149,7 +173,7 @@ impl<'a> Run<'a> {
     }
 
     fn work(&mut self, stop: &Stop, progress: &dyn Progress) -> Result<()> {
-        self.ahead = self.rows.next_row()?;
+        self.make_ready()?;
         self.clock = Instant::now();
         let mut reported = 0;
         loop {
@@ -161,18 +185,20 @@ impl<'a> Run<'a> {
             }
             self.fire_timers()?;
             let admitted = self.admit()?;
+            let collected = self.collect()?;
             let issued = self.issue()?;
             self.flush()?;
             let reaped = self.reap()?;
-            let laboured = self.labour()?;
+            let laboured = self.labour()? | self.look_ahead()? | self.fill_ahead();
             if self.row_number >= reported + REPORT_ROWS {
                 progress.advance(self.row_number - reported);
                 reported = self.row_number;
             }
-            if admitted || issued || reaped || laboured {
+            if admitted || collected || issued || reaped || laboured {
+                self.waiter.busy();
                 continue;
             }
-            if self.ahead.is_none() && self.live_ops == 0 {
+            if self.is_over() {
                 progress.advance(self.row_number - reported);
                 return Ok(());
             }
@@ -180,25 +206,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits for whatever comes next: a completion, a timer, the schedule.
-    fn sleep(&mut self) -> Result<()> {
-        let before = self.now();
-        let timer = self.timers.peek().map_or(NEVER, |Reverse((at, _))| *at);
-        let schedule = self.next_admission().unwrap_or(NEVER);
-        let until = timer.min(schedule).min(before + NAP_NS);
-        if until > before {
-            self.stage.ring.wait(until - before)?;
-        }
-        let spent = self.now() - before;
-        let account = &mut self.tally.spent;
-        if self.in_flight > 0 {
-            account.device_ns += spent;
-        } else if timer != NEVER {
-            account.model_ns += spent;
-        } else {
-            account.pace_ns += spent;
-        }
+    /// What can be done before the clock starts.
+    fn make_ready(&mut self) -> Result<()> {
+        self.stage.ring.listen(self.crew.bell())?;
+        self.learn_to_wait()?;
+        while self.look_ahead()? | self.fill_ahead() | self.collect()? || self.crew.busy() > 0 {}
         Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.ahead.first().is_none() && self.live_ops == 0 && self.unchecked.is_empty() && self.crew.busy() == 0
     }
 
     /// Lets operations of modelled tiers end whose time has come.
@@ -215,8 +232,11 @@ impl<'a> Run<'a> {
 
     /// Starts what is queued in the ring, and stamps it.
     pub fn flush(&mut self) -> Result<()> {
-        if !self.starting.is_empty() {
+        if !(self.batch.is_empty() && self.starting.is_empty()) {
             let now = self.now();
+            for slot in self.batch.drain(..) {
+                self.chunks[slot as usize].pushed = now;
+            }
             let mut starting = std::mem::take(&mut self.starting);
             for (op, leg) in starting.drain(..) {
                 self.mark_start(op, leg, now);
@@ -230,10 +250,19 @@ impl<'a> Run<'a> {
         let mut completions = std::mem::take(&mut self.completions);
         self.stage.ring.completions(&mut completions);
         let any = !completions.is_empty();
+        let now = self.now();
+        let gap = now - std::mem::replace(&mut self.looked, now);
         if any {
-            let now = self.now();
+            self.tally.reap_gap.record_many(gap, completions.len() as u64);
             for (id, result) in completions.drain(..) {
-                self.completed(id as u32, result, now)?;
+                if id == BELL {
+                    self.crew.heard();
+                    self.stage.ring.listen(self.crew.bell())?;
+                } else if id & ERRAND != 0 {
+                    self.errand_ended(id as u32, result, now)?;
+                } else {
+                    self.completed(id as u32, result, now)?;
+                }
             }
         }
         self.completions = completions;
@@ -254,9 +283,12 @@ impl<'a> Run<'a> {
         let first = op.legs[0];
         let blocked = self.blocked.total(blocked_by(op), now).saturating_sub(op.blocked_at_due);
         let since_due = now.saturating_sub(first.due);
-        let lateness = since_due.saturating_sub(blocked + op.window_wait);
+        // A row that waited for room and then for another operation waited for room before that.
+        let (room_before, room_after) = if first.due > first.sched { (op.window_wait, 0) } else { (0, op.window_wait) };
+        let lateness = since_due.saturating_sub(blocked + room_after);
         let lag = now.saturating_sub(first.sched);
-        self.tally.started(now, lateness, lag.saturating_sub(lateness));
+        let dependency = first.due.saturating_sub(first.sched + room_before);
+        self.tally.started(now, lateness, dependency, lag.saturating_sub(lateness + dependency));
         self.tally.first_sched = self.tally.first_sched.min(first.sched);
         if first.sched >= self.tally.last_sched {
             (self.tally.last_sched, self.tally.last_start) = (first.sched, now);
@@ -278,6 +310,7 @@ impl<'a> Run<'a> {
                 self.take_landed(slot)?;
             }
         }
+        self.check_all_landed();
         self.tally.hung = self.in_flight;
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, plain};
 use crate::output;
 use crate::units;
 
-use super::config::{IoMode, Prepare, ReplayConfig};
+use super::config::{Fadvise, IoMode, Prepare, ReplayConfig};
 use super::extents::GRANULE;
 use super::filesystem::{allocate, direct_alignment, existing_folder, free_space, unwritten};
 use super::guard;
@@ -54,6 +54,7 @@ pub struct SlabPlan {
     pub size_bytes: u64,
     found: Option<Header>,
     io: IoMode,
+    fadvise: Fadvise,
     prepare: Prepare,
 }
 
@@ -133,7 +134,8 @@ impl SlabPlan {
             Some(size) => given_size(size, tier, target, facts)?,
             None => fitting_size(&path, found.as_ref(), tier, target, facts)?,
         };
-        let plan = Self { tier, path, size_bytes, found, io: config.io, prepare: config.prepare };
+        let plan =
+            Self { tier, path, size_bytes, found, io: config.io, fadvise: config.fadvise, prepare: config.prepare };
         plan.check_space(target)?;
         plan.check_direct(target)?;
         if plan.prepare == Prepare::Never && !plan.is_prepared() {
@@ -251,7 +253,12 @@ impl SlabPlan {
         let mut options = File::options();
         options.read(true).write(true);
         if self.io == IoMode::Buffered {
-            return options.open(&self.path).map(|f| (f, false, None)).map_err(|e| Error::writing(&self.path, &e));
+            let file = options.open(&self.path).map_err(|e| Error::writing(&self.path, &e))?;
+            if self.fadvise == Fadvise::Sequential {
+                rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential)
+                    .map_err(|e| Error::reading(&self.path, &e.into()))?;
+            }
+            return Ok((file, false, None));
         }
         let target = Target::Dir(self.path.clone());
         let file = options.custom_flags(OFlags::DIRECT.bits() as i32).open(&self.path).map_err(|e| {

@@ -63,6 +63,16 @@ pub struct Tally {
     pub lateness: LogLinear,
     /// Waiting for dependencies and for free places.
     pub wait: LogLinear,
+    /// Waiting for dependencies.
+    pub dependency: LogLinear,
+    /// Waiting for free places and for the limit of bytes in flight.
+    pub queue: LogLinear,
+    /// For each completion, how long nobody had looked for it at most.
+    pub reap_gap: LogLinear,
+    /// From queueing an I/O to its completion; reads and writes.
+    pub io: [LogLinear; 2],
+    /// The last margin of hybrid waiting.
+    pub spin_margin_ns: Option<u64>,
     /// Rows executed.
     pub ops: u64,
     /// Rows of tiers that are left out.
@@ -97,6 +107,10 @@ pub struct Tally {
     pub suspects: Vec<Suspect>,
     /// How much there was.
     pub suspect_count: u64,
+    /// Elapsed time of making data up, helpers' included.
+    pub fill_ns: u64,
+    /// Elapsed time of checking it, helpers' included.
+    pub verify_ns: u64,
     /// Bytes of objects that were checked.
     pub checked_bytes: u64,
     /// Stamps or sectors that were compared.
@@ -118,6 +132,11 @@ impl Tally {
             kinds: vec![kind; 3 * 2 * 3],
             lateness: LogLinear::times(),
             wait: LogLinear::times(),
+            dependency: LogLinear::times(),
+            queue: LogLinear::times(),
+            reap_gap: LogLinear::times(),
+            io: [LogLinear::times(), LogLinear::times()],
+            spin_margin_ns: None,
             ops: 0,
             skipped: 0,
             broken: 0,
@@ -135,6 +154,8 @@ impl Tally {
             error_count: 0,
             suspects: Vec::new(),
             suspect_count: 0,
+            fill_ns: 0,
+            verify_ns: 0,
             checked_bytes: 0,
             checks: 0,
             request_ns: vec![0; requests],
@@ -158,11 +179,14 @@ impl Tally {
         self.at(done, |series, i| series.ops[i] += 1);
     }
 
-    /// An operation has started.
-    pub fn started(&mut self, now: u64, lateness: u64, wait: u64) {
+    /// An operation has started: so late by our own fault, after waiting for dependencies and in
+    /// queues.
+    pub fn started(&mut self, now: u64, lateness: u64, dependency: u64, queue: u64) {
         self.first_start = self.first_start.min(now);
         self.lateness.record(lateness);
-        self.wait.record(wait);
+        self.dependency.record(dependency);
+        self.queue.record(queue);
+        self.wait.record(dependency + queue);
         self.at(now, |series, i| series.lateness_max_ns[i] = series.lateness_max_ns[i].max(lateness));
     }
 
@@ -198,6 +222,12 @@ impl Tally {
         if self.suspects.len() < KEPT {
             self.suspects.push(suspect);
         }
+    }
+
+    /// So many bytes were compared, in units of `unit` bytes.
+    pub fn checked(&mut self, len: usize, unit: usize) {
+        self.checked_bytes += len as u64;
+        self.checks += len.div_ceil(unit) as u64;
     }
 
     /// The kinds of operations that there were, in the order tier, op, phase.
@@ -262,7 +292,7 @@ mod tests {
         let mut tally = Tally::new(0);
         for second in 0..100 {
             tally.bytes(Tier::Storage, true, 7, 0, second * 1_000_000_000);
-            tally.started(second * 1_000_000_000, second, 0);
+            tally.started(second * 1_000_000_000, second, 0, 0);
         }
         let series = tally.series();
         assert!(series.tier2_write_bytes.len() <= INTERVALS && series.interval_s < 0.1);

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::measure::replay::IoError;
 
 use super::blocked::Blocked;
+use super::config::Engine;
 use super::extents::locate;
 use super::objects::NONE;
 use super::op::{Chunk, Sink, Source};
@@ -23,7 +24,7 @@ const SECTOR: u32 = 512;
 impl Run<'_> {
     /// Queues writes that are filled and reads that have a slot. True when there was one.
     pub fn issue(&mut self) -> Result<bool> {
-        let mut any = false;
+        let mut any = self.fill_due();
         while let Some(&slot) = self.to_write.front() {
             if !self.fits(self.chunks[slot as usize].padded) {
                 self.set_blocked(true);
@@ -35,21 +36,24 @@ impl Run<'_> {
         }
         let mut blocked = false;
         while let Some(index) = self.next_in_queue(|source| source == Source::Storage) {
-            if self.free_slots.is_empty() {
-                blocked = true;
-                break;
-            }
             let chunk = self.next_chunk(index);
             if !self.fits(chunk.padded) {
                 blocked = true;
                 break;
             }
-            let slot = self.take_slot(chunk);
+            // Without a slot it waits for data to be checked or made up: that is our own delay.
+            let Some(slot) = self.take_slot(chunk) else { break };
+            self.note_issued(&chunk);
             self.push(slot)?;
             any = true;
         }
         self.set_blocked(blocked);
         Ok(any)
+    }
+
+    /// The oldest operation whose next chunk has to be made up.
+    pub fn next_to_fill(&self) -> Option<u32> {
+        self.next_in_queue(|source| source == Source::Fill)
     }
 
     /// The oldest operation of a kind of source that may have one more chunk. Older ones come
@@ -64,6 +68,8 @@ impl Run<'_> {
     fn set_blocked(&mut self, blocked: bool) {
         let now = self.now();
         self.blocked.set(Blocked::STORAGE, blocked, now);
+        let unfilled = self.filling > 0 || self.next_to_fill().is_some();
+        self.blocked.set(Blocked::OURS, unfilled && !blocked, now);
     }
 
     fn fits(&self, bytes: u32) -> bool {
@@ -99,14 +105,12 @@ impl Run<'_> {
             offset: op.issued,
             len: len as u32,
             padded: len.next_multiple_of(4096) as u32,
-            moved: 0,
+            ..Chunk::default()
         }
     }
 
-    /// Gives a chunk a slot. There is one.
-    pub fn take_slot(&mut self, chunk: Chunk) -> u32 {
-        let slot = self.free_slots.pop().expect("the caller saw a free slot");
-        self.chunks[slot as usize] = chunk;
+    /// A chunk of an operation is on its way.
+    pub fn note_issued(&mut self, chunk: &Chunk) {
         let op = &mut self.ops[chunk.op as usize];
         op.issued += u64::from(chunk.len);
         op.chunks += 1;
@@ -114,7 +118,6 @@ impl Run<'_> {
             let place = self.io_queue.iter().position(|queued| *queued == chunk.op);
             place.and_then(|place| self.io_queue.remove(place));
         }
-        slot
     }
 
     /// Queues the I/O of a slot in the ring.
@@ -124,6 +127,7 @@ impl Run<'_> {
         self.in_flight += 1;
         self.in_flight_bytes += u64::from(rest);
         self.tally.chunks += 1;
+        self.batch.push(slot);
         let pass = self.ops[chunk.op as usize].pass();
         let leg = if chunk.write { pass.sink_leg } else { pass.source_leg };
         if self.ops[chunk.op as usize].legs[leg].start == super::op::NEVER {
@@ -141,7 +145,7 @@ impl Run<'_> {
 
     /// Where a slot lies in the arena.
     pub fn slot_at(&self, slot: u32) -> usize {
-        slot as usize * self.config.io_size_bytes as usize
+        self.chunks[slot as usize].at
     }
 
     /// An I/O has ended.
@@ -158,6 +162,7 @@ impl Run<'_> {
             return self.fail(slot, -result, &crate::error::plain(&errno.into()), now);
         }
         chunk.moved += result as u32;
+        self.tally.io[usize::from(chunk.write)].record(now.saturating_sub(chunk.pushed));
         if result == 0 {
             return self.fail(slot, 0, "nothing was transferred: the file or the device ends here", now);
         }
@@ -175,14 +180,18 @@ impl Run<'_> {
         let op = &mut self.ops[chunk.op as usize];
         let pass = op.pass();
         let leg = op.legs[if chunk.write { pass.sink_leg } else { pass.source_leg }];
-        self.tally.bytes(leg.tier, chunk.write, chunk.len.into(), (chunk.padded - chunk.len).into(), now);
+        if self.config.engine == Engine::IoUring {
+            let padding = chunk.padded - chunk.len;
+            self.tally.bytes(leg.tier, chunk.write, chunk.len.into(), padding.into(), now);
+        }
         if chunk.write {
             return self.release_slot(slot, now);
         }
         op.sourced += u64::from(chunk.len);
         op.sourced_at = now;
-        if pass.sink == Sink::Nothing && !op.check_all {
-            return self.take_landed(slot);
+        if pass.sink == Sink::Nothing {
+            self.check_later(slot);
+            return self.chunk_ended(chunk.op, now);
         }
         self.landed.push_back(slot);
         Ok(())
@@ -190,8 +199,11 @@ impl Run<'_> {
 
     /// A chunk has ended well.
     pub fn release_slot(&mut self, slot: u32, now: u64) -> Result<()> {
-        let index = self.chunks[slot as usize].op;
-        self.free_slots.push(slot);
+        self.free_slot(slot);
+        self.chunk_ended(self.chunks[slot as usize].op, now)
+    }
+
+    fn chunk_ended(&mut self, index: u32, now: u64) -> Result<()> {
         let op = &mut self.ops[index as usize];
         op.chunks -= 1;
         if op.chunks == 0 && (op.issued == op.size || op.failed) {

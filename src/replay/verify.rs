@@ -14,10 +14,7 @@ pub const SLAB_NAME: &[u8] = b"kvtrace.slab";
 /// The first block that is not what it should be: its place in `data`, or none. `offset` is the
 /// place of `data` in the object, a multiple of 4096.
 pub fn check_stamps(stream: &Stream, offset: u64, data: &[u8]) -> Option<usize> {
-    (0..data.len().saturating_sub(BLOCK - 1)).step_by(STAMP_EVERY).find(|&at| {
-        let index = (offset + at as u64) / BLOCK as u64;
-        data[at..at + BLOCK] != stream.block(index)
-    })
+    stream.first_wrong(offset, data, STAMP_EVERY)
 }
 
 /// The same for every byte; `scratch` is overwritten.

@@ -187,7 +187,7 @@ pub fn replay(block: Option<BlockResult>) -> ReplayResult {
             offered_gb_per_s: Some(1.4),
             prepare_s: 3.2,
         },
-        cpu: Cpu { user_s: 2.0, sys_s: 3.0, s_per_gb: Some(0.29) },
+        cpu: Cpu { user_s: 2.0, sys_s: 3.0, s_per_gb: Some(0.29), ..Cpu::default() },
         tiers: tiers(),
         latency: latency(),
         requests: None,
@@ -203,6 +203,7 @@ pub fn replay(block: Option<BlockResult>) -> ReplayResult {
             wait: times("wait", None, 10_000.0, 4_000),
             late_fraction: 0.013,
             drift_ppm: Some(12.0),
+            ..Timing::default()
         },
         verify: Verify { level: "stamp".to_owned(), checked_bytes: 14 << 30, checks: 3_400_000, ..Verify::default() },
         errors: Vec::new(),

@@ -49,6 +49,7 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
             times(&kind.service),
         ));
     }
+    lines.extend(schedule(result));
     let per_gb = result.cpu.s_per_gb.map_or_else(String::new, |s| format!(", {s:.4} s/GB"));
     lines.push(format!("CPU: {:.3} s user, {:.3} s system{per_gb}", result.cpu.user_s, result.cpu.sys_s));
     lines.push(format!(
@@ -59,6 +60,20 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
     ));
     lines.push(format!("bound by: {}: {}", result.verdict.bound, result.verdict.because));
     lines
+}
+
+/// How well a paced run kept its schedule.
+fn schedule(result: &ReplayResult) -> Option<String> {
+    let timing = &result.timing;
+    timing.drift_ppm?;
+    let p99 = |h: &crate::measure::Histogram| h.quantile(0.99).map_or_else(|| "-".to_owned(), units::ns);
+    let late = timing.lateness.quantile(0.5).map_or_else(|| "-".to_owned(), units::ns);
+    Some(format!(
+        "schedule: own lateness P50 / P99 {late} / {}; waiting for earlier operations P99 {}, in queues P99 {}",
+        p99(&timing.lateness),
+        p99(&timing.dependency_wait),
+        p99(&timing.queue_wait),
+    ))
 }
 
 /// A plan in a few lines.

@@ -1,0 +1,172 @@
+//! The rows that come next. With a schedule, the data of their writes is made up before they are
+//! due, within a bound of memory, so that starting them is only a matter of queueing I/O.
+
+use std::collections::VecDeque;
+
+use crate::error::Result;
+use crate::trace::Op as Direction;
+
+use super::config::Pace;
+use super::fill::Stream;
+use super::objects::NONE;
+use super::op::{Chunk, NEVER};
+use super::prepare::Backend;
+use super::rows::{JOINED, Row, RowIter};
+use super::run::Run;
+use super::transfer::OBJECT_CHUNKS;
+
+/// Rows that are known ahead of their time.
+const ROWS: usize = 4096;
+/// Rows that are fetched at a time, so that nothing else waits for long.
+const FETCHED: usize = 32;
+
+/// Slots with the first bytes of an object, in order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filled {
+    slots: [u32; OBJECT_CHUNKS as usize],
+    first: u8,
+    end: u8,
+}
+
+impl Filled {
+    fn push(&mut self, slot: u32) {
+        self.slots[usize::from(self.end)] = slot;
+        self.end += 1;
+    }
+
+    /// How many there have been.
+    fn count(self) -> u32 {
+        self.end.into()
+    }
+
+    /// The next slot.
+    pub fn next(&mut self) -> Option<u32> {
+        let slot = (self.first < self.end).then(|| self.slots[usize::from(self.first)])?;
+        self.first += 1;
+        Some(slot)
+    }
+}
+
+/// A row that comes, and what is ready of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Upcoming {
+    /// The row.
+    pub row: Row,
+    /// The slots with its data.
+    pub filled: Filled,
+}
+
+/// The rows that come next.
+pub struct Ahead<'a> {
+    rows: RowIter<'a>,
+    queue: VecDeque<Upcoming>,
+    /// No row is left in the plan.
+    exhausted: bool,
+    /// How many of the queue need no more filling.
+    ready: usize,
+    /// Bytes of slots that hold data of rows in the queue.
+    pub bytes: u64,
+}
+
+impl<'a> Ahead<'a> {
+    /// All rows of a plan.
+    pub fn new(rows: RowIter<'a>) -> Self {
+        Self { rows, queue: VecDeque::with_capacity(ROWS), exhausted: false, ready: 0, bytes: 0 }
+    }
+
+    /// The next row.
+    pub fn first(&self) -> Option<&Row> {
+        self.queue.front().map(|next| &next.row)
+    }
+
+    /// Takes the next row.
+    pub fn pop(&mut self) -> Option<Upcoming> {
+        self.ready = self.ready.saturating_sub(1);
+        self.queue.pop_front()
+    }
+
+    /// Knows `wanted` rows if there are so many, and fetches some more if not. True when it did.
+    pub fn fetch(&mut self, wanted: usize) -> Result<bool> {
+        if self.exhausted || self.queue.len() >= wanted {
+            return Ok(false);
+        }
+        for _ in 0..FETCHED.min(wanted) {
+            match self.rows.next_row()? {
+                Some(row) => self.queue.push_back(Upcoming { row, filled: Filled::default() }),
+                None => self.exhausted = true,
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes all slots away from the rows.
+    fn strip(&mut self) -> Vec<u32> {
+        self.ready = 0;
+        let taken = self.queue.iter_mut().map(|next| std::mem::take(&mut next.filled));
+        taken.flat_map(|mut filled| std::iter::from_fn(move || filled.next())).collect()
+    }
+}
+
+impl Run<'_> {
+    /// Learns of rows ahead. True when there were some.
+    pub fn look_ahead(&mut self) -> Result<bool> {
+        let wanted = if self.config.pace == Pace::Asap { 1 } else { ROWS };
+        self.ahead.fetch(wanted)
+    }
+
+    /// Has one more slot of a row ahead filled, if there is time and room. True when it did.
+    pub fn fill_ahead(&mut self) -> bool {
+        if self.config.pace == Pace::Asap {
+            return false;
+        }
+        while let Some(next) = self.ahead.queue.get(self.ahead.ready) {
+            let Some(chunk) = self.chunk_ahead(next) else {
+                self.ahead.ready += 1;
+                continue;
+            };
+            let row = next.row;
+            if self.ahead.bytes + u64::from(chunk.padded) > self.config.bytes_in_flight || !self.may_fill(chunk.padded)
+            {
+                return false;
+            }
+            let Some(slot) = self.take_slot(chunk) else { return false };
+            self.ahead.bytes += u64::from(chunk.padded);
+            self.fill(slot, &Stream::new(self.stage.data_seed, row.content, row.version.into()));
+            let ready = self.ahead.ready;
+            self.ahead.queue[ready].filled.push(slot);
+            return true;
+        }
+        false
+    }
+
+    /// The next part of a row's object that can be made up; none when there is none.
+    fn chunk_ahead(&self, next: &Upcoming) -> Option<Chunk> {
+        let (row, count) = (&next.row, next.filled.count());
+        let made_up = row.op == Direction::Write && !row.has(JOINED);
+        if !made_up || count == OBJECT_CHUNKS {
+            return None;
+        }
+        let Backend::Storage(_) = self.stage.backends[row.tier.index()] else { return None };
+        let offset = u64::from(count) * self.config.io_size_bytes;
+        let len = row.size.checked_sub(offset).filter(|rest| *rest > 0)?.min(self.config.io_size_bytes);
+        let padded = len.next_multiple_of(4096) as u32;
+        Some(Chunk { op: NONE, write: true, offset, len: len as u32, padded, ..Chunk::default() })
+    }
+
+    /// Whether `bytes` may be made up now: by a helper that has time, or here before the next row
+    /// is due.
+    fn may_fill(&self, bytes: u32) -> bool {
+        if self.is_for_helpers(bytes) {
+            return self.crew.has_time();
+        }
+        // No machine that matters makes up less than a gigabyte a second.
+        self.next_admission().unwrap_or(NEVER) > self.now().saturating_add(u64::from(bytes))
+    }
+
+    /// Gives up the data of rows ahead: an operation that runs needs its room.
+    pub fn strip_ahead(&mut self) {
+        for slot in self.ahead.strip() {
+            self.drop_filled(slot);
+        }
+    }
+}
