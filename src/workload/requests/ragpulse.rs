@@ -31,8 +31,8 @@ const KINDS: [(&str, &str, u32); 5] = [
 ];
 
 /// What is said of runs that have none.
-const NO_LENGTH: &str = "run of tokens whose length is in no file beside the trace (512 tokens taken; history 256, user \
-                         input 32)";
+const NO_LENGTH: &str = "run of tokens whose length is in no file beside the trace (512 tokens taken; history 256, \
+                         user input 32)";
 
 /// A line.
 #[derive(Debug, Deserialize)]
