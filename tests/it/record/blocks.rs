@@ -17,7 +17,7 @@ use kvtrace::workload::{Content, Request, Segment, Workload, prompts};
 use serde_json::Value;
 
 use super::determinism::{before_request, begin_alike};
-use super::ledger::{Book, requests, rows};
+use super::ledger::{self, Book, requests, rows};
 use crate::support::{Bench, data};
 
 /// Tells what it is given, one word a row: `R`, `W`, `D`, the block's letter in the order in which
@@ -308,7 +308,7 @@ fn turns_are_read_all_or_to_the_first_that_is_missing() {
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let walk = |more: &[&str]| {
         let stats = stats(&bench, &[&flags[..], more].concat());
-        let word = |row: &super::ledger::Row| format!("{}{}", &row.op[..1], row.key.trim_start_matches("conv_c_turn_"));
+        let word = |row: &ledger::Row| format!("{}{}", &row.op[..1], row.key.trim_start_matches("conv_c_turn_"));
         let words: Vec<String> = rows(&bench.path("t.csv")).iter().map(word).collect();
         let history = &stats["lookups"]["multi_turn"];
         (words.join(" "), history["hits"][2].as_u64().unwrap(), history["misses"].as_u64().unwrap())

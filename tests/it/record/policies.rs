@@ -73,8 +73,8 @@ fn policies_have_the_hit_ratios_that_libcachesim_has() {
 fn traces_with_promotions_and_copies_are_replayed_without_an_error() {
     let bench = Bench::on_disk();
     for (placement, policy) in [("exclusive", "lru"), ("inclusive", "s3-fifo"), ("exclusive", "belady")] {
-        let record = "record synthetic --model bytes:2048 --num-users 10 --duration 4 --gpu-mem-gb 0.02 --cpu-mem-gb \
-                      0.03 --storage-capacity-gb 0.08 --promotion on-read --json -o t.csv --placement";
+        let record = "record synthetic --model bytes:256 --num-users 10 --duration 4 --gpu-mem-gb 0.0025 \
+                      --cpu-mem-gb 0.00375 --storage-capacity-gb 0.01 --promotion on-read --json -o t.csv --placement";
         let stats =
             bench.ok_json(&record.split_whitespace().chain([placement, "--policy", policy]).collect::<Vec<_>>());
         assert!(stats["promotions"].as_u64() > Some(10), "{stats}");
