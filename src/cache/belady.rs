@@ -19,10 +19,6 @@ impl Policy for Belady {
         self.order.set(place, (Reverse(entry.next_use), entry.last_use));
     }
 
-    fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-        self.insert(place, entry);
-    }
-
     fn touch(&mut self, place: u32, entry: &Entry) {
         self.insert(place, entry);
     }
@@ -49,15 +45,6 @@ mod tests {
     impl Policy for Model {
         fn insert(&mut self, place: u32, entry: &Entry) {
             self.0.push((place, *entry));
-        }
-
-        fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-            self.insert(place, entry);
-        }
-
-        fn touch(&mut self, place: u32, entry: &Entry) {
-            self.remove(place);
-            self.insert(place, entry);
         }
 
         fn remove(&mut self, place: u32) {

@@ -14,10 +14,6 @@ impl Policy for Fifo {
         self.order.push_back(0, place);
     }
 
-    fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-        self.insert(place, entry);
-    }
-
     fn touch(&mut self, _place: u32, _entry: &Entry) {}
 
     fn remove(&mut self, place: u32) {
@@ -41,10 +37,6 @@ mod tests {
 
     impl Policy for Model {
         fn insert(&mut self, place: u32, _entry: &Entry) {
-            self.0.push(place);
-        }
-
-        fn insert_demoted(&mut self, place: u32, _entry: &Entry) {
             self.0.push(place);
         }
 

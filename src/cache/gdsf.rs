@@ -22,10 +22,6 @@ impl Policy for Gdsf {
         self.order.set(place, (merit, entry.last_use));
     }
 
-    fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-        self.insert(place, entry);
-    }
-
     fn touch(&mut self, place: u32, entry: &Entry) {
         self.insert(place, entry);
     }
@@ -61,15 +57,6 @@ mod tests {
         fn insert(&mut self, place: u32, entry: &Entry) {
             let merit = self.inflation + MULTIPLE / entry.size_bytes * u64::from(entry.uses);
             self.residents.push((merit, entry.last_use, place));
-        }
-
-        fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-            self.insert(place, entry);
-        }
-
-        fn touch(&mut self, place: u32, entry: &Entry) {
-            self.remove(place);
-            self.insert(place, entry);
         }
 
         fn remove(&mut self, place: u32) {

@@ -15,10 +15,6 @@ impl Policy for Lfu {
         self.order.set(place, (entry.uses, entry.last_use));
     }
 
-    fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-        self.insert(place, entry);
-    }
-
     fn touch(&mut self, place: u32, entry: &Entry) {
         self.insert(place, entry);
     }
@@ -45,15 +41,6 @@ mod tests {
     impl Policy for Model {
         fn insert(&mut self, place: u32, entry: &Entry) {
             self.0.push((entry.uses, entry.last_use, place));
-        }
-
-        fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-            self.insert(place, entry);
-        }
-
-        fn touch(&mut self, place: u32, entry: &Entry) {
-            self.remove(place);
-            self.insert(place, entry);
         }
 
         fn remove(&mut self, place: u32) {

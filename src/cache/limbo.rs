@@ -4,7 +4,7 @@
 
 use super::slab::Id;
 
-/// Somebody who may hold the ids of objects, from [`super::Cache::enter`] on.
+/// Somebody who may hold the ids of objects, from [`super::Cache::enter_holder`] on.
 #[derive(Debug)]
 pub struct Holder(usize);
 

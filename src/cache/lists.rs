@@ -13,7 +13,7 @@ struct Link {
 /// of its own, which stands before its first and behind its last number, so that a number leaves
 /// without anybody knowing in which list it was.
 #[derive(Clone, Debug)]
-pub(super) struct Lists<const N: usize> {
+pub struct Lists<const N: usize> {
     /// The rings' own nodes, then the numbers.
     links: Vec<Link>,
 }

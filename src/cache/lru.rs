@@ -52,11 +52,6 @@ impl Policy for Lru {
         self.stragglers.set(place, entry.last_use);
     }
 
-    fn touch(&mut self, place: u32, entry: &Entry) {
-        self.remove(place);
-        self.insert(place, entry);
-    }
-
     fn remove(&mut self, place: u32) {
         if !self.lists.remove(place) {
             self.stragglers.remove(place);
@@ -85,15 +80,6 @@ mod tests {
     impl Policy for Model {
         fn insert(&mut self, place: u32, entry: &Entry) {
             self.0.push((entry.last_use, place));
-        }
-
-        fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-            self.insert(place, entry);
-        }
-
-        fn touch(&mut self, place: u32, entry: &Entry) {
-            self.remove(place);
-            self.insert(place, entry);
         }
 
         fn remove(&mut self, place: u32) {

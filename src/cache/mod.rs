@@ -15,7 +15,6 @@ mod heap;
 mod key;
 mod lfu;
 mod limbo;
-mod list;
 mod lists;
 mod lru;
 mod object;
@@ -29,7 +28,7 @@ mod tier;
 
 pub use foresight::{Foresight, Uses};
 pub use limbo::Holder;
-pub use list::List;
+pub use lists::Lists;
 pub use object::{Found, Move, NewObject, Step};
 pub use policy::PolicyKind;
 pub use rules::{Limits, Placement, Promotion, Rules, Watermarks};
@@ -154,7 +153,7 @@ impl Cache {
     }
 
     /// Somebody begins to look for objects, and may ask for what was there when it began until it
-    /// [leaves](Self::leave).
+    /// [leaves](Self::leave_holder).
     pub fn enter_holder(&mut self) -> Holder {
         self.limbo.enter()
     }

@@ -41,9 +41,14 @@ pub(super) trait Policy: fmt::Debug {
     /// An object was stored here, or moved up to here, because it is in use.
     fn insert(&mut self, place: u32, entry: &Entry);
     /// An object came down from a faster tier.
-    fn insert_demoted(&mut self, place: u32, entry: &Entry);
+    fn insert_demoted(&mut self, place: u32, entry: &Entry) {
+        self.insert(place, entry);
+    }
     /// An object was used.
-    fn touch(&mut self, place: u32, entry: &Entry);
+    fn touch(&mut self, place: u32, entry: &Entry) {
+        self.remove(place);
+        self.insert(place, entry);
+    }
     /// An object left the tier, though not as a victim.
     fn remove(&mut self, place: u32);
     /// Names the object that goes, and forgets it; none when nothing is there.

@@ -117,10 +117,6 @@ impl Policy for S3Fifo {
         self.put(place, Resident { key, size_bytes, uses: 0, main });
     }
 
-    fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-        self.insert(place, entry);
-    }
-
     fn touch(&mut self, place: u32, _entry: &Entry) {
         let uses = &mut self.residents[place as usize].uses;
         *uses = (*uses + 1).min(MOST_USES);

@@ -23,10 +23,6 @@ impl Policy for Sieve {
         self.order.push_back(0, place);
     }
 
-    fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-        self.insert(place, entry);
-    }
-
     fn touch(&mut self, place: u32, _entry: &Entry) {
         self.used[place as usize] = true;
     }
@@ -73,10 +69,6 @@ mod tests {
                 self.passed = 0;
             }
             self.queue.push((place, false));
-        }
-
-        fn insert_demoted(&mut self, place: u32, entry: &Entry) {
-            self.insert(place, entry);
         }
 
         fn touch(&mut self, place: u32, _entry: &Entry) {

@@ -293,7 +293,8 @@ proptest! {
                     let before = book.fastest(name);
                     let found = cache.read(*id, &mut moves).map(|object| object.tier.index());
                     prop_assert!(found == before || (found.is_none() && left.contains(name)));
-                    let last = moves.last().map(|last| (last.key.to_string(), matches!(last.step, Step::Promote { .. })));
+                    let promoted = |last: &Move| matches!(last.step, Step::Promote { .. });
+                    let last = moves.last().map(|last| (last.key.to_string(), promoted(last)));
                     prop_assert!(last.is_none_or(|last| last == (name.clone(), true)));
                 }
                 (2, false) => {

@@ -210,7 +210,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quantiles_stay_within_their_bucket(mut values in prop::collection::vec(0u64..1 << 40, 1..400), q in 0.0f64..=1.0) {
+        fn quantiles_stay_within_their_bucket(
+            mut values in prop::collection::vec(0u64..1 << 40, 1..400),
+            q in 0.0f64..=1.0,
+        ) {
             let mut counter = LogLinear::times();
             values.iter().for_each(|&v| counter.record(v));
             values.sort_unstable();
@@ -222,7 +225,10 @@ mod tests {
         }
 
         #[test]
-        fn merging_saved_equals_counting_together(a in prop::collection::vec(0u64..1 << 30, 0..200), b in prop::collection::vec(0u64..1 << 30, 0..200)) {
+        fn merging_saved_equals_counting_together(
+            a in prop::collection::vec(0u64..1 << 30, 0..200),
+            b in prop::collection::vec(0u64..1 << 30, 0..200),
+        ) {
             let count = |values: &[u64]| {
                 let mut counter = LogLinear::times();
                 values.iter().for_each(|&v| counter.record(v));

@@ -70,9 +70,9 @@ pub fn where_time_went(replay: &ReplayResult, capture: Option<(&BlockResult, &st
     }
     out + &table(&["tier 2", "service of objects", "block layer", "Q2D", "D2C", "requests at once"], 1, &rows)
         + &paragraph(
-            "Sums over all objects and over all block requests. Q2D is a request's wait before the driver, D2C the device. \
-             The requests of one object overlap: where \u{201c}requests at once\u{201d} (block layer over service) is above 1, \
-             what lies above the block layer hides behind that overlap and shows as 0.",
+            "Sums over all objects and over all block requests. Q2D is a request's wait before the driver, D2C the \
+             device. The requests of one object overlap: where \u{201c}requests at once\u{201d} (block layer over \
+             service) is above 1, what lies above the block layer hides behind that overlap and shows as 0.",
         )
 }
 

@@ -21,7 +21,8 @@ fn both<'a>(block: &'a BlockResult, name: &str, file: &str) -> Result<Vec<(&'sta
         .collect();
     if found.is_empty() {
         return Err(Error::usage(format!(
-            "{file} holds no `{name}` of the target: the capture saw no request of it; check its --dev and process filter"
+            "{file} holds no `{name}` of the target: the capture saw no request of it; check its --dev and \
+             process filter"
         )));
     }
     Ok(found)

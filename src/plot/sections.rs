@@ -61,8 +61,8 @@ pub fn key_numbers(replay: &ReplayResult) -> String {
     let mut out = format!("<div class=\"cards\">\n{}</div>\n", cards.concat());
     out.push_str(&table(&head, 4, &tiers));
     out.push_str(&paragraph(&format!(
-        "Rows of the trace ask for {} of reads and {} of writes over all tiers (a demotion is two rows); the rates count \
-         only bytes that really moved. Preparing took {} and is in no figure.",
+        "Rows of the trace ask for {} of reads and {} of writes over all tiers (a demotion is two rows); the rates \
+         count only bytes that really moved. Preparing took {} and is in no figure.",
         units::bytes(totals.read_bytes),
         units::bytes(totals.write_bytes),
         units::ns(totals.prepare_s * 1e9)

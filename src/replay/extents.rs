@@ -123,7 +123,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_granule_is_given_twice_and_all_come_back(steps in prop::collection::vec((1u64..40, any::<bool>(), any::<usize>()), 1..200)) {
+        fn no_granule_is_given_twice_and_all_come_back(
+            steps in prop::collection::vec((1u64..40, any::<bool>(), any::<usize>()), 1..200),
+        ) {
             let mut space = Space::new(1, 301);
             let mut held: Vec<Vec<Extent>> = Vec::new();
             for (count, take, which) in steps {
@@ -131,7 +133,8 @@ mod tests {
                     let mut extents = Vec::new();
                     let free = space.free_granules();
                     prop_assert_eq!(space.allocate(count, &mut extents), count <= free);
-                    prop_assert_eq!(extents.iter().map(|e| u64::from(e.count)).sum::<u64>(), if count <= free { count } else { 0 });
+                    let taken = extents.iter().map(|e| u64::from(e.count)).sum::<u64>();
+                    prop_assert_eq!(taken, if count <= free { count } else { 0 });
                     held.push(extents);
                 } else {
                     let index = which % held.len();

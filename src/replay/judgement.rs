@@ -45,8 +45,8 @@ impl Ended<'_> {
         let late = timing.lateness.quantile(0.99).unwrap_or(0.0);
         (self.config.pace != Pace::Asap && late > bound_ns).then(|| {
             format!(
-                "the replay itself started operations late: its own start delay has a P99 of {}, the bound is {}; {}, or \
-                 give it more processor time",
+                "the replay itself started operations late: its own start delay has a P99 of {}, the bound is {}; {}, \
+                 or give it more processor time",
                 units::ns(late),
                 units::ns(bound_ns),
                 self.config.pace.way_out()
@@ -82,7 +82,8 @@ impl Ended<'_> {
             );
         }
         if self.config.pace == Pace::Asap {
-            notes.push("pace asap: response counts from the moment an operation's dependencies and the limit of objects let it start".to_owned());
+            let from = "the moment an operation's dependencies and the limit of objects let it start";
+            notes.push(format!("pace asap: response counts from {from}"));
         }
         let mut count = |n: u64, what: &str| {
             if n > 0 {
@@ -112,8 +113,8 @@ impl Ended<'_> {
             return Some(Error::new(
                 Kind::WrongData,
                 format!(
-                    "wrong data was read back {} times; first in row {}: `{}` at byte {}: {}; do not trust this device or \
-                     filesystem with data",
+                    "wrong data was read back {} times; first in row {}: `{}` at byte {}: {}; do not trust this device \
+                     or filesystem with data",
                     units::count(verify.failure_count),
                     first.row,
                     first.key,

@@ -344,8 +344,8 @@ fn given_size(size: u64, tier: usize, target: &Target, facts: &PlanFacts) -> Res
         return Ok(size);
     }
     Err(Error::usage(format!(
-        "--tier-{tier} {target}: the trace needs {} there and the file has {}; use a larger size=, or --size-scale 0.01 \
-         to shrink every object",
+        "--tier-{tier} {target}: the trace needs {} there and the file has {}; use a larger size=, or --size-scale \
+         0.01 to shrink every object",
         units::bytes(least),
         units::bytes(size)
     )))
@@ -358,8 +358,8 @@ fn fitting_size(path: &Path, found: Option<&Header>, tier: usize, target: &Targe
     let wanted = least.saturating_add(slack(tier, facts));
     if wanted > i64::MAX as u64 {
         return Err(Error::usage(format!(
-            "--tier-{tier} {target}: the trace needs {} there, more than a file can hold; use --size-scale 0.01 to shrink \
-             every object",
+            "--tier-{tier} {target}: the trace needs {} there, more than a file can hold; use --size-scale 0.01 to \
+             shrink every object",
             units::bytes(wanted)
         )));
     }
@@ -396,7 +396,7 @@ fn read_header(path: &Path) -> Option<Header> {
 
 fn no_direct(tier: usize, target: &Target, why: &str) -> Error {
     Error::usage(format!(
-        "--tier-{tier} {target}: this filesystem does not do O_DIRECT ({why}), so that the page cache would be measured; \
-         use a target on a disk, or --io buffered to accept that"
+        "--tier-{tier} {target}: this filesystem does not do O_DIRECT ({why}), so that the page cache would be \
+         measured; use a target on a disk, or --io buffered to accept that"
     ))
 }

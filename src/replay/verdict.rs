@@ -32,7 +32,8 @@ impl Backlog {
 
     fn words(self) -> String {
         format!(
-            "its last operation started {} behind its schedule, and waiting for objects and free places has a P99 of {}",
+            "its last operation started {} behind its schedule, and waiting for objects and free places has \
+             a P99 of {}",
             units::ns(self.behind_ns as f64),
             units::ns(self.wait_p99_ns as f64)
         )

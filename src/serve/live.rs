@@ -3,7 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::cache::List;
+use crate::cache::Lists;
 
 /// The live conversations and what is known of each.
 #[derive(Debug)]
@@ -14,13 +14,13 @@ pub struct Live<T> {
     slots: Vec<(u64, T)>,
     free: Vec<u32>,
     /// Slots in the order of their last request.
-    order: List,
+    order: Lists<1>,
 }
 
 impl<T: Default> Live<T> {
     /// No conversation yet; a limit of none keeps all.
     pub fn new(limit: Option<u64>) -> Self {
-        Self { limit, by_ordinal: FxHashMap::default(), slots: Vec::new(), free: Vec::new(), order: List::default() }
+        Self { limit, by_ordinal: FxHashMap::default(), slots: Vec::new(), free: Vec::new(), order: Lists::default() }
     }
 
     /// A conversation that has a request now: what is known of it, and whether it is new. Each
@@ -29,7 +29,7 @@ impl<T: Default> Live<T> {
         let known = self.by_ordinal.get(&ordinal).copied();
         let slot = known.unwrap_or_else(|| self.open(ordinal, forget));
         self.order.remove(slot);
-        self.order.push_back(slot);
+        self.order.push_back(0, slot);
         (&mut self.slots[slot as usize].1, known.is_none())
     }
 
@@ -48,12 +48,12 @@ impl<T: Default> Live<T> {
     /// Whether there is none.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        self.by_ordinal.is_empty() && self.order.front().is_none()
+        self.by_ordinal.is_empty() && self.order.front(0).is_none()
     }
 
     fn open(&mut self, ordinal: u64, mut forget: impl FnMut(&mut T)) -> u32 {
         while self.limit.is_some_and(|limit| self.by_ordinal.len() as u64 >= limit.max(1)) {
-            let oldest = self.order.front().expect("as many conversations are in the order as are live");
+            let oldest = self.order.front(0).expect("as many conversations are in the order as are live");
             self.close(oldest, &mut forget);
         }
         let slot = self.free.pop().unwrap_or_else(|| {

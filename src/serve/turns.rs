@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::trace::Key;
 use crate::workload::{Request, prompts};
 
+use super::answer::{Answer, Next};
 use super::conversations::History;
 use super::objects::{DecodeReads, HistoryReads};
 use super::retrieval::Retrieval;
@@ -26,10 +27,10 @@ enum Step {
     Retrieve,
     FirstRead,
     StoreAgain,
-    Begin,
-    Await(u32),
-    Rescan(u32),
-    Generate,
+    /// Whether the object is read again meanwhile.
+    Begin(bool),
+    Await(Answer),
+    Rescan(Answer),
     Finish,
 }
 
@@ -69,10 +70,12 @@ impl Turns {
             Step::Retrieve => self.retrieve(visit, now, system),
             Step::FirstRead => self.read_first(visit, now, system),
             Step::StoreAgain => self.store_again(visit, now, system),
-            Step::Begin => Ok(self.begin_answer(visit, now, system)),
-            Step::Await(number) => Ok(self.await_rescan(number, visit, system)),
-            Step::Rescan(number) => self.rescan(number, visit, now, system),
-            Step::Generate => Ok(self.generate(visit, now, system)),
+            Step::Begin(rereads) => {
+                self.step = Step::Await(Answer::begin(rereads, visit, now, system));
+                Ok(Wait::Until(now))
+            }
+            Step::Await(answer) => Ok(self.await_rescan(answer, visit)),
+            Step::Rescan(answer) => self.rescan(answer, visit, now, system),
             Step::Finish => Ok(Wait::Over),
         }
     }
@@ -200,7 +203,7 @@ impl Turns {
         self.step = match system.config.phases {
             Phases::PrefillOnly => Step::Finish,
             _ if self.reads_back(prompt_tokens, system) => Step::FirstRead,
-            _ => Step::Generate,
+            _ => Step::Begin(false),
         };
         Ok(Wait::Until(now))
     }
@@ -217,7 +220,7 @@ impl Turns {
             self.step = Step::StoreAgain;
             return Ok(Wait::Until(now));
         };
-        self.step = Step::Begin;
+        self.step = Step::Begin(true);
         Ok(Wait::Until(loaded.done_ns))
     }
 
@@ -227,42 +230,24 @@ impl Turns {
         if !visit.may_store(now, system) {
             return Ok(Wait::ToWrite);
         }
-        self.step = Step::Generate;
+        self.step = Step::Begin(false);
         Ok(Wait::Until(self.store(visit, now, system)?))
     }
 
-    fn begin_answer(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Wait {
-        visit.begin_generating(now, system);
-        self.step = Step::Await(1);
-        Wait::Until(now)
-    }
-
-    /// Waits for the tokens before a rescan; after the last, for the end of the answer.
-    fn await_rescan(&mut self, number: u32, visit: &Visit, system: &System<'_>) -> Wait {
-        let answer_tokens = visit.request.generate_tokens;
-        match system.config.objects.decode_reads.tokens_before(number, answer_tokens) {
-            Some(tokens) => {
-                self.step = Step::Rescan(number);
-                Wait::Tokens(tokens)
-            }
-            None => {
-                self.step = Step::Finish;
-                Wait::Tokens(answer_tokens)
-            }
-        }
+    fn await_rescan(&mut self, mut answer: Answer, visit: &Visit) -> Wait {
+        let (step, wait) = match answer.next(visit.request.generate_tokens) {
+            Next::Rescan(wait) => (Step::Rescan(answer), wait),
+            Next::End(wait) => (Step::Finish, wait),
+        };
+        self.step = step;
+        wait
     }
 
     /// Reads the whole object once more.
-    fn rescan(&mut self, number: u32, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
-        self.step = Step::Await(number + 1);
+    fn rescan(&mut self, answer: Answer, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {
+        self.step = Step::Await(answer);
         let id = self.own.expect("only a stored object is read");
         let loaded = visit.read(id, Sought::Object, now, system)?;
         Ok(Wait::Until(loaded.map_or(now, |loaded| loaded.done_ns)))
-    }
-
-    fn generate(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Wait {
-        visit.begin_generating(now, system);
-        self.step = Step::Finish;
-        Wait::Tokens(visit.request.generate_tokens)
     }
 }

@@ -1,6 +1,6 @@
 //! Traces: the whole contract between recording and replay. A [`row::Row`] goes into one, a
-//! [`record::Record`] comes out, a [`meta::Meta`] is what a trace says of itself, a [`requests::RequestRow`] is who asked; the
-//! other files read and write them.
+//! [`record::Record`] comes out, a [`meta::Meta`] is what a trace says of itself, a
+//! [`requests::RequestRow`] is who asked; the other files read and write them.
 
 mod columns;
 pub mod convert;

@@ -15,13 +15,6 @@ pub struct ArrivalRate {
     pub cv: f64,
 }
 
-impl ArrivalRate {
-    /// Arrivals that are independent of each other.
-    pub fn poisson(per_second: f64) -> Self {
-        Self { per_second, cv: 1.0 }
-    }
-}
-
 /// The stamps of arrivals. The n-th gap has a stream of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrivals {

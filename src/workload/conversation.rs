@@ -37,7 +37,7 @@ impl Conversation {
             qos: Qos::of(seed.stream("conversation qos", ordinal, 0).unit()),
             turns: turns.into_iter(),
             turn: 0,
-            shared_prefixes: shared_prefixes.then(|| (seed, Population::REFERENCE.prompts)),
+            shared_prefixes: shared_prefixes.then_some((seed, Population::REFERENCE.prompts)),
         }
     }
 

@@ -86,11 +86,6 @@ impl Population {
             _ => Qos::Batch,
         }
     }
-
-    /// The most tokens that one turn of any user adds.
-    pub fn largest_context(&self) -> u64 {
-        self.templates.iter().map(|template| template.context.1).max().unwrap_or_default()
-    }
 }
 
 /// What one user is like, for as long as the recording lasts.
@@ -128,6 +123,5 @@ mod tests {
             let (character, qos) = population.draw(Seed(number), number as u32);
             assert_eq!((character, qos), (Character { context: 7, generation: 3, think_s: 2.0 }, Qos::Responsive));
         }
-        assert_eq!((population.largest_context(), Population::default().largest_context()), (7, 25_000));
     }
 }

@@ -227,8 +227,11 @@ mod tests {
 
     #[test]
     fn a_rate_replaces_the_think_times() {
-        let requests =
-            first(1, SyntheticOptions { request_rate: Some(ArrivalRate::poisson(100.0)), ..options(10) }, 10_000);
+        let requests = first(
+            1,
+            SyntheticOptions { request_rate: Some(ArrivalRate { per_second: 100.0, cv: 1.0 }), ..options(10) },
+            10_000,
+        );
         let span_s = requests.last().unwrap().arrival_ns as f64 / 1e9;
         assert!((95.0..105.0).contains(&(10_000.0 / span_s)), "{span_s}");
     }

@@ -339,7 +339,8 @@ fn a_pid_means_its_whole_tree() {
     let Some(device) = Loop::new("none") else { return };
     let path = device.path();
     let script = format!(
-        "sleep 1; for i in 1 2 3; do dd if={path} of=/dev/null bs=64k count=100 skip=$((i*100)) iflag=direct 2>/dev/null; done; :"
+        "sleep 1; for i in 1 2 3; do dd if={path} of=/dev/null bs=64k count=100 skip=$((i*100)) \
+         iflag=direct 2>/dev/null; done; :"
     );
     let mut shell = Command::new("sh").args(["-c", &script]).spawn().expect("a shell");
     let pid = shell.id().to_string();

@@ -351,17 +351,9 @@ fn requests_are_taken_from_the_file_beside_the_trace() {
                 context_tokens: 50,
                 generate_tokens: 10,
                 generation_ns: 1_000_000,
-                prefix_tokens: 0,
-                hit_tokens: 0,
                 lookups: 1,
-                hits: 0,
                 misses: 1,
-                history_hits: 0,
-                history_misses: 0,
-                prefix_hits: 0,
-                prefix_misses: 0,
-                rag_hits: 0,
-                rag_misses: 0,
+                ..RequestRow::default()
             })
             .unwrap();
     }

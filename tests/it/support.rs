@@ -74,6 +74,11 @@ impl Bench {
         ended.stdout
     }
 
+    /// Runs `kvtrace ARGS`, which must end well with JSON on stdout.
+    pub fn ok_json(&self, args: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.ok(args)).unwrap_or_else(|e| panic!("kvtrace {args:?}: no JSON on stdout: {e}"))
+    }
+
     /// Runs `kvtrace ARGS`, which must end with `code`, and hands out its last line on stderr.
     pub fn refused(&self, code: i32, args: &[&str]) -> String {
         let ended = self.run(args);

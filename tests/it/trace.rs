@@ -106,17 +106,9 @@ fn record_one(bench: &Bench, name: &str) {
             context_tokens: 8,
             generate_tokens: 1,
             generation_ns: 0,
-            prefix_tokens: 0,
-            hit_tokens: 0,
             lookups: 1,
-            hits: 0,
             misses: 1,
-            history_hits: 0,
-            history_misses: 0,
-            prefix_hits: 0,
-            prefix_misses: 0,
-            rag_hits: 0,
-            rag_misses: 0,
+            ..RequestRow::default()
         };
         requests.write(request).expect("a request");
     }

@@ -161,6 +161,22 @@ pub fn section_names() -> impl Iterator<Item = &'static str> {
     OWN_SECTIONS.into_iter().chain(sections::SECTIONS.iter().map(|(name, _)| *name))
 }
 
+/// The keys of sections and the flags that they set or limit.
+#[cfg(test)]
+pub fn flags_of_sections() -> impl Iterator<Item = (String, &'static str)> {
+    sections::SECTIONS.iter().flat_map(|(section, keys)| {
+        keys.iter()
+            .filter_map(move |key| match key.goes {
+                Goes::Flag(flag) | Goes::Prefixed(flag, _) | Goes::Text(flag) | Goes::Estimate(flag) => {
+                    Some((key, flag))
+                }
+                Goes::Documents(flag) | Goes::Limit(flag) => Some((key, flag)),
+                Goes::DocumentTokens(..) | Goes::Nowhere(_) => None,
+            })
+            .map(move |(key, flag)| (format!("{section}.{}", key.name), flag))
+    })
+}
+
 impl Config {
     /// Reads a file; what is wrong with single values goes to `faults`.
     ///

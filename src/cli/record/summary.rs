@@ -89,8 +89,8 @@ fn tier_line(tier: Tier, capacity: Option<u64>, stats: &RecordStats) -> Option<S
 fn gpu_line(gpu: &GpuUse) -> String {
     let each = |seconds: f64, tokens: u64| ns(seconds * 1e9 / tokens.max(1) as f64);
     format!(
-        "{}: {} prompt tokens at {} each, {} generated at {} each for who asked; busy {:.1} %, {} requests a step in the \
-         mean, {} at most",
+        "{}: {} prompt tokens at {} each, {} generated at {} each for who asked; busy {:.1} %, {} requests a step in \
+         the mean, {} at most",
         gpu.name,
         count(gpu.prefill_tokens),
         each(gpu.prefill_s, gpu.prefill_tokens),

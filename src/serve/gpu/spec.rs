@@ -166,8 +166,8 @@ impl GpuSpec {
         let room_gib = room_gb * 1e9 / GIB as f64;
         if cache_gib > room_gib {
             return Err(format!(
-                "--gpu-mem-gb {cache_gib}: beside {weights_gb:.1} GB of weights of {} the {hbm_gb} GB of --gpu-model {} \
-                 have room for {room_gib:.1}; lower it, or raise --num-gpus and --tensor-parallel",
+                "--gpu-mem-gb {cache_gib}: beside {weights_gb:.1} GB of weights of {} the {hbm_gb} GB of --gpu-model \
+                 {} have room for {room_gib:.1}; lower it, or raise --num-gpus and --tensor-parallel",
                 model.name, self.name
             ));
         }

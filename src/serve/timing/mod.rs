@@ -148,8 +148,8 @@ impl fmt::Display for Timing {
 
 fn grammar() -> String {
     format!(
-        "give none, a machine ({}), or TIER=WHAT as in 1=ddr5, 2=nfs, 2=7GB/s:5GB/s+80us*4 (read:write+latency*channels) or \
-         2=nvme-gen5@100gbe, where WHAT is {} or values, and @ is followed by {} or net:12.5GB/s+10us",
+        "give none, a machine ({}), or TIER=WHAT as in 1=ddr5, 2=nfs, 2=7GB/s:5GB/s+80us*4 \
+         (read:write+latency*channels) or 2=nvme-gen5@100gbe, where WHAT is {} or values, and @ is followed by {} or net:12.5GB/s+10us",
         names(&MACHINES),
         names(&TIERS),
         names(&NETWORKS)

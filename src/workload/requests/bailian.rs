@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::seed::hash_bytes;
 
 use super::super::names;
+use super::asked::Asked;
 use super::entry::{Before, Entry, Reading, TurnOf};
 use super::json_lines::{Outcome, Rows};
 use super::scalar::{ContentId, Scalar};
@@ -51,19 +52,14 @@ impl Rows for Bailian {
     type Row = Line;
 
     fn entry(&mut self, line: Line, number: u64, reading: &Reading) -> Outcome {
-        let Some(at_ns) = line.timestamp.stamp(reading.time_unit.ns()) else {
-            return Outcome::Refused("request whose timestamp is no number from 0");
-        };
-        let (Some(prompt_tokens), Some(answer_tokens)) = (line.input_length.tokens(), line.output_length.tokens())
-        else {
-            return Outcome::Refused("request whose input_length or output_length is no number of tokens");
+        let asked = Asked::of(&line.timestamp, &line.input_length, &line.output_length, reading);
+        let Asked { at_ns, prompt_tokens, answer_tokens } = match asked {
+            Ok(asked) => asked,
+            Err(why) => return Outcome::Refused(why),
         };
         let Some(chat_id) = line.chat_id.label() else {
             return Outcome::Refused("request without a chat_id");
         };
-        if prompt_tokens == 0 && answer_tokens == 0 {
-            return Outcome::Refused("request without any token");
-        }
         let content = match segments::of_line(line.hash_ids.as_deref(), prompt_tokens, number, reading) {
             Ok(content) => content,
             Err(wrong) => return Outcome::Wrong(wrong),

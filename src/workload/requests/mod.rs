@@ -4,6 +4,7 @@
 //! stamps, and makes requests of them.
 
 mod agenda;
+mod asked;
 mod azure;
 mod bailian;
 mod burstgpt;

@@ -15,6 +15,7 @@ use crate::error::{Error, Result, plain};
 use crate::seed::{hash_bytes, mix};
 
 use super::super::{Content, Segment, names, text_file};
+use super::asked::Asked;
 use super::entry::{Before, Entry, Reading, TurnOf};
 use super::json_lines::{Outcome, Rows};
 use super::scalar::{ContentId, Scalar};
@@ -31,8 +32,8 @@ const KINDS: [(&str, &str, u32); 5] = [
 ];
 
 /// What is said of runs that have none.
-const NO_LENGTH: &str = "run of tokens whose length is in no file beside the trace (512 tokens taken; history 256, user \
-                         input 32)";
+const NO_LENGTH: &str = "run of tokens whose length is in no file beside the trace (512 tokens taken; history 256, \
+                         user input 32)";
 
 /// A line.
 #[derive(Debug, Deserialize)]
@@ -116,16 +117,11 @@ impl Rows for RagPulse {
     type Row = Line;
 
     fn entry(&mut self, line: Line, number: u64, reading: &Reading) -> Outcome {
-        let Some(at_ns) = line.timestamp.stamp(reading.time_unit.ns()) else {
-            return Outcome::Refused("request whose timestamp is no number from 0");
+        let asked = Asked::of(&line.timestamp, &line.input_length, &line.output_length, reading);
+        let Asked { at_ns, prompt_tokens, answer_tokens } = match asked {
+            Ok(asked) => asked,
+            Err(why) => return Outcome::Refused(why),
         };
-        let (Some(prompt_tokens), Some(answer_tokens)) = (line.input_length.tokens(), line.output_length.tokens())
-        else {
-            return Outcome::Refused("request whose input_length or output_length is no number of tokens");
-        };
-        if prompt_tokens == 0 && answer_tokens == 0 {
-            return Outcome::Refused("request without any token");
-        }
         let content = self.prompt(&line.hash_ids, prompt_tokens, reading.local(number), reading);
         let turn = line.session_id.label().map(|session| TurnOf {
             id: hash_bytes(session.as_bytes()),

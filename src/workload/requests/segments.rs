@@ -80,8 +80,8 @@ pub fn of_line(
 /// What is wrong when there are too many ids.
 pub fn too_many(ids: usize, prompt_tokens: u32, block_tokens: u32) -> String {
     format!(
-        "{ids} ids are too many for a prompt of {prompt_tokens} tokens in blocks of {block_tokens}; --source-block N says \
-         how many tokens an id stands for"
+        "{ids} ids are too many for a prompt of {prompt_tokens} tokens in blocks of {block_tokens}; --source-block N \
+         says how many tokens an id stands for"
     )
 }
 

@@ -279,8 +279,10 @@ bad
     assert_eq!(read.skipped.values().sum::<u64>(), 1, "what is skipped is counted in the first pass");
     let at_once = Read::of(&[("a", text.as_bytes())], TraceOptions { speedup: 0.0, ..OPTIONS });
     assert!(at_once.requests().iter().all(|request| request.arrival_ns == 0));
-    let at_a_rate =
-        Read::of(&[("a", text.as_bytes())], TraceOptions { request_rate: Some(ArrivalRate::poisson(1e6)), ..OPTIONS });
+    let at_a_rate = Read::of(
+        &[("a", text.as_bytes())],
+        TraceOptions { request_rate: Some(ArrivalRate { per_second: 1e6, cv: 1.0 }), ..OPTIONS },
+    );
     assert!(at_a_rate.requests().iter().all(|request| request.arrival_ns < 100_000));
 }
 

@@ -12,11 +12,12 @@ use kvtrace::serve::{
     Sink,
 };
 use kvtrace::stop::Stop;
-use kvtrace::trace::{Key, Op, Phase, RequestRow, RequestsReader, Row, Served};
+use kvtrace::trace::{Key, Op, Phase, RequestRow, Row, Served};
 use kvtrace::workload::{Content, Request, Segment, Workload, prompts};
 use serde_json::Value;
 
-use super::ledger::{Book, rows};
+use super::determinism::{before_request, begin_alike};
+use super::ledger::{self, Book, requests, rows};
 use crate::support::{Bench, data};
 
 /// Tells what it is given, one word a row: `R`, `W`, `D`, the block's letter in the order in which
@@ -216,8 +217,7 @@ fn a_prompt_of_too_many_blocks_is_refused() {
 }
 
 fn stats(bench: &Bench, flags: &[&str]) -> Value {
-    let stdout = bench.ok(&[&["record"], flags, &["--json", "-o", "t.csv"]].concat());
-    serde_json::from_str(&stdout).expect("JSON on stdout")
+    bench.ok_json(&[&["record"], flags, &["--json", "-o", "t.csv"]].concat())
 }
 
 /// The published numbers of the trace, recomputed independently (`wants.md`, d1).
@@ -270,8 +270,7 @@ fn ratios_can_be_computed_from_the_requests() {
     let base = "synthetic --num-users 20 --duration 8 --gpu-mem-gb 0 --cpu-mem-gb 2 --storage-capacity-gb 30";
     let flags = "--objects token-blocks:64 --decode-reads none --history longest-prefix --prefix-sharing prompts";
     let stats = stats(&bench, &base.split(' ').chain(flags.split(' ')).collect::<Vec<_>>());
-    let requests = RequestsReader::open(&bench.path("t.requests.parquet")).expect("a requests file");
-    let requests: Vec<RequestRow> = requests.map(|row| row.expect("a request")).collect();
+    let requests = requests(&bench.path("t.csv"));
     let sum = |of: fn(&RequestRow) -> u32| requests.iter().map(|row| u64::from(of(row))).sum::<u64>();
     for (name, hits, total) in [
         ("token_block.prefix", sum(|row| row.hits), sum(|row| row.lookups)),
@@ -295,12 +294,7 @@ fn more_requests_only_add_and_twice_is_the_same() {
         bench.ok(&[&flags[..], &["--max-requests", most, "-o", name]].concat());
     }
     assert_eq!(bench.read("few.csv"), bench.read("again.csv"));
-    let requests = RequestsReader::open(&bench.path("more.requests.parquet")).expect("a requests file");
-    let first_left_out = requests.map(|row| row.expect("a request")).find(|row| row.request == 120).expect("240");
-    let until_s = first_left_out.arrival_ns as f64 / 1e9;
-    let early = |name| rows(&bench.path(name)).into_iter().filter(|row| row.at_s < until_s).collect::<Vec<_>>();
-    assert!(early("few.csv").len() > 500);
-    assert_eq!(early("few.csv"), early("more.csv"));
+    begin_alike(&bench, "few.csv", "more.csv", before_request(&bench, "more.csv", 120));
 }
 
 /// Six turns of two tokens with room for three and a half: what the turns find of each other.
@@ -314,7 +308,7 @@ fn turns_are_read_all_or_to_the_first_that_is_missing() {
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let walk = |more: &[&str]| {
         let stats = stats(&bench, &[&flags[..], more].concat());
-        let word = |row: &super::ledger::Row| format!("{}{}", &row.op[..1], row.key.trim_start_matches("conv_c_turn_"));
+        let word = |row: &ledger::Row| format!("{}{}", &row.op[..1], row.key.trim_start_matches("conv_c_turn_"));
         let words: Vec<String> = rows(&bench.path("t.csv")).iter().map(word).collect();
         let history = &stats["lookups"]["multi_turn"];
         (words.join(" "), history["hits"][2].as_u64().unwrap(), history["misses"].as_u64().unwrap())

@@ -1,5 +1,7 @@
 //! `--config`: what a file sets, what wins over it, and what is wrong with it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::support::{Bench, manifest_dir};
@@ -284,4 +286,28 @@ fn a_run_takes_the_flags_of_its_replay_too() {
     bench.write("bad.yaml", "source: synthetic\nio: sideways\ndir: out2\n");
     let line = bench.refused(2, &["run", "--config", "bad.yaml"]);
     assert!(line.contains("bad.yaml: io") && line.contains("sideways"), "{line}");
+}
+
+/// What is not a flag of a recording: what to do with it, and where flags come from.
+const BESIDE: [&str; 9] =
+    ["config", "help", "json", "list-presets", "overwrite", "preset", "print-config", "quiet", "rank"];
+
+/// Nothing that changes a recording is missing from its metadata, whatever the source.
+#[test]
+fn every_flag_in_the_help_is_in_force_somewhere() {
+    let bench = Bench::new();
+    bench.write("talk.json", "[]");
+    bench.write("asked.csv", "arrived_at,num_prefill_tokens,num_decode_tokens\n");
+    let help = bench.ok(&["record", "--help"]);
+    let named = |line: &str| {
+        let (_, rest) = line.split_once("--").filter(|(before, _)| before.trim().len() < 4)?;
+        Some(rest.split([' ', '[', '=']).next()?.to_owned())
+    };
+    let mut flags: BTreeSet<String> = help.lines().filter_map(named).collect();
+    assert!(flags.len() > 60 && BESIDE.iter().all(|flag| flags.remove(*flag)), "{flags:?}");
+    for source in [&["synthetic", "--enable-rag"][..], &["sharegpt", "talk.json"], &["requests", "asked.csv"]] {
+        let in_force = bench.ok_json(&[&["record", "--print-config", "--json"], source].concat());
+        flags.retain(|flag| in_force.get(flag).is_none());
+    }
+    assert!(flags.is_empty(), "in the help, but never in force: {flags:?}");
 }

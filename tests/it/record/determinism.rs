@@ -1,8 +1,6 @@
 //! The same flags give the same bytes, and a longer recording begins like a shorter one.
 
-use kvtrace::trace::RequestsReader;
-
-use super::ledger::rows;
+use super::ledger::{requests, rows};
 use crate::support::{Bench, data, manifest_dir};
 
 #[test]
@@ -55,8 +53,14 @@ fn neither_format_nor_processors_change_what_is_recorded() {
     }
 }
 
+/// The second at which a request of a recording arrived.
+pub fn before_request(bench: &Bench, trace: &str, ordinal: u64) -> f64 {
+    let requests = requests(&bench.path(trace));
+    requests.iter().find(|row| row.request == ordinal).expect("as many requests").arrival_ns as f64 / 1e9
+}
+
 /// Rows before `until_s` of two recordings agree, and there are some.
-fn begin_alike(bench: &Bench, shorter: &str, longer: &str, until_s: f64) {
+pub fn begin_alike(bench: &Bench, shorter: &str, longer: &str, until_s: f64) {
     let early = |name| rows(&bench.path(name)).into_iter().filter(|row| row.at_s < until_s).collect::<Vec<_>>();
     let (shorter, longer) = (early(shorter), early(longer));
     assert!(shorter.len() > 200, "only {} rows", shorter.len());
@@ -87,9 +91,7 @@ fn more_requests_only_add() {
         for (name, most) in [("few.csv", "150"), ("more.csv", "300")] {
             bench.ok(&[&["record"], &source[..], &["--max-requests", most, "-o", name]].concat());
         }
-        let requests = RequestsReader::open(&bench.path("more.requests.parquet")).expect("a requests file");
-        let first_left_out = requests.map(|row| row.expect("a request")).find(|row| row.request == 150);
-        begin_alike(&bench, "few.csv", "more.csv", first_left_out.expect("300 requests").arrival_ns as f64 / 1e9);
+        begin_alike(&bench, "few.csv", "more.csv", before_request(&bench, "more.csv", 150));
     }
 }
 

@@ -48,7 +48,7 @@ impl SmallDisk {
         let folder = bench.path("small");
         std::fs::create_dir(&folder).expect("a folder");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&folder).stderr(Stdio::null());
+        mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&folder).stderr(Stdio::null());
         let mounted = is_root() && mount.status().is_ok_and(|status| status.success());
         mounted.then_some(Self(folder))
     }

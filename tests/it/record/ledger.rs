@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use kvtrace::trace::{RequestRow, RequestsReader, requests_path};
+
 use crate::support::{Bench, data, manifest_dir};
 
 /// A row as text has it.
@@ -40,6 +42,12 @@ impl Row {
 pub fn rows(path: &Path) -> Vec<Row> {
     let mut reader = csv::Reader::from_path(path).expect("a trace");
     reader.deserialize().map(|row| row.expect("a row with all columns")).collect()
+}
+
+/// Who asked, beside `trace`.
+pub fn requests(trace: &Path) -> Vec<RequestRow> {
+    let reader = RequestsReader::open(&requests_path(trace)).expect("a requests file");
+    reader.map(|row| row.expect("a request")).collect()
 }
 
 /// What the book says in the end.
@@ -159,10 +167,10 @@ impl Book {
 const MIB: u64 = 1 << 20;
 
 fn check(bench: &Bench, flags: &[&str], limits: [Option<u64>; 3]) -> Book {
-    let stdout = bench.ok(&[&["record"], flags, &["-o", "t.csv", "--json"]].concat());
+    let stats = bench.ok_json(&[&["record"], flags, &["-o", "t.csv", "--json"]].concat());
     let rows = rows(&bench.path("t.csv"));
     let book = if flags.contains(&"inclusive") { Book::of_copies(&rows, limits) } else { Book::of(&rows, limits) };
-    book.agrees_with(&serde_json::from_str(&stdout).expect("JSON on stdout"));
+    book.agrees_with(&stats);
     book
 }
 

@@ -73,10 +73,10 @@ fn policies_have_the_hit_ratios_that_libcachesim_has() {
 fn traces_with_promotions_and_copies_are_replayed_without_an_error() {
     let bench = Bench::on_disk();
     for (placement, policy) in [("exclusive", "lru"), ("inclusive", "s3-fifo"), ("exclusive", "belady")] {
-        let record = "record synthetic --model bytes:2048 --num-users 10 --duration 4 --gpu-mem-gb 0.02 --cpu-mem-gb \
-                      0.03 --storage-capacity-gb 0.08 --promotion on-read --json -o t.csv --placement";
-        let stdout = bench.ok(&record.split_whitespace().chain([placement, "--policy", policy]).collect::<Vec<_>>());
-        let stats: serde_json::Value = serde_json::from_str(&stdout).expect("JSON on stdout");
+        let record = "record synthetic --model bytes:256 --num-users 10 --duration 4 --gpu-mem-gb 0.0025 \
+                      --cpu-mem-gb 0.00375 --storage-capacity-gb 0.01 --promotion on-read --json -o t.csv --placement";
+        let stats =
+            bench.ok_json(&record.split_whitespace().chain([placement, "--policy", policy]).collect::<Vec<_>>());
         assert!(stats["promotions"].as_u64() > Some(10), "{stats}");
         let replay = "replay t.csv --tier-0 dram --tier-1 dram --tier-2 dir:D --verify full -o r.json";
         bench.ok(&replay.split_whitespace().collect::<Vec<_>>());
@@ -99,8 +99,7 @@ fn belady_gives_the_same_bytes_again_and_reads_more_from_memory() {
     let base = "record synthetic --num-users 20 --duration 10 --gpu-mem-gb 0 --cpu-mem-gb 0 --storage-capacity-gb 8 \
                 --tier-timing none --json --policy";
     let misses = |policy: &str, name: &str| -> u64 {
-        let stdout = bench.ok(&base.split_whitespace().chain([policy, "-o", name]).collect::<Vec<_>>());
-        let stats: serde_json::Value = serde_json::from_str(&stdout).expect("JSON on stdout");
+        let stats = bench.ok_json(&base.split_whitespace().chain([policy, "-o", name]).collect::<Vec<_>>());
         let kinds = stats["lookups"].as_object().expect("lookups by kind");
         kinds.values().filter_map(|lookups| lookups["misses"].as_u64()).sum()
     };

@@ -5,14 +5,13 @@ use serde_json::Value;
 use crate::support::{Bench, manifest_dir};
 
 fn in_force(bench: &Bench, flags: &[&str]) -> Value {
-    let printed = bench.ok(&[&["record", "--print-config", "--json"], flags].concat());
-    serde_json::from_str(&printed).expect("JSON")
+    bench.ok_json(&[&["record", "--print-config", "--json"], flags].concat())
 }
 
 #[test]
 fn every_preset_records_rows() {
     let bench = Bench::new();
-    let listed: Value = serde_json::from_str(&bench.ok(&["record", "--list-presets", "--json"])).unwrap();
+    let listed = bench.ok_json(&["record", "--list-presets", "--json"]);
     let presets = listed["presets"].as_array().expect("a list");
     assert_eq!(presets.len(), 25);
     let sample = manifest_dir().join("traces/sharegpt-sample.json");

@@ -162,8 +162,7 @@ fn models_by_name_and_by_configuration() {
     assert!(table.lines().any(|line| line.contains("deepseek-v3") && line.contains("70272")), "{table}");
     let config = r#"{"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,"head_dim":8}"#;
     bench.write("config.json", config);
-    let listing = bench.ok(&["models", "config.json", "--users", "3", "--json"]);
-    let listing: serde_json::Value = serde_json::from_str(&listing).unwrap();
+    let listing = bench.ok_json(&["models", "config.json", "--users", "3", "--json"]);
     assert_eq!(listing["models"][0]["bytes_per_token"], 2 * 2 * 8 * 2 * 2);
     assert_eq!(listing["models"][0]["users_bytes"], 128u64 * 8192 * 3);
     bench.write("hybrid.json", r#"{"num_hidden_layers":2,"num_attention_heads":4,"mamba_d_state":16}"#);

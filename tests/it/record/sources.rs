@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kvtrace::seed::Seed;
-use kvtrace::trace::{RequestRow, RequestsReader};
+use kvtrace::trace::RequestRow;
 use kvtrace::workload::{Content, Request, RequestTrace, Skipped, Tokenizer, TraceOptions, trace_files};
 use serde_json::Value;
 
-use super::ledger::rows;
+use super::ledger::{self, rows};
 use crate::support::{Bench, data};
 
 const OPTIONS: TraceOptions = TraceOptions {
@@ -28,14 +28,13 @@ const OPTIONS: TraceOptions = TraceOptions {
 /// Records `files`, and gives the source in the metadata and the statistics.
 fn recorded(bench: &Bench, files: &[&str], more: &[&str]) -> (Value, Value) {
     let flags = ["--model", "tiny-1b", "--tier-timing", "none", "--generation-mode", "none", "--json", "-o", "t.csv"];
-    let stats = bench.ok(&[&["record", "requests"], files, &flags[..], more].concat());
+    let stats = bench.ok_json(&[&["record", "requests"], files, &flags[..], more].concat());
     let source = bench.json("t.csv.meta.json")["source"].clone();
-    (source, serde_json::from_str(&stats).expect("JSON on stdout"))
+    (source, stats)
 }
 
 fn requests(bench: &Bench) -> Vec<RequestRow> {
-    let reader = RequestsReader::open(&bench.path("t.requests.parquet")).expect("a requests file");
-    let mut rows: Vec<RequestRow> = reader.map(|row| row.expect("a request")).collect();
+    let mut rows = ledger::requests(&bench.path("t.csv"));
     rows.sort_by_key(|row| row.request);
     rows
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kvtrace::trace::{RequestKind, RequestRow, RequestsReader};
+use kvtrace::trace::{RequestKind, RequestRow};
 use serde_json::Value;
 
-use super::ledger::{Book, rows};
+use super::ledger::{Book, requests, rows};
 use crate::support::Bench;
 
 const FLAGS: [&str; 13] = [
@@ -24,16 +24,11 @@ const FLAGS: [&str; 13] = [
     "--json",
 ];
 
-fn requests(bench: &Bench, name: &str) -> Vec<RequestRow> {
-    RequestsReader::open(&bench.path(name)).expect("a requests file").map(|row| row.expect("a request")).collect()
-}
-
 #[test]
 fn statistics_agree_with_rows_and_requests() {
     let bench = Bench::new();
-    let stdout = bench.ok(&[&FLAGS[..], &["-o", "t.csv"]].concat());
-    let stats: Value = serde_json::from_str(&stdout).expect("JSON on stdout");
-    let (rows, requests) = (rows(&bench.path("t.csv")), requests(&bench, "t.requests.parquet"));
+    let stats = bench.ok_json(&[&FLAGS[..], &["-o", "t.csv"]].concat());
+    let (rows, requests) = (rows(&bench.path("t.csv")), requests(&bench.path("t.csv")));
     let book = Book::of(&rows, [None; 3]);
     assert_eq!(stats["rows"], rows.len());
     assert_eq!(stats["requests"], requests.len());
@@ -67,9 +62,8 @@ fn statistics_agree_with_rows_and_requests() {
 fn the_requests_alone_give_every_hit_rate_again() {
     let bench = Bench::new();
     let rag = ["--enable-rag", "--rag-request-probability", "0.4", "--rag-max-documents", "6"];
-    let stdout = bench.ok(&[&FLAGS[..], &rag, &["-o", "t.csv"]].concat());
-    let stats: Value = serde_json::from_str(&stdout).expect("JSON on stdout");
-    let requests = requests(&bench, "t.requests.parquet");
+    let stats = bench.ok_json(&[&FLAGS[..], &rag, &["-o", "t.csv"]].concat());
+    let requests = requests(&bench.path("t.csv"));
     let sum = |of: fn(&RequestRow) -> u32| requests.iter().map(|row| u64::from(of(row))).sum::<u64>();
     assert!(requests.iter().all(|row| row.lookups == row.hits + row.misses));
     let own_hits = sum(|row| row.hits - row.history_hits - row.prefix_hits - row.rag_hits);
@@ -106,7 +100,7 @@ fn shared_prefixes_cover_a_part_of_the_prompt() {
     let mut prompts = Vec::new();
     for flags in [vec![], vec!["--disable-prefix-caching"]] {
         bench.ok(&[&FLAGS[..], &flags, &["-o", "t.csv"]].concat());
-        let mut lengths: Vec<_> = requests(&bench, "t.requests.parquet")
+        let mut lengths: Vec<_> = requests(&bench.path("t.csv"))
             .iter()
             .map(|row| (row.request, row.context_tokens, row.prefix_tokens > 0))
             .collect();
@@ -139,7 +133,7 @@ fn a_higher_class_waits_less() {
     let bench = Bench::new();
     let record = |queue: &str| {
         bench.ok(&[&FLAGS[..], &["--workers", "2", "--queue", queue, "-o", "t.csv"]].concat());
-        let requests = requests(&bench, "t.requests.parquet");
+        let requests = requests(&bench.path("t.csv"));
         ["responsive", "batch"].map(|class| {
             let of_class: Vec<_> = requests.iter().filter(|row| row.qos == class).collect();
             of_class.iter().map(|row| (row.start_ns - row.arrival_ns) as f64 / 1e9).sum::<f64>() / of_class.len() as f64

@@ -1,14 +1,9 @@
 //! What takes time: tiers, networks and links, and a modelled GPU.
 
-use kvtrace::trace::{RequestRow, RequestsReader};
 use serde_json::Value;
 
-use super::ledger::rows;
+use super::ledger::{requests, rows};
 use crate::support::Bench;
-
-fn requests(bench: &Bench, name: &str) -> Vec<RequestRow> {
-    RequestsReader::open(&bench.path(name)).expect("a requests file").map(|row| row.expect("a request")).collect()
-}
 
 /// A ShareGPT file of conversations of one turn: so many characters asked, so many answered.
 fn conversations(turns: &[(usize, usize)]) -> String {
@@ -23,7 +18,7 @@ fn conversations(turns: &[(usize, usize)]) -> String {
 fn record(bench: &Bench, flags: &str) -> Value {
     let fixed = "record sharegpt in.json --tokenizer chars4 --disable-prefix-caching --json -o t.csv";
     let args: Vec<&str> = fixed.split(' ').chain(flags.split_whitespace()).collect();
-    serde_json::from_str(&bench.ok(&args)).expect("JSON on stdout")
+    bench.ok_json(&args)
 }
 
 #[test]
@@ -31,7 +26,7 @@ fn a_single_stream_on_an_h100_is_bound_by_the_weights() {
     let bench = Bench::new();
     bench.write("in.json", conversations(&[(400, 4000)]));
     let stats = record(&bench, "--gpu-model h100 --tier-timing none --model llama3.1-8b");
-    let request = &requests(&bench, "t.requests.parquet")[0];
+    let request = &requests(&bench.path("t.csv"))[0];
     // 16.06 GB at 3.35 TB/s, 0.1 ms beside it, and 100 to 1,100 tokens of context.
     let ms_per_token = request.generation_ns as f64 / 1e6 / f64::from(request.generate_tokens);
     assert!((4.89..4.93).contains(&ms_per_token), "{ms_per_token}");
@@ -59,7 +54,7 @@ fn a_measured_engine_is_described_in_a_file() {
     let stats = record(&bench, "--gpu-model mine.toml --tier-timing none --model bytes:1000 --live-conversations 0");
     // Prompts of 100 tokens take 10 ms in turn, the first waiting for the second; then ten steps
     // of two take 11 ms and ten of one 10 ms.
-    let ended: Vec<i64> = requests(&bench, "t.requests.parquet").iter().map(|row| row.generation_ns).collect();
+    let ended: Vec<i64> = requests(&bench.path("t.csv")).iter().map(|row| row.generation_ns).collect();
     assert_eq!(ended, [10_000_000 + 11_000_000, 11_000_000 + 10_000_000]);
     let gpu = &stats["gpu"];
     assert_eq!((&gpu["prefill_s"], &gpu["decode_s"]), (&Value::from(0.02), &Value::from(0.021)));
@@ -75,15 +70,15 @@ fn a_measured_engine_is_described_in_a_file() {
 #[test]
 fn the_same_gpu_gives_the_same_bytes_and_longer_runs_begin_alike() {
     let bench = Bench::new();
-    let flags = "record synthetic --num-users 40 --gpu-mem-gb 4 --cpu-mem-gb 4 --storage-capacity-gb 40 --gpu-model h100 \
-                 --max-num-seqs 16 --tier-timing nvme-gen4,2=nvme-gen4@25gbe";
+    let flags = "record synthetic --num-users 40 --gpu-mem-gb 4 --cpu-mem-gb 4 --storage-capacity-gb 40 \
+                 --gpu-model h100 --max-num-seqs 16 --tier-timing nvme-gen4,2=nvme-gen4@25gbe";
     let record = |more: &[&str]| bench.ok(&flags.split_whitespace().chain(more.iter().copied()).collect::<Vec<_>>());
     record(&["--max-requests", "800", "-o", "a.csv"]);
     record(&["--max-requests", "800", "-o", "b.csv", "--quiet"]);
     assert_eq!(bench.read("a.csv"), bench.read("b.csv"));
     assert_eq!(bench.read("a.requests.parquet"), bench.read("b.requests.parquet"));
     record(&["--max-requests", "1000", "-o", "more.csv"]);
-    let left_out = requests(&bench, "more.requests.parquet").into_iter().find(|row| row.request == 800);
+    let left_out = requests(&bench.path("more.csv")).into_iter().find(|row| row.request == 800);
     let until_s = left_out.expect("1000 requests").arrival_ns as f64 / 1e9;
     let early = |name| rows(&bench.path(name)).into_iter().filter(|row| row.at_s < until_s).collect::<Vec<_>>();
     let (few, more) = (early("a.csv"), early("more.csv"));
@@ -99,7 +94,7 @@ fn a_faster_gpu_ends_sooner_and_more_load_takes_longer() {
     bench.write("in.json", conversations(&[(4_000, 1_000); 24]));
     let mean = |flags: &str| {
         record(&bench, flags);
-        let requests = requests(&bench, "t.requests.parquet");
+        let requests = requests(&bench.path("t.csv"));
         requests.iter().map(|row| row.generation_ns as f64).sum::<f64>() / requests.len() as f64
     };
     let (slow, fast) = (mean("--gpu-model a100"), mean("--gpu-model h200"));

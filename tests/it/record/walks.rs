@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kvtrace::trace::{RequestKind, RequestRow, RequestsReader};
+use kvtrace::trace::{RequestKind, RequestRow};
 use serde_json::Value;
 
-use super::ledger::{Row, rows};
+use super::ledger::{self, Row, rows};
 use crate::support::Bench;
 
 /// A file of conversations, each a list of turns of (context, generation) tokens.
@@ -34,7 +34,7 @@ const STORAGE: &str = "--gpu-mem-gb 0 --cpu-mem-gb 0";
 fn record(bench: &Bench, flags: &str) -> Value {
     let unsaid = UNSAID.iter().filter(|(flag, _)| !flags.contains(flag)).flat_map(|(flag, value)| [*flag, *value]);
     let all: Vec<&str> = BASE.split_whitespace().chain(flags.split_whitespace()).chain(unsaid).collect();
-    serde_json::from_str(&bench.ok(&all)).expect("statistics")
+    bench.ok_json(&all)
 }
 
 /// Storage for so many MiB.
@@ -53,8 +53,7 @@ fn told(bench: &Bench) -> String {
 }
 
 fn requests(bench: &Bench) -> Vec<RequestRow> {
-    let reader = RequestsReader::open(&bench.path("t.requests.parquet")).expect("a requests file");
-    reader.map(|row| row.expect("a request")).collect()
+    ledger::requests(&bench.path("t.csv"))
 }
 
 fn hits(stats: &Value, kind: &str) -> u64 {
@@ -276,7 +275,7 @@ fn more_users_than_conversations_are_kept_all_keep_asking() {
     let bench = Bench::new();
     let flags = "record synthetic --num-users 1200 --live-conversations 800 --duration 6 --model bytes:1 \
                  --generation-mode none --tier-timing none -o t.csv --json";
-    let stats: Value = serde_json::from_str(&bench.ok(&flags.split_whitespace().collect::<Vec<_>>())).unwrap();
+    let stats = bench.ok_json(&flags.split_whitespace().collect::<Vec<_>>());
     let mut asked: BTreeMap<String, (u32, i64)> = BTreeMap::new();
     for request in requests(&bench) {
         let (count, last_ns) = asked.entry(request.user).or_default();
@@ -322,7 +321,7 @@ fn there_are_never_more_writes_than_the_limit() {
     let most = |limit: &str| {
         bench.ok(&[&flags[..], &["--max-concurrent-allocs", limit]].concat());
         let rows = rows(&bench.path("t.csv"));
-        super::ledger::Book::of(&rows, [Some(0), Some(0), Some(214_748_364)]);
+        ledger::Book::of(&rows, [Some(0), Some(0), Some(214_748_364)]);
         let stamps: Vec<f64> = rows.iter().filter(|row| row.op == "Write").map(|row| row.at_s).collect();
         let within = |at: &f64| stamps.iter().filter(|other| (*at..at + 0.019_999).contains(other)).count();
         (stamps.len(), stamps.iter().map(within).max().unwrap_or(0))

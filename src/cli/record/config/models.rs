@@ -8,8 +8,11 @@ use crate::model::{Attention, KvDtype, Model, Shape, known_shape};
 use super::node::{At, Node};
 use super::{Faults, unknown};
 
+/// A number of a shape, to be set.
+type Field = fn(&mut Shape) -> &mut u64;
+
 /// The numbers of a model as the reference names them, with the field that each sets.
-const NUMBERS: [(&str, fn(&mut Shape) -> &mut u64); 7] = [
+const NUMBERS: [(&str, Field); 7] = [
     ("num_layers", |shape| &mut shape.num_layers),
     ("hidden_dim", |shape| &mut shape.hidden_dim),
     ("num_heads", |shape| &mut shape.num_heads),

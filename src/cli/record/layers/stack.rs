@@ -62,9 +62,9 @@ impl<'a> Stack<'a> {
         self.command.get_arguments().find(|arg| name_of(arg) == name)
     }
 
-    /// A value of ours, which is known to be right.
+    /// A value of ours, which is known to be right; a test holds every table against the flags.
     fn set(&mut self, flag: &str, value: &str, origin: &str) {
-        let Some(arg) = self.arg(flag) else { return };
+        let arg = self.arg(flag).expect("tables name flags that there are");
         let value = match (is_switch(arg), value) {
             (true, "true") => Value::On,
             (true, _) => Value::Unset,
@@ -130,7 +130,8 @@ impl<'a> Stack<'a> {
             if said.iter().any(|name| name == lowered.flag) {
                 self.faults.say(format!("{} and {} set the same; take one of them away", lowered.path, lowered.flag));
             } else if self.applies(lowered.only) {
-                self.lower(lowered);
+                let Lowered { flag, value, path, .. } = lowered;
+                self.set(flag, &value, &path);
             }
         }
         for (why, keys) in &config.sections.without_effect {
@@ -138,10 +139,6 @@ impl<'a> Stack<'a> {
             self.layers.notes.push(format!("{}: no effect on a recording, because {why}: {keys}", config.name));
         }
         self.layers.sections = config.sections;
-    }
-
-    fn lower(&mut self, Lowered { flag, value, path, .. }: Lowered) {
-        self.set(flag, &value, &path);
     }
 
     /// Whether a value has a meaning for what is recorded.
@@ -212,5 +209,54 @@ fn value(arg: &Arg, at: &At<'_>) -> Result<Value, String> {
             Ok(Value::Words(words))
         }
         _ => Ok(Value::Words(vec![single(at)?])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, ValueEnum};
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::cli::record::config::flags_of_sections;
+    use crate::cli::record::flags::Profile;
+
+    /// The flags that profiles, presets and the sections of a configuration set or limit, and
+    /// values that they give them.
+    fn tables() -> Vec<(String, String, Option<String>)> {
+        let profiles = Profile::value_variants().iter().flat_map(|profile| {
+            let name = profile.to_possible_value().expect("a word").get_name().to_owned();
+            let table = profile::table(&name);
+            table
+                .iter()
+                .map(move |(flag, value)| (format!("profile {name}"), (*flag).to_owned(), Some((*value).to_owned())))
+        });
+        let presets = presets::PRESETS.iter().flat_map(|preset| {
+            let flags = preset.flags(0).into_iter();
+            flags.map(|(flag, value)| (format!("preset {}", preset.name), flag.to_owned(), Some(value)))
+        });
+        let sections = flags_of_sections().map(|(key, flag)| (key, flag.to_owned(), None));
+        profiles.chain(presets).chain(sections).collect()
+    }
+
+    #[test]
+    fn every_entry_of_a_table_names_a_flag_and_a_value_of_it() {
+        let mut root = Cli::command();
+        root.build();
+        assert!(tables().len() > 8 * presets::PRESETS.len() + 20, "the tables are empty");
+        for command in ["record", "run"].map(|name| root.find_subcommand(name).expect("a subcommand")) {
+            for (table, flag, value) in tables() {
+                let arg = command.get_arguments().find(|arg| name_of(arg) == flag);
+                let arg = arg.unwrap_or_else(|| panic!("{table}: {} has no --{flag}", command.get_name()));
+                let Some(value) = value else { continue };
+                if is_switch(arg) {
+                    assert!(["true", "false"].contains(&value.as_str()), "{table}: --{flag} {value}");
+                } else if arg.get_long().is_some() {
+                    let typed = ["kvtrace", "record", "synthetic", "-o", "t.csv", &format!("--{flag}={value}")];
+                    let parsed = Cli::command().try_get_matches_from(typed);
+                    assert!(parsed.is_ok(), "{table}: {parsed:?}");
+                }
+            }
+        }
     }
 }
