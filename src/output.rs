@@ -23,6 +23,8 @@ pub enum Overwrite {
 pub struct Output {
     path: PathBuf,
     temporary: PathBuf,
+    schema: String,
+    overwrite: Overwrite,
     file: File,
     closed: bool,
 }
@@ -43,7 +45,7 @@ impl Output {
             .open(&temporary)
             .map_err(|e| Error::writing(path, &e))?;
         give_to_invoker(&temporary);
-        Ok(Self { path: path.to_owned(), temporary, file, closed: false })
+        Ok(Self { path: path.to_owned(), temporary, schema: schema.to_owned(), overwrite, file, closed: false })
     }
 
     /// The final name.
@@ -62,12 +64,20 @@ impl Output {
         self.rename_to(&path)
     }
 
-    /// The run was interrupted: the file is kept as `<stem>.partial.<ext>`, whose path is
-    /// returned.
+    /// The run was interrupted: the file is kept as [`Output::partial_name`], which is returned.
     pub fn keep_partial(self) -> Result<PathBuf> {
-        let partial = partial_path(&self.path);
+        let partial = self.partial_name()?;
         self.rename_to(&partial)?;
         Ok(partial)
+    }
+
+    /// `<stem>.partial.<ext>`, with a number where somebody else's file has that name.
+    pub fn partial_name(&self) -> Result<PathBuf> {
+        let numbered = (2..100).map(|number| format!(".partial{number}"));
+        let names = std::iter::once(".partial".to_owned()).chain(numbered);
+        let may_be_used = |path: &PathBuf| check_replaceable(path, &self.schema, self.overwrite).is_ok();
+        let taken = || Error::usage(format!("{} and 98 others are taken", partial_path(&self.path).display()));
+        names.map(|mark| marked(&self.path, &mark)).find(may_be_used).ok_or_else(taken)
     }
 
     fn rename_to(mut self, path: &Path) -> Result<()> {
@@ -196,19 +206,30 @@ pub fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// `t.csv.zst` → `t`: the file name up to its first dot (a leading dot belongs to the name).
+/// `v1.0.csv.zst` → `v1.0`: the file name without what says its format (a leading dot belongs to
+/// the name).
 pub fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let start = usize::from(name.starts_with('.'));
-    let end = name[start..].find('.').map_or(name.len(), |at| at + start);
-    name[..end].to_owned()
+    if let Some(stem) = name.strip_suffix(".requests.parquet") {
+        return stem.to_owned();
+    }
+    let unpacked = name.strip_suffix(".zst").unwrap_or(&name);
+    let is_format = |extension: &str| extension.starts_with(|c: char| c.is_ascii_alphabetic());
+    match unpacked.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() && is_format(extension) => stem.to_owned(),
+        _ => unpacked.to_owned(),
+    }
 }
 
 /// `dir/t.csv.zst` → `dir/t.partial.csv.zst`.
 pub fn partial_path(path: &Path) -> PathBuf {
+    marked(path, ".partial")
+}
+
+fn marked(path: &Path, mark: &str) -> PathBuf {
     let stem = stem(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{stem}.partial{}", &name[stem.len()..]))
+    path.with_file_name(format!("{stem}{mark}{}", &name[stem.len()..]))
 }
 
 /// A companion of `path`: `dir/t.csv.zst` and `requests.parquet` → `dir/t.requests.parquet`.
@@ -333,7 +354,27 @@ mod tests {
         let path = Path::new("dir/t.csv.zst");
         assert_eq!(partial_path(path), Path::new("dir/t.partial.csv.zst"));
         assert_eq!(companion(path, "requests.parquet"), Path::new("dir/t.requests.parquet"));
-        assert_eq!(stem(Path::new("plain")), "plain");
+        for (name, expected) in [
+            ("plain", "plain"),
+            ("v1.0", "v1.0"),
+            ("z.seed1.csv", "z.seed1"),
+            ("t.requests.parquet", "t"),
+            ("t.partial.csv.zst", "t.partial"),
+            (".csv", ".csv"),
+        ] {
+            assert_eq!(stem(Path::new(name)), expected);
+        }
+    }
+
+    #[test]
+    fn a_strangers_partial_file_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        fs::write(dir.path().join("out.partial.json"), "my notes").unwrap();
+        let mut output = Output::create(&path, "kvtrace.replay/1", Overwrite::Ours).unwrap();
+        output.write_all(b"half").unwrap();
+        assert_eq!(output.keep_partial().unwrap(), dir.path().join("out.partial2.json"));
+        assert_eq!(fs::read(dir.path().join("out.partial.json")).unwrap(), b"my notes");
     }
 
     #[test]

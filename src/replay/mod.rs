@@ -141,7 +141,7 @@ pub fn replay(
     let config = &config.in_force();
     let (plan, needs) = survey_needs(config, stop, progress)?;
     let needs = needs?;
-    let requests = requests::count(&config.trace)?;
+    let requests = requests::count(&config.trace, &plan.meta)?;
     let mut stage = prepare::prepare(&plan, needs, config, stop, progress)?;
     let mut tally = tally::Tally::new(requests.unwrap_or(0));
     let mut devices: Vec<_> = stage.slabs.iter().filter_map(|slab| Device::below(&slab.path)).collect();

@@ -59,7 +59,7 @@ impl Ended<'_> {
     /// A requests file that cannot be read.
     pub fn report(self) -> Result<(ReplayResult, Option<Error>)> {
         let served = match self.early {
-            None => requests::serve(&self.config.trace, &self.tally.request_ns)?,
+            None => requests::serve(&self.config.trace, &self.plan.meta, &self.tally.request_ns)?,
             Some(_) => None,
         };
         let latency = self.latency();

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::measure::LogLinear;
 use crate::measure::replay::{QosReport, Requests};
-use crate::trace::{RequestRow, RequestsReader};
+use crate::trace::{Meta, RequestRow, RequestsReader};
 
 /// The P95 target of a class in milliseconds (the reference's table of QoS classes).
 fn target_p95_ms(qos: &str) -> Option<f64> {
@@ -26,9 +26,9 @@ const SPARSE: u64 = 1 << 20;
 /// file.
 ///
 /// # Errors
-/// A file that is there and cannot be read.
-pub fn count(trace: &Path) -> Result<Option<usize>> {
-    let Some(reader) = RequestsReader::beside(trace)? else { return Ok(None) };
+/// A file that is there and cannot be read, or belongs to another recording.
+pub fn count(trace: &Path, meta: &Meta) -> Result<Option<usize>> {
+    let Some(reader) = RequestsReader::beside(trace, meta)? else { return Ok(None) };
     let (mut highest, mut rows) = (0u64, 0u64);
     for row in reader {
         (highest, rows) = (highest.max(row?.request), rows + 1);
@@ -50,8 +50,8 @@ pub struct Served {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn serve(trace: &Path, storage_ns: &[u64]) -> Result<Option<Served>> {
-    let Some(reader) = RequestsReader::beside(trace)? else { return Ok(None) };
+pub fn serve(trace: &Path, meta: &Meta, storage_ns: &[u64]) -> Result<Option<Served>> {
+    let Some(reader) = RequestsReader::beside(trace, meta)? else { return Ok(None) };
     let mut book = Book::default();
     for row in reader {
         let row = row?;

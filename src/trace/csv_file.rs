@@ -106,7 +106,7 @@ impl CsvFile {
             }
             Stream::Plain(file) => {
                 // Both files are whole before either gets its name: a full disk leaves the old pair.
-                let named = if meta.complete { path.clone() } else { output::partial_path(&path) };
+                let named = if meta.complete { path.clone() } else { file.partial_name()? };
                 let sidecar_path = output::sidecar_path(&named);
                 let mut sidecar = Output::create(&sidecar_path, TRACE_SCHEMA, overwrite)?;
                 sidecar.write_all(&output::to_json(meta)).map_err(|e| Error::writing(&sidecar_path, &e))?;

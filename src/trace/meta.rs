@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checksum;
 use crate::error::{Error, Result};
 
 use super::record::Tier;
@@ -288,6 +289,16 @@ impl Meta {
             flags: BTreeMap::new(),
             record: None,
         }
+    }
+
+    /// Which recording a trace is of, whatever its format: a hash of what was recorded and what
+    /// came of it. None for a trace that we did not record.
+    pub fn recording(&self) -> Option<String> {
+        let record = self.record.as_ref()?;
+        // Whole numbers only: fractions need not survive being written and read to the last bit.
+        let counts = (record.requests, record.rows, record.prefix_tokens_reused, record.demotions, record.deletes);
+        let facts = serde_json::to_vec(&(self.seed, &self.source, counts, &record.lookups, &record.tiers));
+        Some(checksum::of(&facts.expect("metadata has string keys and serialises")))
     }
 
     /// The metadata as it stands in a trace.

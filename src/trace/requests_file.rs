@@ -34,15 +34,15 @@ pub struct RequestsMeta {
     pub source: Source,
     /// Requests in the file.
     pub rows: u64,
+    /// Which recording they are of: what [`Meta::recording`] says of its trace.
+    #[serde(default)]
+    pub recording: Option<String>,
 }
 
 /// Where the requests of a trace are: `t.csv.zst` → `t.requests.parquet`, and those of a partial
 /// trace, `t.partial.csv.zst` → `t.partial.requests.parquet`.
 pub fn requests_path(trace: &Path) -> PathBuf {
-    let stem = output::stem(trace);
-    let name = trace.file_name().unwrap_or_default().to_string_lossy();
-    let partial = name.get(stem.len()..).is_some_and(|rest| rest.starts_with(".partial."));
-    output::companion(trace, if partial { "partial.requests.parquet" } else { "requests.parquet" })
+    output::companion(trace, "requests.parquet")
 }
 
 /// A requests file being written; memory is bounded by one row group.
@@ -101,6 +101,7 @@ impl RequestsWriter {
             seed: meta.seed,
             source: meta.source.clone(),
             rows: self.rows,
+            recording: meta.recording(),
         };
         let json = serde_json::to_vec(&own).expect("metadata has string keys and serialises");
         self.table.end(REQUESTS_SCHEMA, &json)
@@ -111,7 +112,16 @@ impl RequestsWriter {
     /// # Errors
     /// When the file cannot be written.
     pub fn finish(self, meta: &Meta) -> Result<()> {
-        self.end(meta, meta.complete)?.finish()
+        self.close(meta)?.finish()
+    }
+
+    /// Writes the rest of the file, which is still to get its name: so that a trace and its
+    /// requests get theirs together, or neither does.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn close(self, meta: &Meta) -> Result<Output> {
+        self.end(meta, meta.complete)
     }
 
     /// Keeps the requests of an interrupted recording under a partial name.
@@ -158,14 +168,25 @@ impl RequestsReader {
         Ok(Self { table, name, meta, slice: Vec::new().into_iter() })
     }
 
-    /// Opens the requests file beside a trace; none when there is none.
+    /// Opens the requests file beside a trace, whose metadata is `meta`; none when there is none.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
-    pub fn beside(trace: &Path) -> Result<Option<Self>> {
+    /// When it is there and cannot be read, or belongs to another recording.
+    pub fn beside(trace: &Path, meta: &Meta) -> Result<Option<Self>> {
         let path = requests_path(trace);
-        let absent = output::is_standard(trace) || !path.exists();
-        (!absent).then(|| Self::open(&path)).transpose()
+        if output::is_standard(trace) || !path.exists() {
+            return Ok(None);
+        }
+        let reader = Self::open(&path)?;
+        let theirs = reader.meta.recording.as_ref();
+        if theirs.zip(meta.recording().as_ref()).is_some_and(|(theirs, ours)| theirs != ours) {
+            return Err(Error::usage(format!(
+                "{} belongs to another recording than {}; record the trace again, or move that file away",
+                path.display(),
+                trace.display()
+            )));
+        }
+        Ok(Some(reader))
     }
 
     /// What the file says of itself.
@@ -301,7 +322,7 @@ mod tests {
             writer.write(row.clone()).unwrap();
         }
         writer.finish(&Meta { seed: Some(42), ..Meta::foreign(Source::default()) }).unwrap();
-        let reader = RequestsReader::beside(&trace).unwrap().unwrap();
+        let reader = RequestsReader::beside(&trace, &Meta::foreign(Source::default())).unwrap().unwrap();
         assert_eq!((reader.meta().rows, reader.meta().seed, reader.rows()), (9, Some(42), 9));
         assert_eq!(reader.collect::<Result<Vec<_>>>().unwrap(), requests);
     }

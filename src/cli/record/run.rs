@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checksum;
 use crate::error::{Error, Result};
-use crate::output::{self, Overwrite};
+use crate::output::{self, Output, Overwrite};
 use crate::progress::Progress;
 use crate::serve::{self, ObjectKind, Sink};
 use crate::stop::Stop;
@@ -79,10 +79,9 @@ impl Files {
 
 impl Written {
     fn finish(self, meta: &Meta) -> Result<()> {
-        if let Some(requests) = self.requests {
-            requests.finish(meta)?;
-        }
-        self.trace.finish(meta)
+        let requests = self.requests.map(|requests| requests.close(meta)).transpose()?;
+        self.trace.finish(meta)?;
+        requests.map_or(Ok(()), Output::finish)
     }
 
     fn keep_partial(self, meta: &Meta) -> Result<PathBuf> {
