@@ -1,7 +1,7 @@
 //! The event loop: arrivals, workers, and the steps of the requests in service, in the order of
 //! (time, class, ordinal).
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::meta::RecordStats;
@@ -14,6 +14,8 @@ use super::service::{Service, Wait};
 use super::system::System;
 use super::{Config, Recorded, Sink};
 
+/// Stamps are 63 bits of nanoseconds; half of them, so that nothing that is under way overflows.
+const END_OF_TIME_NS: u64 = i64::MAX as u64 / 2;
 /// Events between two looks at the stop flag.
 const EVENTS_BETWEEN_LOOKS: u64 = 1024;
 
@@ -106,6 +108,12 @@ impl<'a> Engine<'a> {
     /// Lets the next thing happen; false when nothing is left. At one moment, background work
     /// comes before steps, steps before tokens, and tokens before arrivals.
     fn next_event(&mut self, arrivals: &mut Arrivals) -> Result<bool> {
+        if self.system.tally.ended_ns() > END_OF_TIME_NS {
+            return Err(Error::usage(
+                "virtual time ends after 146 years; less --generation-mode or --tier-timing, or more --trace-speedup, is \
+                 needed",
+            ));
+        }
         let step = self.steps.next();
         let tokens = self.system.gpu.next().filter(|at| step.is_none_or(|(step_at, _)| *at < step_at));
         let due = tokens.or(step.map(|(at, _)| at));

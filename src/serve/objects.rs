@@ -49,7 +49,8 @@ pub enum DecodeReads {
     /// All of them once before the answer begins, and once more for so many tokens of the answer
     /// or part of them; above 0.
     Rescan(u32),
-    /// Nothing: what is decoded from stays in the GPU's memory.
+    /// Nothing more: it is loaded once, a turn before its answer and token blocks when they are
+    /// found, and decoded from in the GPU's memory.
     None,
 }
 

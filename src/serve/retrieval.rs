@@ -74,7 +74,10 @@ impl Retrieval {
         self.step = Step::Read(place + 1);
         let known = system.documents.object(chunk);
         if let Some(loaded) = visit.read_chunk(chunk, now, system)? {
-            visit.hit_tokens = visit.hit_tokens.saturating_add(loaded.tokens);
+            // The prompt of a question is its chunks; what others look up besides is not of theirs.
+            if visit.request.about_documents {
+                visit.hit_tokens = visit.hit_tokens.saturating_add(loaded.tokens);
+            }
             return Ok(Wait::Until(loaded.done_ns));
         }
         if !matches!(system.config.phases, Phases::DecodeOnly { .. }) {

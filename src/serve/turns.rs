@@ -9,7 +9,7 @@ use crate::workload::{Request, prompts};
 
 use super::answer::{Answer, Next};
 use super::conversations::History;
-use super::objects::{DecodeReads, HistoryReads};
+use super::objects::HistoryReads;
 use super::retrieval::Retrieval;
 use super::service::{Visit, Wait};
 use super::system::System;
@@ -202,16 +202,10 @@ impl Turns {
         let prompt_tokens = visit.request.context_tokens.saturating_add(visit.prefix_tokens);
         self.step = match system.config.phases {
             Phases::PrefillOnly => Step::Finish,
-            _ if self.reads_back(prompt_tokens, system) => Step::FirstRead,
+            _ if self.own.is_some() && prompt_tokens < PREFILL_ONLY_TOKENS => Step::FirstRead,
             _ => Step::Begin(false),
         };
         Ok(Wait::Until(now))
-    }
-
-    fn reads_back(&self, prompt_tokens: u32, system: &System<'_>) -> bool {
-        self.own.is_some()
-            && prompt_tokens < PREFILL_ONLY_TOKENS
-            && system.config.objects.decode_reads != DecodeReads::None
     }
 
     fn read_first(&mut self, visit: &mut Visit, now: u64, system: &mut System<'_>) -> Result<Wait> {

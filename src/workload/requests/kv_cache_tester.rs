@@ -209,6 +209,28 @@ struct Agent {
     left: usize,
 }
 
+/// Which conversation a model of an agent has: the agent's own for the first that it asks, one
+/// more for every other.
+#[derive(Default)]
+struct Models(Vec<(usize, String, usize)>);
+
+impl Models {
+    fn seat(&mut self, agent: usize, model: &str, agents: &mut Vec<Agent>) -> usize {
+        if let Some((.., seat)) = self.0.iter().find(|(of, known, _)| *of == agent && known == model) {
+            return *seat;
+        }
+        let seat = if self.0.iter().any(|(of, ..)| *of == agent) {
+            let name = format!("{}/{}", agents[agent].name, names::plain(model));
+            agents.push(Agent { name: name.into(), ids: Vec::new(), left: 0 });
+            agents.len() - 1
+        } else {
+            agent
+        };
+        self.0.push((agent, model.to_owned(), seat));
+        seat
+    }
+}
+
 impl Session {
     /// The session number `number` of a file.
     fn of(trace: &Trace, flat: Flat<'_>, number: u64) -> Result<Self> {
@@ -221,6 +243,7 @@ impl Session {
         let space = if is_global { 0 } else { own };
         let agent = |name: String| Agent { name: name.into(), ids: Vec::new(), left: 0 };
         let mut agents: Vec<Agent> = agents.into_iter().map(agent).collect();
+        let mut models = Models::default();
         let mut requests = Vec::with_capacity(asked.len());
         let mut end_ns = 0;
         for valid in asked {
@@ -229,8 +252,10 @@ impl Session {
                 let wrong = segments::too_many(asked.hash_ids.len(), prompt_tokens, block_tokens);
                 return Err(Error::usage(format!("{}: {wrong}", place.words())));
             }
-            // Another model has other caches of the same tokens.
-            let space = mix(space ^ hash_bytes(asked.model.label().unwrap_or_default().as_bytes()));
+            // Another model has other caches of the same tokens, and a conversation of its own.
+            let model = asked.model.label().unwrap_or_default();
+            let space = mix(space ^ hash_bytes(model.as_bytes()));
+            let agent = models.seat(agent, &model, &mut agents);
             let ids: Vec<u64> = asked.hash_ids.iter().map(|id| mix(space ^ mix(id.0))).collect();
             let agent_of = &mut agents[agent];
             let kept = agent_of.ids.iter().zip(&ids).take_while(|(before, now)| before == now).count();

@@ -214,10 +214,10 @@ const AGENT: &str = r#"{"id":"T","models":["m"],"block_size":64,"hash_id_scope":
 fn agents_share_blocks_within_a_session_and_a_model() {
     let read = Read::one(AGENT);
     let expected =
-        [row("T", 1, 0, 130, 5), row("T/g", 1, 3000, 70, 2), row("T", 2, 4000, 65, 6), row("T/g", 2, 9000, 0, 2)];
+        [row("T", 1, 0, 130, 5), row("T/g", 1, 3000, 70, 2), row("T", 2, 4000, 65, 6), row("T/g/m", 1, 9000, 70, 2)];
     assert_eq!(read.rows(), expected);
     let last_turns: Vec<bool> = read.requests().iter().map(|request| request.last_turn).collect();
-    assert_eq!(last_turns, [false, false, true, true]);
+    assert_eq!(last_turns, [false, true, true, true]);
     let [parent, agent, later, same_model] = [0, 1, 2, 3].map(|at| read.segments(at));
     assert_eq!(parent.iter().map(|s| s.1).collect::<Vec<_>>(), [64, 64, 2]);
     assert_eq!(parent[..2], later[..2]);

@@ -314,11 +314,13 @@ fn turns_are_read_all_or_to_the_first_that_is_missing() {
         (words.join(" "), history["hits"][2].as_u64().unwrap(), history["misses"].as_u64().unwrap())
     };
     let (rows, hits, misses) = walk(&["--decode-reads", "none"]);
-    assert_eq!(rows, "W1 R1 W2 R1 R2 W3 R1 R2 R3 D1 W4 R2 R3 R4 D2 W5 R3 R4 R5 D3 W6");
+    assert_eq!(rows, "W1 R1 R1 W2 R2 R1 R2 W3 R3 R1 R2 R3 D1 W4 R4 R2 R3 R4 D2 W5 R5 R3 R4 R5 D3 W6 R6");
     assert_eq!((hits, misses), (12, 3));
     let (rows, hits, misses) = walk(&["--decode-reads", "none", "--history", "longest-prefix"]);
-    assert_eq!(rows, "W1 R1 W2 R1 R2 W3 R1 R2 R3 D1 W4 D2 W5 D3 W6");
+    assert_eq!(rows, "W1 R1 R1 W2 R2 R1 R2 W3 R3 R1 R2 R3 D1 W4 R4 D2 W5 R5 D3 W6 R6");
     assert_eq!((hits, misses), (6, 9));
+    let (rows, hits, _) = walk(&["--decode-reads", "none", "--storage-capacity-gb", "0", "--max-requests", "4"]);
+    assert_eq!((rows.matches('R').count(), hits), (10, 6), "1 + 2 + 3 of history, and one of each turn: {rows}");
     let (rows, ..) = walk(&["--history", "none"]);
     assert_eq!(rows, "W1 R1 R1 W2 R2 R2 W3 R3 R3 D1 W4 R4 R4 D2 W5 R5 R5 D3 W6 R6 R6");
     let (rows, ..) = walk(&["--history", "none", "--decode-reads", "rescan:1000"]);

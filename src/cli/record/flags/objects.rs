@@ -76,7 +76,7 @@ pub struct ObjectFlags {
     #[arg(long, value_enum)]
     pub history: Option<HistoryFlag>,
     /// What a request reads while it generates: rescan:N (all of its objects, before the answer
-    /// and once per N tokens of it) or none
+    /// and once per N tokens of it) or none (once: a turn before its answer, blocks when found)
     #[arg(long, default_value_t = DecodeReadsFlag::default(), value_name = "READS")]
     pub decode_reads: DecodeReadsFlag,
     /// The last token block of a prompt that does not fill it
