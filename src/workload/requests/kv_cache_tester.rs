@@ -90,8 +90,9 @@ impl Sessions {
         match broken {
             Broken::Unreadable(error) => Error::usage(format!("cannot read {path}: {}", plain(&error))),
             Broken::Empty => Error::usage(format!("{path} is empty; a session is a JSON object")),
-            Broken::Truncated { end } => {
-                Error::usage(format!("{path} is cut off at byte {end}, after {} whole sessions", self.taken))
+            Broken::Truncated { end, packed } => {
+                let whole = format!("{} whole sessions", self.taken);
+                Error::usage(text_file::cut_off(&self.reading.path, end, packed, &whole))
             }
             Broken::Wrong { at, what } => Error::usage(format!("{path} byte {at}: {what}")),
         }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::super::{ArrivalRate, Content, Request, Skipped, Tokenizer};
 use super::*;
 use crate::error::Result;
-use crate::seed::Seed;
+use crate::seed::{Seed, mix};
 
 const OPTIONS: TraceOptions = TraceOptions {
     format: None,
@@ -324,6 +324,28 @@ fn what_is_no_trace_is_refused_with_the_formats_that_there_are() {
     let error = Read::of(&mixed, OPTIONS).error();
     assert!(error.contains("burstgpt") && error.contains("kv-cache-tester"), "{error}");
     assert!(Read::of(&[("a", &[0x1F, 0x8B, 8, 0])], OPTIONS).error().contains("gunzip"));
+}
+
+#[test]
+fn a_cut_compressed_trace_says_where_and_after_how_many_requests() {
+    let lines: String = (0..30_000u64)
+        .map(|n| {
+            format!("{{\"timestamp\":{n},\"input_length\":{},\"output_length\":{}}}\n", 1 + mix(n) % 9000, mix(n) % 77)
+        })
+        .collect();
+    let rows: String = (0..30_000u64).map(|n| format!("{n},{},{}\n", 1 + mix(n) % 9000, 1 + mix(n) % 77)).collect();
+    for text in [lines, format!("Timestamp,Request tokens,Response tokens\n{rows}")] {
+        let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+        let error = Read::of(&[("a", &packed[..packed.len() * 2 / 3])], OPTIONS).error();
+        let number = |after: &str| {
+            let digits = error.split(after).nth(1).unwrap().split(' ').next().unwrap();
+            digits.parse::<usize>().unwrap_or_else(|_| panic!("{error}"))
+        };
+        let above = text.as_bytes()[..number("at byte ")].iter().filter(|byte| **byte == b'\n').count();
+        let headers = usize::from(text.starts_with('T'));
+        assert!(above > 1000 && number("after ") == above - headers, "{error}");
+        assert!(Read::of(&[("a", &packed[..20])], OPTIONS).error().contains("after 0 whole requests"));
+    }
 }
 
 fn read_as(format: Format, bytes: &[u8]) {
