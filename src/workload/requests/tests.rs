@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::super::{ArrivalRate, Content, Request, Skipped, Tokenizer};
+use super::super::{ArrivalRate, Content, Population, Qos, Request, Skipped, Tokenizer};
 use super::*;
 use crate::error::Result;
 use crate::seed::{Seed, mix};
@@ -19,6 +19,7 @@ const OPTIONS: TraceOptions = TraceOptions {
     cycles: 1,
     request_rate: None,
     strict: false,
+    population: Population::REFERENCE,
 };
 
 /// What came of some files.
@@ -346,6 +347,18 @@ fn a_cut_compressed_trace_says_where_and_after_how_many_requests() {
         assert!(above > 1000 && number("after ") == above - headers, "{error}");
         assert!(Read::of(&[("a", &packed[..20])], OPTIONS).error().contains("after 0 whole requests"));
     }
+}
+
+#[test]
+fn who_asks_is_of_the_population_that_was_asked_for() {
+    let text = BURST_8.as_bytes();
+    let classes = |population| {
+        let read = Read::of(&[("a", text)], TraceOptions { population, ..OPTIONS });
+        read.requests().iter().map(|request| request.qos).collect::<Vec<_>>()
+    };
+    let reference = Population::REFERENCE;
+    assert_eq!(classes(Population { interactive: 1.0, ..reference }), [Qos::Interactive; 5]);
+    assert_eq!(classes(Population { interactive: 0.0, responsive: 1.0, ..reference }), [Qos::Responsive; 5]);
 }
 
 fn read_as(format: Format, bytes: &[u8]) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kvtrace::seed::Seed;
 use kvtrace::trace::{RequestRow, RequestsReader};
-use kvtrace::workload::{Content, Request, RequestTrace, Skipped, Tokenizer, TraceOptions, trace_files};
+use kvtrace::workload::{Content, Population, Request, RequestTrace, Skipped, Tokenizer, TraceOptions, trace_files};
 use serde_json::Value;
 
 use super::ledger::rows;
@@ -23,6 +23,7 @@ const OPTIONS: TraceOptions = TraceOptions {
     cycles: 1,
     request_rate: None,
     strict: true,
+    population: Population::REFERENCE,
 };
 
 /// Records `files`, and gives the source in the metadata and the statistics.
