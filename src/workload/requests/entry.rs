@@ -24,6 +24,8 @@ pub struct Entry {
     pub turn: Option<TurnOf>,
     /// What the prompt's tokens are.
     pub content: Content,
+    /// What the answer's tokens are, where a later prompt names them.
+    pub answer: Option<u64>,
 }
 
 /// The conversation of an entry.

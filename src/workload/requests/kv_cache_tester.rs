@@ -280,7 +280,7 @@ impl Iterator for Session {
         };
         let segments = segments::of_blocks(agent.ids.iter().copied(), self.block_tokens, prompt_tokens, own);
         let content = segments.map_or_else(|_| Content::default(), segments::content);
-        Some(Entry { at_ns, prompt_tokens, answer_tokens, turn: Some(turn), content })
+        Some(Entry { at_ns, prompt_tokens, answer_tokens, turn: Some(turn), content, answer: None })
     }
 }
 

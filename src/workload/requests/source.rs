@@ -170,6 +170,7 @@ impl RequestTrace {
             context_tokens: seat.context_tokens,
             generate_tokens: entry.answer_tokens,
             content: entry.content,
+            answer: entry.answer,
             ..Request::default()
         }
     }

@@ -187,6 +187,8 @@ fn aiperf_sessions_give_what_a_turn_adds_and_delays() {
     // The whole prompt: what was there, its answer of 40 tokens, what is new.
     let (first, last) = (read.segments(0), read.segments(3));
     assert_eq!((last[0], last[1].1, last[2].1, last.len()), (first[0], 40, 150, 3));
+    assert_eq!(read.requests()[0].answer, Some(last[1].0));
+    assert_eq!(read.requests()[1].answer, None, "nobody names the answer of a lone request again");
     assert_eq!(read.skipped.values().sum::<u64>(), 1);
 }
 

@@ -138,6 +138,18 @@ fn passes_finish_every_request_and_keep_keys_apart() {
 }
 
 #[test]
+fn a_session_finds_the_blocks_of_its_answers() {
+    let bench = Bench::new();
+    let turns = "{\"session_id\":\"a\",\"input_length\":512,\"output_length\":512,\"hash_ids\":[1]}\n\
+                 {\"session_id\":\"a\",\"delay\":600000,\"input_length\":512,\"output_length\":8,\"hash_ids\":[2]}\n";
+    bench.write("s.jsonl", turns);
+    let (_, stats) = recorded(&bench, &["s.jsonl"], &["--profile", "engine"]);
+    let found = &stats["hit_ratios"]["token_block.prefix"];
+    // 512 tokens of the first prompt and 512 of its answer, of 512 and 1536 asked for.
+    assert_eq!(found["hits"].as_u64().map(|hits| 2 * hits), found["total"].as_u64(), "{stats}");
+}
+
+#[test]
 fn what_is_skipped_is_said_and_refused_when_strict() {
     let bench = Bench::new();
     let text = "Timestamp,Request tokens,Response tokens\n1,5,1\n2,5,0\nx,5,1\n3,5,1\n";
