@@ -60,7 +60,11 @@ impl Transcripts {
             for Segment { id, tokens } in segments {
                 segment(Segment { id: name(Origin::Source, owner, id), tokens });
             }
-            return Segment { id: name(Origin::LoneAnswer, 0, ordinal), tokens: request.generate_tokens };
+            let id = match request.answer {
+                Some(id) => name(Origin::Source, owner, id),
+                None => name(Origin::LoneAnswer, 0, ordinal),
+            };
+            return Segment { id, tokens: request.generate_tokens };
         }
         if self.model.history != HistoryReads::None {
             self.recall(request, &mut segment);
@@ -176,6 +180,22 @@ mod tests {
         prompt(&mut transcripts, turn(1, 1));
         assert_eq!(prompt(&mut transcripts, turn(1, 2)).0.len(), 1);
         assert_eq!(prompt(&mut transcripts, Request { prefix: Some(0), ..turn(1, 3) }).0.len(), 2);
+    }
+
+    #[test]
+    fn an_answer_that_the_source_names_is_found_in_a_later_prompt() {
+        for sharing in [Sharing::Content, Sharing::Prompts] {
+            let mut transcripts = transcripts(HistoryReads::LongestPrefix, sharing);
+            let of = |ids: &[u64], answer| Request {
+                content: Content::Segments(ids.iter().map(|id| Segment { id: *id, tokens: 9 }).collect()),
+                answer,
+                ..turn(5, 9)
+            };
+            let (_, named) = prompt(&mut transcripts, of(&[3], Some(4)));
+            let (second, own) = prompt(&mut transcripts, of(&[3, 4, 5], None));
+            assert_eq!(second[1], named, "{sharing:?}");
+            assert!(second.iter().all(|segment| segment.id != own.id), "{sharing:?}");
+        }
     }
 
     #[test]

@@ -270,6 +270,7 @@ mod tests {
                     context_tokens: context,
                     generate_tokens: answer,
                     prefix,
+                    answer: (segment.is_none() && turn % 5 == 0).then_some(arrival_ns),
                     about_documents: turn % 2 == 0,
                     content: segment
                         .map_or(Content::Conversation, |tokens| Content::Segments([Segment { id: 1, tokens }].into())),

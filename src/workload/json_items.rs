@@ -3,6 +3,8 @@
 
 use std::io::{self, Read};
 
+use super::text_file;
+
 /// More than any conversation; a file in which one item is larger is something else.
 const LARGEST_ITEM: usize = 256 << 20;
 
@@ -22,8 +24,8 @@ pub enum Broken {
     Unreadable(io::Error),
     /// There is nothing in it.
     Empty,
-    /// It ends at `end`, in the middle.
-    Truncated { end: u64 },
+    /// It ends in the middle, at byte `end` of its text; `packed`: it is compressed.
+    Truncated { end: u64, packed: bool },
     /// At byte `at` is something that cannot be there.
     Wrong { at: u64, what: String },
 }
@@ -66,11 +68,13 @@ impl<R: Read> Items<R> {
             let length = loop {
                 match self.input.read(&mut self.buffer) {
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    result => break result.map_err(Broken::Unreadable)?,
+                    Err(e) if text_file::is_cut(&e) => break Err(Broken::Truncated { end: self.base, packed: true }),
+                    result => break result.map_err(Broken::Unreadable),
                 }
             };
-            self.buffer.truncate(length);
+            self.buffer.truncate(*length.as_ref().unwrap_or(&0));
             self.at = 0;
+            length?;
         }
         Ok(&self.buffer[self.at..])
     }
@@ -95,7 +99,7 @@ impl<R: Read> Items<R> {
     }
 
     fn truncated(&self) -> Broken {
-        Broken::Truncated { end: self.offset() }
+        Broken::Truncated { end: self.offset(), packed: false }
     }
 
     fn begin(&mut self) -> Result<Option<Item>, Broken> {
@@ -364,7 +368,10 @@ mod tests {
         let whole = r#"[{"a":"x"},{"b":[1,2]}]"#;
         for length in 1..whole.len() {
             let (found, broken) = items(&whole[..length]);
-            assert!(matches!(broken, Some(Broken::Truncated { end }) if end == length as u64), "{length}: {broken:?}");
+            assert!(
+                matches!(broken, Some(Broken::Truncated { end, .. }) if end == length as u64),
+                "{length}: {broken:?}"
+            );
             assert_eq!(found.len(), usize::from(length >= 10) + usize::from(length >= 22), "{length}");
         }
         let data = r#"{"data":[{"a":1}]}"#;

@@ -124,6 +124,9 @@ pub struct Request {
     pub prefix: Option<u8>,
     /// What the prompt's tokens are.
     pub content: Content,
+    /// The id of the answer's tokens, where the [segments](Content::Segments) of a later prompt name
+    /// them.
+    pub answer: Option<u64>,
     /// Whether it asks about documents: its prompt is then what is retrieved, if anything is.
     pub about_documents: bool,
 }
@@ -142,6 +145,7 @@ impl Default for Request {
             generate_tokens: 0,
             prefix: None,
             content: Content::Conversation,
+            answer: None,
             about_documents: false,
         }
     }

@@ -117,11 +117,15 @@ impl ShareGpt {
                 self.skipped.count("conversation cut off by the end of the file");
                 Ok(())
             }
-            Broken::Truncated { end } => Err(Error::usage(format!(
-                "{path} is cut off at byte {end}, after {} whole conversations{}",
-                self.items,
-                if self.items > 0 { "; get the rest, or add --allow-truncated to use these" } else { "" }
-            ))),
+            Broken::Truncated { end, packed } => {
+                let whole = format!("{} whole conversations", self.items);
+                let way_out = match (self.items, self.options.allow_truncated) {
+                    (0, true) => "; there is none that --allow-truncated could use: get the rest",
+                    (0, false) => "; get the rest",
+                    _ => "; get the rest, or add --allow-truncated to use these",
+                };
+                Err(Error::usage(text_file::cut_off(&self.path, end, packed, &whole) + way_out))
+            }
             Broken::Empty => Err(Error::usage(format!("{path} is empty; a ShareGPT file is a JSON array or JSONL"))),
             Broken::Wrong { at, what } => Err(Error::usage(format!(
                 "{path} is not a ShareGPT file: byte {at}, after {} items: {what}",

@@ -35,3 +35,15 @@ pub fn open(path: &Path, what: &str) -> Result<Box<dyn Read + Send>> {
     }
     Ok(Box::new(file))
 }
+
+/// Whether reading failed because a compressed file ends in the middle.
+pub fn is_cut(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
+}
+
+/// What is said of a file that ends in the middle: `end` is the byte of its text, which is not that
+/// of the file when it is `packed`; `whole` says what came before.
+pub fn cut_off(path: &Path, end: u64, packed: bool, whole: &str) -> String {
+    let text = if packed { " of its unpacked text" } else { "" };
+    format!("{} is cut off at byte {end}{text}, after {whole}", path.display())
+}

@@ -66,7 +66,7 @@ impl Azure {
             (Some(0), Some(0)) => Outcome::Refused("request without any token"),
             (Some(prompt_tokens), Some(answer_tokens)) => {
                 let content = Content::Conversation;
-                Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn: None, content })
+                Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn: None, content, answer: None })
             }
             _ => Outcome::Refused("row whose lengths are no numbers of tokens"),
         }

@@ -76,7 +76,7 @@ impl Rows for Bailian {
         };
         self.chats.insert(id, Chat { root, name: Arc::clone(&name), prompt_tokens, answer_tokens });
         let turn = Some(TurnOf { id: root, name, before, is_last: false });
-        Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn, content })
+        Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn, content, answer: None })
     }
 }
 

@@ -55,7 +55,8 @@ impl Columns for BurstGpt {
             before: Before::LastTurn,
             is_last: false,
         });
-        Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn, content: Content::Conversation })
+        let content = Content::Conversation;
+        Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn, content, answer: None })
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use csv::ByteRecord;
 
-use crate::error::{Error, Result, plain};
+use crate::error::{Error, Result};
 
 use super::super::text_file;
 use super::entry::{Entry, Reading};
@@ -74,6 +74,7 @@ pub struct CsvRows<T> {
     row: ByteRecord,
     fields: usize,
     columns: T,
+    entries: u64,
     reading: Reading,
     over: bool,
 }
@@ -84,22 +85,29 @@ impl<T: Columns> CsvRows<T> {
     /// # Errors
     /// When it cannot be opened, or its header lacks a column.
     pub fn open(reading: Reading) -> Result<Self> {
-        let input = Bounded { input: text_file::open(&reading.path, "a trace of requests")?, since_row: 0 };
+        let input = Bounded { input: text_file::open(&reading.path, "a trace of requests")?, since_row: 0, total: 0 };
         let mut reader =
             csv::ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(256 << 10).from_reader(input);
         let mut row = ByteRecord::new();
-        if !reader.read_byte_record(&mut row).map_err(|e| unreadable(&reading, e))? {
+        if let Err(error) = reader.read_byte_record(&mut row) {
+            return Err(unreadable(&reading, error, reader.get_ref().total, 0));
+        }
+        if row.is_empty() {
             return Err(Error::usage(format!("{} is empty; a CSV file has at least a header", reading.path.display())));
         }
         let columns = T::find(&Header::of(&row, &reading)?)?;
-        Ok(Self { reader, fields: row.len(), row, columns, reading, over: false })
+        Ok(Self { reader, fields: row.len(), row, columns, entries: 0, reading, over: false })
     }
 
     fn next_entry(&mut self) -> Result<Option<Entry>> {
         loop {
             self.reader.get_mut().since_row = 0;
-            if !self.reader.read_byte_record(&mut self.row).map_err(|e| unreadable(&self.reading, e))? {
-                return Ok(None);
+            match self.reader.read_byte_record(&mut self.row) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => {
+                    return Err(unreadable(&self.reading, error, self.reader.get_ref().total, self.entries));
+                }
             }
             let outcome = if self.row.len() == self.fields {
                 self.columns.entry(&self.row, &self.reading)
@@ -108,7 +116,10 @@ impl<T: Columns> CsvRows<T> {
             };
             let place = || self.row.position().map_or((0, 0), |at| (at.line(), at.byte()));
             match outcome {
-                Outcome::Entry(entry) => return Ok(Some(entry)),
+                Outcome::Entry(entry) => {
+                    self.entries += 1;
+                    return Ok(Some(entry));
+                }
                 Outcome::Refused(reason) => {
                     let (line, byte) = place();
                     self.reading.refusals.count(self.reading.at(line, byte), reason)?;
@@ -135,9 +146,9 @@ impl<T: Columns> Iterator for CsvRows<T> {
     }
 }
 
-fn unreadable(reading: &Reading, error: csv::Error) -> Error {
+fn unreadable(reading: &Reading, error: csv::Error, end: u64, requests: u64) -> Error {
     match error.into_kind() {
-        csv::ErrorKind::Io(error) => Error::usage(format!("cannot read {}: {}", reading.path.display(), plain(&error))),
+        csv::ErrorKind::Io(error) => reading.failed(&error, end, requests),
         other => Error::usage(format!("{} is not CSV: {other:?}", reading.path.display())),
     }
 }
@@ -146,6 +157,7 @@ fn unreadable(reading: &Reading, error: csv::Error) -> Error {
 struct Bounded {
     input: Box<dyn Read + Send>,
     since_row: u64,
+    total: u64,
 }
 
 impl Read for Bounded {
@@ -156,6 +168,7 @@ impl Read for Bounded {
         }
         let length = self.input.read(buffer)?;
         self.since_row += length as u64;
+        self.total += length as u64;
         Ok(length)
     }
 }

@@ -49,6 +49,9 @@ fn known() -> String {
 fn head(path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     match text_file::open(path, "a trace of requests")?.take(HEAD).read_to_end(&mut head) {
+        Err(error) if head.is_empty() && text_file::is_cut(&error) => {
+            Err(Error::usage(text_file::cut_off(path, 0, true, "0 whole requests") + "; get the rest"))
+        }
         Err(error) if head.is_empty() => {
             Err(Error::usage(format!("cannot read {}: {}", path.display(), plain(&error))))
         }

@@ -1,13 +1,14 @@
 //! What readers give: an entry for every request of a file, and what they are given to do so.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::seed::mix;
 
 use super::super::refusals::{Place, Refusals};
-use super::super::{Content, Tokenizer};
+use super::super::{Content, Tokenizer, text_file};
 use super::format::{Format, TimeUnit};
 
 /// A request as a file has it.
@@ -23,6 +24,8 @@ pub struct Entry {
     pub turn: Option<TurnOf>,
     /// What the prompt's tokens are.
     pub content: Content,
+    /// What the answer's tokens are, where a later prompt names them.
+    pub answer: Option<u64>,
 }
 
 /// The conversation of an entry.
@@ -79,6 +82,15 @@ impl Reading {
     /// A place in the file.
     pub fn at(&self, line: u64, byte: u64) -> Place<'_> {
         Place { path: &self.path, line: Some(line), byte }
+    }
+
+    /// The error for reading that failed at byte `end` of the text, after so many requests.
+    pub fn failed(&self, error: &io::Error, end: u64, requests: u64) -> Error {
+        if text_file::is_cut(error) {
+            let whole = format!("{requests} whole requests");
+            return Error::usage(text_file::cut_off(&self.path, end, true, &whole) + "; get the rest");
+        }
+        Error::reading(&self.path, error)
     }
 
     /// A number for something of this file, that nothing of another file has.

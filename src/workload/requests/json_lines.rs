@@ -37,6 +37,7 @@ pub struct JsonLines<T> {
     text: Vec<u8>,
     line: u64,
     byte: u64,
+    entries: u64,
     reading: Reading,
     rows: T,
     over: bool,
@@ -49,7 +50,7 @@ impl<T: Rows> JsonLines<T> {
     /// When it cannot be opened.
     pub fn open(reading: Reading, rows: T) -> Result<Self> {
         let input = BufReader::with_capacity(256 << 10, text_file::open(&reading.path, "a trace of requests")?);
-        Ok(Self { input, text: Vec::new(), line: 0, byte: 0, reading, rows, over: false })
+        Ok(Self { input, text: Vec::new(), line: 0, byte: 0, entries: 0, reading, rows, over: false })
     }
 
     /// Reads the next line; false at the end.
@@ -57,7 +58,7 @@ impl<T: Rows> JsonLines<T> {
         self.byte += self.text.len() as u64;
         self.text.clear();
         let read = (&mut self.input).take(LONGEST_LINE).read_until(b'\n', &mut self.text);
-        let length = read.map_err(|e| Error::reading(&self.reading.path, &e))?;
+        let length = read.map_err(|e| self.reading.failed(&e, self.byte + self.text.len() as u64, self.entries))?;
         self.line += 1;
         if length as u64 == LONGEST_LINE {
             let place = self.reading.at(self.line, self.byte).words();
@@ -79,7 +80,10 @@ impl<T: Rows> JsonLines<T> {
             };
             let place = self.reading.at(self.line, self.byte);
             match outcome {
-                Outcome::Entry(entry) => return Ok(Some(entry)),
+                Outcome::Entry(entry) => {
+                    self.entries += 1;
+                    return Ok(Some(entry));
+                }
                 Outcome::Refused(reason) => self.reading.refusals.count(place, reason)?,
                 Outcome::Wrong(why) => return Err(Error::usage(format!("{}: {why}", place.words()))),
             }

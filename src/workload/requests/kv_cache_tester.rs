@@ -90,8 +90,9 @@ impl Sessions {
         match broken {
             Broken::Unreadable(error) => Error::usage(format!("cannot read {path}: {}", plain(&error))),
             Broken::Empty => Error::usage(format!("{path} is empty; a session is a JSON object")),
-            Broken::Truncated { end } => {
-                Error::usage(format!("{path} is cut off at byte {end}, after {} whole sessions", self.taken))
+            Broken::Truncated { end, packed } => {
+                let whole = format!("{} whole sessions", self.taken);
+                Error::usage(text_file::cut_off(&self.reading.path, end, packed, &whole))
             }
             Broken::Wrong { at, what } => Error::usage(format!("{path} byte {at}: {what}")),
         }
@@ -304,7 +305,7 @@ impl Iterator for Session {
         };
         let segments = segments::of_blocks(agent.ids.iter().copied(), self.block_tokens, prompt_tokens, own);
         let content = segments.map_or_else(|_| Content::default(), segments::content);
-        Some(Entry { at_ns, prompt_tokens, answer_tokens, turn: Some(turn), content })
+        Some(Entry { at_ns, prompt_tokens, answer_tokens, turn: Some(turn), content, answer: None })
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Mooncake {
 #[derive(Debug, Default)]
 struct Session {
     at_ns: u64,
-    answer_tokens: u32,
+    answer: Option<Segment>,
     turns: u32,
     prompt: Vec<Segment>,
 }
@@ -79,15 +79,17 @@ impl Rows for Mooncake {
         self.at_ns = at_ns;
         let (Some(name), Some(id)) = (name, id) else {
             let content = segments.map_or(Content::Conversation, segments::content);
-            return Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn: None, content });
+            return Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn: None, content, answer: None });
         };
         let session = self.sessions.entry(id).or_default();
         let adds = session.turns > 0 && !line.delay.is_absent();
-        let content = session.take(segments, adds, answer_tokens, own);
+        let answer = segments::tail(answer_tokens, own.wrapping_add(1));
+        let content = session.take(segments, adds, answer);
+        let answer = answer.filter(|_| content != Content::Conversation).map(|answer| answer.id);
         (session.at_ns, session.turns) = (at_ns, session.turns + 1);
         let before = if adds { Before::NotCounted } else { Before::LastTurn };
         let turn = Some(TurnOf { id, name: Arc::from(name), before, is_last: false });
-        Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn, content })
+        Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn, content, answer })
     }
 }
 
@@ -110,11 +112,11 @@ impl Mooncake {
 impl Session {
     /// The whole prompt of the next turn, where its parts have ids. A turn that gives only what it
     /// adds follows the prompt before and its answer, whose tokens nobody else has.
-    fn take(&mut self, segments: Option<Vec<Segment>>, adds: bool, answer_tokens: u32, own: u64) -> Content {
-        let answered = std::mem::replace(&mut self.answer_tokens, answer_tokens);
+    fn take(&mut self, segments: Option<Vec<Segment>>, adds: bool, answer: Option<Segment>) -> Content {
+        let answered = std::mem::replace(&mut self.answer, answer);
         let Some(segments) = segments else { return Content::Conversation };
         if adds {
-            self.prompt.extend(segments::tail(answered, own.wrapping_add(1)));
+            self.prompt.extend(answered);
             self.prompt.extend(segments);
         } else {
             self.prompt = segments;

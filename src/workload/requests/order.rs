@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn entry(at_ns: u64, prompt_tokens: u32) -> Entry {
-        Entry { at_ns, prompt_tokens, answer_tokens: 1, turn: None, content: Content::Conversation }
+        Entry { at_ns, prompt_tokens, answer_tokens: 1, turn: None, content: Content::Conversation, answer: None }
     }
 
     fn sorted(stamps: impl IntoIterator<Item = u64>) -> (Result<Vec<(u64, u32)>>, u64) {

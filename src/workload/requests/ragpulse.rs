@@ -129,7 +129,7 @@ impl Rows for RagPulse {
             before: Before::LastTurn,
             is_last: false,
         });
-        Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn, content })
+        Outcome::Entry(Entry { at_ns, prompt_tokens, answer_tokens, turn, content, answer: None })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::trace::Name;
 
 use super::super::arrivals::{ArrivalRate, Arrivals};
 use super::super::refusals::Refusals;
-use super::super::{Qos, Request, Skipped, Tokenizer};
+use super::super::{Population, Request, Skipped, Tokenizer};
 use super::conversations::Conversations;
 use super::detect;
 use super::entry::{Entry, Reading};
@@ -40,6 +40,8 @@ pub struct TraceOptions {
     pub request_rate: Option<ArrivalRate>,
     /// Whether a row that cannot be used is an error.
     pub strict: bool,
+    /// What the users are like, as far as a trace does not say it.
+    pub population: Population,
 }
 
 /// What is known of a trace. Cloning shares it; it is complete when the last request was taken.
@@ -159,7 +161,7 @@ impl RequestTrace {
         self.requests += 1;
         Request {
             user: Name::TraceUser(seat.ordinal % u64::from(self.options.users)),
-            qos: Qos::of(self.seed.stream("conversation qos", seat.ordinal, 0).unit()),
+            qos: self.options.population.qos(self.seed.stream("conversation qos", seat.ordinal, 0).unit()),
             conversation: seat.name,
             conversation_ordinal: seat.ordinal,
             turn: seat.turn,
@@ -168,6 +170,7 @@ impl RequestTrace {
             context_tokens: seat.context_tokens,
             generate_tokens: entry.answer_tokens,
             content: entry.content,
+            answer: entry.answer,
             ..Request::default()
         }
     }

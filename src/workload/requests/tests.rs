@@ -3,10 +3,10 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::super::{ArrivalRate, Content, Request, Skipped, Tokenizer};
+use super::super::{ArrivalRate, Content, Population, Qos, Request, Skipped, Tokenizer};
 use super::*;
 use crate::error::Result;
-use crate::seed::Seed;
+use crate::seed::{Seed, mix};
 
 const OPTIONS: TraceOptions = TraceOptions {
     format: None,
@@ -19,6 +19,7 @@ const OPTIONS: TraceOptions = TraceOptions {
     cycles: 1,
     request_rate: None,
     strict: false,
+    population: Population::REFERENCE,
 };
 
 /// What came of some files.
@@ -186,6 +187,8 @@ fn aiperf_sessions_give_what_a_turn_adds_and_delays() {
     // The whole prompt: what was there, its answer of 40 tokens, what is new.
     let (first, last) = (read.segments(0), read.segments(3));
     assert_eq!((last[0], last[1].1, last[2].1, last.len()), (first[0], 40, 150, 3));
+    assert_eq!(read.requests()[0].answer, Some(last[1].0));
+    assert_eq!(read.requests()[1].answer, None, "nobody names the answer of a lone request again");
     assert_eq!(read.skipped.values().sum::<u64>(), 1);
 }
 
@@ -326,6 +329,40 @@ fn what_is_no_trace_is_refused_with_the_formats_that_there_are() {
     let error = Read::of(&mixed, OPTIONS).error();
     assert!(error.contains("burstgpt") && error.contains("kv-cache-tester"), "{error}");
     assert!(Read::of(&[("a", &[0x1F, 0x8B, 8, 0])], OPTIONS).error().contains("gunzip"));
+}
+
+#[test]
+fn a_cut_compressed_trace_says_where_and_after_how_many_requests() {
+    let lines: String = (0..30_000u64)
+        .map(|n| {
+            format!("{{\"timestamp\":{n},\"input_length\":{},\"output_length\":{}}}\n", 1 + mix(n) % 9000, mix(n) % 77)
+        })
+        .collect();
+    let rows: String = (0..30_000u64).map(|n| format!("{n},{},{}\n", 1 + mix(n) % 9000, 1 + mix(n) % 77)).collect();
+    for text in [lines, format!("Timestamp,Request tokens,Response tokens\n{rows}")] {
+        let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+        let error = Read::of(&[("a", &packed[..packed.len() * 2 / 3])], OPTIONS).error();
+        let number = |after: &str| {
+            let digits = error.split(after).nth(1).unwrap().split(' ').next().unwrap();
+            digits.parse::<usize>().unwrap_or_else(|_| panic!("{error}"))
+        };
+        let above = text.as_bytes()[..number("at byte ")].iter().filter(|byte| **byte == b'\n').count();
+        let headers = usize::from(text.starts_with('T'));
+        assert!(above > 1000 && number("after ") == above - headers, "{error}");
+        assert!(Read::of(&[("a", &packed[..20])], OPTIONS).error().contains("after 0 whole requests"));
+    }
+}
+
+#[test]
+fn who_asks_is_of_the_population_that_was_asked_for() {
+    let text = BURST_8.as_bytes();
+    let classes = |population| {
+        let read = Read::of(&[("a", text)], TraceOptions { population, ..OPTIONS });
+        read.requests().iter().map(|request| request.qos).collect::<Vec<_>>()
+    };
+    let reference = Population::REFERENCE;
+    assert_eq!(classes(Population { interactive: 1.0, ..reference }), [Qos::Interactive; 5]);
+    assert_eq!(classes(Population { interactive: 0.0, responsive: 1.0, ..reference }), [Qos::Responsive; 5]);
 }
 
 fn read_as(format: Format, bytes: &[u8]) {

@@ -145,6 +145,31 @@ fn a_cut_file_says_where_and_gives_what_it_has_when_asked() {
 }
 
 #[test]
+fn a_cut_compressed_file_is_a_cut_file() {
+    let item = |n: u32| {
+        let text: String = (0..500).map(|at| format!("{:x} ", hash_bytes(&[n as u8, at as u8]))).collect();
+        format!(
+            "{{\"conversations\":[{{\"from\":\"human\",\"value\":\"{text}\"}},{{\"from\":\"gpt\",\"value\":\"b\"}}]}}\n"
+        )
+    };
+    let text: String = (0..100).map(item).collect();
+    let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let cut = &packed[..packed.len() * 2 / 3];
+    let (found, _, error) = read(cut, OPTIONS);
+    let message = error.unwrap().to_string();
+    assert!(message.contains(" of its unpacked text") && message.contains("--allow-truncated"), "{message}");
+    assert!((1..100).contains(&found.len()) && message.contains(&format!("{} whole", found.len())), "{message}");
+    let (kept, skipped, error) = read(cut, ShareGptOptions { allow_truncated: true, ..OPTIONS });
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((kept, skipped.counts().len()), (found, 1));
+    for (allow_truncated, words) in [(true, "none that --allow-truncated could use"), (false, "; get the rest")] {
+        let (_, _, error) = read(&packed[..20], ShareGptOptions { allow_truncated, ..OPTIONS });
+        let message = error.unwrap().to_string();
+        assert!(message.contains("after 0 whole") && message.contains(words), "{message}");
+    }
+}
+
+#[test]
 fn json_that_is_wrong_inside_names_its_byte() {
     let text = "[{\"conversations\":[\n{\"from\":oops}]}]";
     let (_, _, error) = read(text.as_bytes(), OPTIONS);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kvtrace::seed::Seed;
-use kvtrace::trace::RequestRow;
-use kvtrace::workload::{Content, Request, RequestTrace, Skipped, Tokenizer, TraceOptions, trace_files};
+use kvtrace::trace::{RequestRow, RequestsReader};
+use kvtrace::workload::{Content, Population, Request, RequestTrace, Skipped, Tokenizer, TraceOptions, trace_files};
 use serde_json::Value;
 
 use super::ledger::{self, rows};
@@ -23,6 +23,7 @@ const OPTIONS: TraceOptions = TraceOptions {
     cycles: 1,
     request_rate: None,
     strict: true,
+    population: Population::REFERENCE,
 };
 
 /// Records `files`, and gives the source in the metadata and the statistics.
@@ -133,6 +134,18 @@ fn passes_finish_every_request_and_keep_keys_apart() {
     let distinct: BTreeSet<&String> = written.iter().collect();
     assert_eq!(distinct.len(), written.len());
     assert!(written.iter().any(|key| key == "conv_s0@3_turn_1"), "{written:?}");
+}
+
+#[test]
+fn a_session_finds_the_blocks_of_its_answers() {
+    let bench = Bench::new();
+    let turns = "{\"session_id\":\"a\",\"input_length\":512,\"output_length\":512,\"hash_ids\":[1]}\n\
+                 {\"session_id\":\"a\",\"delay\":600000,\"input_length\":512,\"output_length\":8,\"hash_ids\":[2]}\n";
+    bench.write("s.jsonl", turns);
+    let (_, stats) = recorded(&bench, &["s.jsonl"], &["--profile", "engine"]);
+    let found = &stats["hit_ratios"]["token_block.prefix"];
+    // 512 tokens of the first prompt and 512 of its answer, of 512 and 1536 asked for.
+    assert_eq!(found["hits"].as_u64().map(|hits| 2 * hits), found["total"].as_u64(), "{stats}");
 }
 
 #[test]

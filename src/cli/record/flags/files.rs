@@ -213,6 +213,7 @@ impl FileFlags {
             cycles: self.replay_cycles,
             request_rate: all.users.rate(),
             strict: self.strict,
+            population: all.users.population(&all.layers.sections.population),
         }
     }
 
