@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use clap::error::{ContextKind, ContextValue};
 use serde_json::{Value, json};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{KvDtype, Model};
 use crate::output::Overwrite;
 use crate::progress::Progress;
@@ -28,7 +29,7 @@ mod time;
 mod users;
 
 pub(super) use cache::CacheFlags;
-pub(super) use files::FileFlags;
+pub(super) use files::{FileFlags, FormatFlag};
 pub(super) use foreign::ForeignFlags;
 pub(super) use objects::ObjectFlags;
 pub(super) use rag::{RagFlags, TokenRange};
@@ -43,7 +44,22 @@ pub enum SourceKind {
     /// Conversations of a ShareGPT file
     Sharegpt,
     /// Requests of a trace of requests, whatever its format
+    #[value(alias = "burstgpt")]
     Requests,
+}
+
+/// What to say when a format of requests is typed where a source is meant.
+pub fn explain_source(error: &clap::Error) -> Option<Error> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let word = text(ContextKind::InvalidValue).filter(|_| text(ContextKind::InvalidArg) == Some("<SOURCE>"))?;
+    FormatFlag::from_str(word, true).ok()?;
+    Some(Error::usage(format!(
+        "`{word}` is a format, and the source is `requests`, which finds the format by itself: `kvtrace record requests \
+         FILE -o TRACE`"
+    )))
 }
 
 /// Defaults of everything else.
@@ -149,6 +165,11 @@ impl Complaints {
     /// The value, or what is wrong with it.
     pub fn keep<T, E: std::fmt::Display>(&mut self, result: std::result::Result<T, E>) -> Option<T> {
         result.map_err(|why| self.say(why.to_string())).ok()
+    }
+
+    /// How much is wrong so far: what is computed from values that are wrong is not worth saying.
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// Everything that is wrong, in the order in which it was found.

@@ -68,6 +68,9 @@ impl Settings {
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
         let flags = model.as_ref().map(|model| typed.in_force(duration_s, model)).unwrap_or_default();
         keep_to_limits(&sections.limits, &flags, &mut complaints);
+        // What follows from values that are out of range is wrong too, and not worth saying.
+        let sound = complaints.count() == 0;
+        let model = model.filter(|_| sound);
         let config = model.and_then(|model| config(typed, model, duration_s, &mut complaints));
         if let Some(config) = &config {
             typed.cache.check_room(config, &mut complaints);

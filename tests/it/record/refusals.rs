@@ -75,6 +75,18 @@ fn flags_of_the_reference_point_to_ours() {
         (vec!["--dataset-path", "x.json"], "sharegpt FILE"),
         (vec!["--enable-latency-tracing"], "capture"),
         (vec!["--output", "x.json"], "-o"),
+        (vec!["--xlsx-output", "x.xlsx"], "--json"),
+        (vec!["--use-burst-trace"], "requests FILE"),
+        (vec!["--burst-trace-path", "x.csv"], "requests FILE"),
+        (vec!["--enable-autoscaling"], "--num-users"),
+        (vec!["--autoscaler-mode", "qos"], "--num-users"),
+        (vec!["--target-saturation", "0.8"], "--num-users"),
+        (vec!["--precondition"], "replay"),
+        (vec!["--precondition-size-gb", "4"], "replay"),
+        (vec!["--precondition-threads", "4"], "replay"),
+        (vec!["--performance-profile", "latency"], "judges"),
+        (vec!["--validation-trace", "x.json"], "analyze"),
+        (vec!["--log-level", "DEBUG"], "--quiet"),
     ] {
         let line = bench.refused(2, &[&["record", "synthetic", "-o", "t.csv"], &flags[..]].concat());
         assert!(line.contains(flags[0]) && line.contains(ours), "{line}");
@@ -82,6 +94,73 @@ fn flags_of_the_reference_point_to_ours() {
     for flags in [vec!["synthetic", "x.json"], vec!["sharegpt"], vec!["synthetic", "--allow-truncated"]] {
         bench.refused(2, &[&["record", "-o", "t.csv"], &flags[..]].concat());
     }
+}
+
+#[test]
+fn nothing_is_computed_from_values_that_are_out_of_range() {
+    let bench = Bench::new();
+    let base = ["record", "synthetic", "-o", "t.csv"];
+    bench.write("zero.yaml", "tensor-parallel: 0\n");
+    for (flags, whole) in [
+        (vec!["--tensor-parallel", "0"], "--tensor-parallel 0: allowed are 1 to 1"),
+        (vec!["--num-gpus", "0"], "--num-gpus 0: allowed are 1 to 65536"),
+        (vec!["--config", "zero.yaml"], "zero.yaml: tensor-parallel 0: allowed are 1 to 1"),
+        (vec!["--largest-object", "0"], "--largest-object 0: allowed are 0.05 to 1"),
+        (vec!["--target-usage", "nan"], "--target-usage NaN: allowed are 0.05 to 1"),
+        (vec!["--enable-rag", "--rag-chunk-tokens", "0"], "--rag-chunk-tokens 0: allowed are 1 to 1000000"),
+        (vec!["--duration", "18446744073709551615"], "--duration 18446744073709551615: allowed are 1 to 86400"),
+        (vec!["--gpu-model", "h100", "--workers", "0"], "--workers 0: allowed are 1 to 100000"),
+        (
+            vec!["--watermarks", "2=0.9", "--storage-capacity-gb", "nan"],
+            "--storage-capacity-gb NaN: allowed are 0 to 1048576",
+        ),
+    ] {
+        let line = bench.refused(2, &[&base[..], &flags].concat());
+        assert_eq!(line.trim_start_matches("kvtrace: "), whole, "{flags:?}");
+    }
+    let line = bench.refused(2, &[&base[..], &["--tensor-parallel", "2"]].concat());
+    assert!(line.contains("--num-gpus 2"), "{line}");
+}
+
+#[test]
+fn a_number_below_zero_is_a_value_of_its_flag() {
+    let bench = Bench::new();
+    for command in ["record", "run"] {
+        for (flag, value) in
+            [("--request-rate", "-1"), ("--gpu-mem-gb", "-1"), ("--arrival-cv", "-0.5"), ("--trace-speedup", "-2")]
+        {
+            let line = bench.refused(2, &[command, "synthetic", "-o", "t.csv", flag, value]);
+            assert!(line.contains(&format!("{flag} {value}: allowed are 0 to")), "{line}");
+        }
+        let ended = bench.run(&[command, "synthetic", "-o", "t.csv", "--num-users", "-1"]);
+        assert!(ended.code == 2 && ended.stderr.contains("'-1' for '--num-users <N>'"), "{ended:?}");
+    }
+    assert!(bench.files() == ["t.csv"] || bench.files().is_empty(), "{:?}", bench.files());
+}
+
+#[test]
+fn formats_where_a_source_is_meant() {
+    let bench = Bench::new();
+    bench
+        .write("b.csv", "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,GPT-4,100,10,110,x\n");
+    bench.ok(&["record", "burstgpt", "b.csv", "-o", "t.csv"]);
+    assert_eq!(bench.json("t.csv.meta.json")["source"]["kind"], "requests");
+    bench.write("c.yaml", "source: burstgpt\n");
+    bench.ok(&["record", "b.csv", "--config", "c.yaml", "-o", "u.csv"]);
+    assert_eq!(bench.read("t.csv"), bench.read("u.csv"));
+    for word in ["azure", "mooncake"] {
+        let line = bench.refused(2, &["record", word, "b.csv", "-o", "t.csv"]);
+        assert!(line.contains(word) && line.contains("record requests FILE"), "{line}");
+    }
+}
+
+#[test]
+fn documents_are_looked_at_only_where_there_are_some() {
+    let bench = Bench::new();
+    let large = ["record", "synthetic", "--print-config", "--model", "bytes:1073741824"];
+    bench.ok(&large);
+    let line = bench.refused(2, &[&large[..], &["--enable-rag"]].concat());
+    assert!(line.contains("--rag-max-chunk-bytes"), "{line}");
 }
 
 #[test]
