@@ -16,7 +16,7 @@ use crate::stop::Stop;
 
 use super::super::columns::ColumnsFlag;
 use super::layers::Layers;
-use super::run::Recording;
+use super::run::{Prepared, Recording};
 use super::settings::Settings;
 
 mod cache;
@@ -27,6 +27,7 @@ mod rag;
 mod tier_rules;
 mod time;
 mod users;
+mod values;
 
 pub(super) use cache::CacheFlags;
 pub(super) use files::{FileFlags, FormatFlag};
@@ -87,8 +88,9 @@ pub struct RecordFlags {
     /// Element type of the KV cache, instead of the model's
     #[arg(long, value_name = "TYPE")]
     pub kv_dtype: Option<KvDtype>,
-    /// Seconds in which requests arrive [1 to 86400; synthetic: 60, files: until they end]
-    #[arg(long, value_name = "SECONDS")]
+    /// Time in which requests arrive: seconds, or 30s, 10m [1s to 24h; synthetic: 60, files: until
+    /// they end]
+    #[arg(long, value_name = "TIME", value_parser = values::seconds)]
     pub duration: Option<u64>,
     /// Requests at most; 0: no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -216,7 +218,19 @@ impl RecordFlags {
         stop: &Stop,
         progress: &dyn Progress,
     ) -> Result<Recording> {
-        super::run::record(&self.settings()?, trace, overwrite, stop, progress)
+        self.prepare()?.record(trace, overwrite, stop, progress)
+    }
+
+    /// Opens what is read and checks what can be known before the first file is made.
+    ///
+    /// # Errors
+    /// Unusable flags or input.
+    pub fn prepare(&self) -> Result<Prepared> {
+        let prepared = Prepared::new(self.settings()?, self.config.as_deref())?;
+        if let Some(format) = prepared.format() {
+            self.from_files.check_format(self, format)?;
+        }
+        Ok(prepared)
     }
 
     /// Says what is out of range or contradicts something else.

@@ -9,7 +9,7 @@ use crate::trace::Tier;
 use crate::units::{GIB, bytes};
 
 use super::tier_rules::{Policies, TierMarks};
-use super::{Complaints, InForce, Profile, word};
+use super::{Complaints, InForce, Profile, values, word};
 
 /// What tier limits mean with tensor parallelism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,8 +45,8 @@ const SIZES: [&str; 3] = ["gpu-mem-gb", "cpu-mem-gb", "storage-capacity-gb"];
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Cache")]
 pub struct CacheFlags {
-    /// Memory of one GPU for the cache, GiB; 0: no such tier
-    #[arg(long, default_value_t = 16.0, value_name = "GIB")]
+    /// Memory of one GPU for the cache, GiB (or 16GiB, 64GB); 0: no such tier
+    #[arg(long, default_value_t = 16.0, value_name = "GIB", value_parser = values::gib)]
     pub gpu_mem_gb: f64,
     /// GPUs
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -55,10 +55,10 @@ pub struct CacheFlags {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub tensor_parallel: u32,
     /// Host memory for the cache, GiB; 0: no such tier
-    #[arg(long, default_value_t = 32.0, value_name = "GIB")]
+    #[arg(long, default_value_t = 32.0, value_name = "GIB", value_parser = values::gib)]
     pub cpu_mem_gb: f64,
     /// Storage for the cache, GiB; 0: unlimited
-    #[arg(long, default_value_t = 0.0, value_name = "GIB")]
+    #[arg(long, default_value_t = 0.0, value_name = "GIB", value_parser = values::gib)]
     pub storage_capacity_gb: f64,
     /// What the three sizes above mean with tensor parallelism
     #[arg(long, value_enum, default_value_t = LimitsFlag::Rank)]
