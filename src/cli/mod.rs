@@ -100,18 +100,19 @@ enum Command {
 /// # Errors
 /// What a configuration or a preset gets wrong.
 pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli> {
-    let mut root = Cli::command();
+    let mut root = command();
     root.build();
-    let arranged = record::arrange(Cli::command(), &root, typed.into_iter().collect())?;
+    let arranged = record::arrange(command(), &root, typed.into_iter().collect())?;
     if let Some(json) = arranged.list_presets {
         let global = Global { json, ..Global::default() };
         return Ok(Cli { global, command: Command::Presets });
     }
     let record::Arranged { args, layers, .. } = arranged;
-    let parsed = Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     let mut cli = parsed.or_else(|error| {
         let of_layers = ["record", "run"].into_iter().filter_map(|name| root.find_subcommand(name));
-        match of_layers.filter_map(|command| record::explain(&error, command, &layers)).next() {
+        let of_layers = of_layers.filter_map(|command| record::explain(&error, command, &layers)).next();
+        match of_layers.or_else(|| record::explain_source(&error)) {
             Some(explained) => Err(explained),
             None => error.format(&mut root).exit(),
         }
@@ -122,6 +123,17 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli> {
         _ => {}
     }
     Ok(cli)
+}
+
+/// The command line, with flags that take a number below zero as their value: what is wrong with
+/// it is then said of the flag.
+fn command() -> clap::Command {
+    let signed = |arg: clap::Arg| {
+        let valued = arg.get_long().is_some() && arg.get_action().takes_values();
+        if valued { arg.allow_negative_numbers(true) } else { arg }
+    };
+    let of_flags = |command: clap::Command| command.mut_args(signed);
+    Cli::command().mut_subcommand("record", of_flags).mut_subcommand("run", of_flags)
 }
 
 /// Runs what was typed.

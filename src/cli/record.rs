@@ -19,7 +19,7 @@ mod run;
 mod settings;
 mod summary;
 
-pub use flags::RecordFlags;
+pub use flags::{RecordFlags, explain_source};
 pub use layers::{Arranged, Layers, arrange, explain};
 pub use presets::list as list_presets;
 pub use run::Recording;

@@ -64,24 +64,24 @@ struct Folder {
 }
 
 impl Folder {
-    fn create(root: &Path, overwrite: Overwrite) -> Result<Self> {
-        if root.exists() && !root.is_dir() {
+    fn of(root: &Path) -> Result<Self> {
+        if output::is_standard(root) || (root.exists() && !root.is_dir()) {
             return Err(Error::usage(format!("{} is not a folder; -o names one", root.display())));
         }
-        output::create_dir(root)?;
-        let folder = Self {
+        Ok(Self {
             trace: root.join("trace.csv.zst"),
             replay: root.join(REPLAY_FILE),
             block: root.join("block.json"),
             job: root.join(JOB_FILE),
             report: root.join("report.html"),
             root: root.to_owned(),
-        };
-        output::check_replaceable(&folder.trace, TRACE_SCHEMA, overwrite)?;
-        for (path, schema) in folder.derived() {
-            output::check_replaceable(&path, schema, overwrite)?;
-        }
-        Ok(folder)
+        })
+    }
+
+    fn create(&self, overwrite: Overwrite) -> Result<()> {
+        output::create_dir(&self.root)?;
+        output::check_replaceable(&self.trace, TRACE_SCHEMA, overwrite)?;
+        self.derived().iter().try_for_each(|(path, schema)| output::check_replaceable(path, schema, overwrite))
     }
 
     fn picture(&self, kind: Picture, extension: &str) -> PathBuf {
@@ -113,11 +113,15 @@ impl Folder {
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
-    let folder = Folder::create(&args.dir, global.overwrite())?;
+    let folder = Folder::of(&args.dir)?;
+    let config = args.replay.config(&folder.trace, &folder.root.join("data"), global);
+    crate::replay::check_settings(&config)?;
+    let prepared = args.record.prepare()?;
+    folder.create(global.overwrite())?;
     terminal.say(format!("everything goes to {}", folder.root.display()));
 
     args.record.notes().iter().for_each(|note| terminal.say(note));
-    let recording = args.record.record(&folder.trace, global.overwrite(), stop, &terminal)?;
+    let recording = prepared.record(&folder.trace, global.overwrite(), stop, &terminal)?;
     record::summary_lines(&recording).iter().for_each(|line| terminal.say(line));
     folder.clear()?;
     if !reaches_storage(&recording) {
@@ -127,7 +131,6 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         );
     }
 
-    let config = args.replay.config(&folder.trace, &folder.root.join("data"), global);
     let need = if args.no_capture { None } else { Some(Need::Wanted) };
     let mut watch = need.map(BlockWatch::new);
     let replayed = match &mut watch {

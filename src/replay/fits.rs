@@ -72,7 +72,11 @@ fn too_small(tier: usize, target: &Target, need: u64, have: u64) -> Error {
     ))
 }
 
-fn check_settings(config: &ReplayConfig) -> Result<()> {
+/// Says which settings are out of range or contradict each other, whatever the trace.
+///
+/// # Errors
+/// The first of them, as a usage error.
+pub fn check_settings(config: &ReplayConfig) -> Result<()> {
     let refuse = |text: String| Err(Error::usage(text));
     let io = config.io_size_bytes;
     if io < 4096 || !io.is_multiple_of(4096) || io > 64 << 20 {

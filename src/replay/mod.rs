@@ -52,6 +52,7 @@ use crate::stop::Stop;
 use crate::trace::TraceReader;
 
 pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use fits::check_settings;
 pub use host::Device;
 pub use plan::{Plan, PlanFacts, plan};
 pub use slab::SlabSpace;

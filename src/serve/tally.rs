@@ -40,7 +40,7 @@ impl Sought {
 /// Why objects that are larger than every tier are in the list of what was skipped.
 pub const TOO_LARGE: &str = "object larger than every tier, not stored";
 
-/// The same of objects that went past a tier that is too small for each of them.
+/// What there is to note of objects that went past a tier that is too small for each of them.
 const STAYED_EMPTY: [&str; 3] = [
     "object too large for Tier-0, which stayed empty; raise --gpu-mem-gb or make it 0",
     "object too large for Tier-1, which stayed empty; raise --cpu-mem-gb or make it 0",
@@ -123,10 +123,11 @@ impl Tally {
         if self.refused > 0 {
             skipped.insert(TOO_LARGE.to_owned(), self.refused);
         }
+        let mut notes = BTreeMap::new();
         for tier in Tier::ALL {
             let state = cache.tier(tier);
             if state.peak_entries() == 0 && state.passed_over() > 0 {
-                skipped.insert(STAYED_EMPTY[tier.index()].to_owned(), state.passed_over());
+                notes.insert(STAYED_EMPTY[tier.index()].to_owned(), state.passed_over());
             }
         }
         RecordStats {
@@ -147,6 +148,7 @@ impl Tally {
             allocation_wait_s: allocation_wait,
             rag: documents.options().map(|_| documents.counts),
             skipped,
+            notes,
             gpu: None,
             hit_ratios: self.ratios.stats(),
         }

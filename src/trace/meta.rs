@@ -161,6 +161,9 @@ pub struct RecordStats {
     pub rag: Option<RagUse>,
     /// Input items that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// What somebody should know of the tiers, and how often it happened: nothing of it is lost.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, u64>,
     /// What the GPU did; none where it was not modelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuUse>,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use clap::error::{ContextKind, ContextValue};
 use serde_json::{Value, json};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{KvDtype, Model};
 use crate::output::Overwrite;
 use crate::progress::Progress;
@@ -15,7 +16,7 @@ use crate::stop::Stop;
 
 use super::super::columns::ColumnsFlag;
 use super::layers::Layers;
-use super::run::Recording;
+use super::run::{Prepared, Recording};
 use super::settings::Settings;
 
 mod cache;
@@ -26,9 +27,10 @@ mod rag;
 mod tier_rules;
 mod time;
 mod users;
+mod values;
 
 pub(super) use cache::CacheFlags;
-pub(super) use files::FileFlags;
+pub(super) use files::{FileFlags, FormatFlag};
 pub(super) use foreign::ForeignFlags;
 pub(super) use objects::ObjectFlags;
 pub(super) use rag::{RagFlags, TokenRange};
@@ -43,7 +45,22 @@ pub enum SourceKind {
     /// Conversations of a ShareGPT file
     Sharegpt,
     /// Requests of a trace of requests, whatever its format
+    #[value(alias = "burstgpt")]
     Requests,
+}
+
+/// What to say when a format of requests is typed where a source is meant.
+pub fn explain_source(error: &clap::Error) -> Option<Error> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let word = text(ContextKind::InvalidValue).filter(|_| text(ContextKind::InvalidArg) == Some("<SOURCE>"))?;
+    FormatFlag::from_str(word, true).ok()?;
+    Some(Error::usage(format!(
+        "`{word}` is a format, and the source is `requests`, which finds the format by itself: `kvtrace record requests \
+         FILE -o TRACE`"
+    )))
 }
 
 /// Defaults of everything else.
@@ -71,8 +88,9 @@ pub struct RecordFlags {
     /// Element type of the KV cache, instead of the model's
     #[arg(long, value_name = "TYPE")]
     pub kv_dtype: Option<KvDtype>,
-    /// Seconds in which requests arrive [1 to 86400; synthetic: 60, files: until they end]
-    #[arg(long, value_name = "SECONDS")]
+    /// Time in which requests arrive: seconds, or 30s, 10m [1s to 24h; synthetic: 60, files: until
+    /// they end]
+    #[arg(long, value_name = "TIME", value_parser = values::seconds)]
     pub duration: Option<u64>,
     /// Requests at most; 0: no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -151,6 +169,11 @@ impl Complaints {
         result.map_err(|why| self.say(why.to_string())).ok()
     }
 
+    /// How much is wrong so far: what is computed from values that are wrong is not worth saying.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Everything that is wrong, in the order in which it was found.
     pub fn into_lines(self) -> Vec<String> {
         self.0
@@ -195,7 +218,19 @@ impl RecordFlags {
         stop: &Stop,
         progress: &dyn Progress,
     ) -> Result<Recording> {
-        super::run::record(&self.settings()?, trace, overwrite, stop, progress)
+        self.prepare()?.record(trace, overwrite, stop, progress)
+    }
+
+    /// Opens what is read and checks what can be known before the first file is made.
+    ///
+    /// # Errors
+    /// Unusable flags or input.
+    pub fn prepare(&self) -> Result<Prepared> {
+        let prepared = Prepared::new(self.settings()?, self.config.as_deref())?;
+        if let Some(format) = prepared.format() {
+            self.from_files.check_format(self, format)?;
+        }
+        Ok(prepared)
     }
 
     /// Says what is out of range or contradicts something else.

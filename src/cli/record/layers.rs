@@ -89,6 +89,12 @@ pub fn arrange(fresh: Command, root: &Command, args: Vec<OsString>) -> Result<Ar
 }
 
 impl Layers {
+    /// Whether a flag was set elsewhere than on the command line: then it may be meant for other
+    /// recordings, and have no effect on this one.
+    pub fn sets(&self, flag: &str) -> bool {
+        self.origins.contains_key(flag)
+    }
+
     /// A complaint about a flag, with the place that set it.
     pub fn blame(&self, complaint: String) -> String {
         let Some(rest) = complaint.strip_prefix("--") else { return complaint };

@@ -1,6 +1,7 @@
 //! A recording into files: the trace, and who asked beside it.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::checksum;
@@ -12,7 +13,8 @@ use crate::stop::Stop;
 use crate::trace::meta::{Meta, ModelFacts, RecordStats, Source, SourceFile, TRACE_SCHEMA};
 use crate::trace::{Relay, RequestsWriter, Row, Served, TraceWriter, WriteOptions, requests_path};
 use crate::workload::{
-    Paced, RequestTrace, Requests, ShareGpt, Skipped, Synthetic, SyntheticOptions, TraceFacts, WithQueries, Workload,
+    Paced, RequestTrace, Requests, ShareGpt, Skipped, Synthetic, SyntheticOptions, TraceFacts, TraceFormat,
+    WithQueries, Workload,
 };
 
 use super::foresight;
@@ -92,16 +94,75 @@ impl Written {
     }
 }
 
-/// Makes a recording.
-pub(super) fn record(
-    settings: &Settings,
+/// A recording whose input is open and whose flags are checked.
+pub struct Prepared {
+    settings: Settings,
+    /// What is read.
+    inputs: Vec<PathBuf>,
+    skipped: Skipped,
+    workload: Workload,
+    facts: Option<TraceFacts>,
+}
+
+impl Prepared {
+    pub(super) fn new(settings: Settings, config: Option<&Path>) -> Result<Self> {
+        let sources = match &settings.source {
+            SourceSettings::Synthetic(_) => Vec::new(),
+            SourceSettings::ShareGpt { file, .. } => vec![file.clone()],
+            SourceSettings::Requests { files, .. } => files.clone(),
+        };
+        let named = ["model", "gpu-model"].into_iter().filter_map(|flag| settings.flags.get(flag)?.as_str());
+        let inputs = sources.into_iter().chain(config.map(Path::to_owned)).chain(named.map(PathBuf::from)).collect();
+        let skipped = Skipped::default();
+        let (workload, facts) = workload(&settings, &skipped)?;
+        Ok(Self { settings, inputs, skipped, workload, facts })
+    }
+
+    /// The format of a trace of requests.
+    pub(super) fn format(&self) -> Option<TraceFormat> {
+        Some(self.facts.as_ref()?.format)
+    }
+
+    /// Makes the recording.
+    ///
+    /// # Errors
+    /// As [`super::RecordFlags::record`].
+    pub fn record(self, trace: &Path, overwrite: Overwrite, stop: &Stop, progress: &dyn Progress) -> Result<Recording> {
+        self.check_outputs(trace, overwrite)?;
+        record(self, trace, overwrite, stop, progress)
+    }
+
+    fn check_outputs(&self, trace: &Path, overwrite: Overwrite) -> Result<()> {
+        if trace.extension().is_some_and(|extension| extension == "parquet") && self.settings.epoch_ns != 0 {
+            return Err(Error::usage("--epoch is added to the stamps of a CSV; those of Parquet start at 0"));
+        }
+        if output::is_standard(trace) {
+            return Ok(());
+        }
+        if !trace.exists() {
+            output::check_replaceable(trace, TRACE_SCHEMA, overwrite)?;
+        }
+        let identity = |path: &Path| path.metadata().ok().map(|facts| (facts.dev(), facts.ino()));
+        for written in [trace.to_owned(), requests_path(trace), output::sidecar_path(trace)] {
+            let Some(target) = identity(&written) else { continue };
+            if let Some(input) = self.inputs.iter().find(|input| identity(input) == Some(target)) {
+                let (written, input) = (written.display(), input.display());
+                return Err(Error::usage(format!("{written} would replace {input}, which is read; choose another -o")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn record(
+    prepared: Prepared,
     trace: &Path,
     overwrite: Overwrite,
     stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<Recording> {
-    let skipped = Skipped::default();
-    let (workload, facts) = workload(settings, &skipped)?;
+    let Prepared { settings, skipped, workload, facts, .. } = prepared;
+    let settings = &settings;
     let options = WriteOptions { columns: settings.columns, overwrite };
     let requests = (!output::is_standard(trace)).then(|| requests_path(trace));
     let mut files = Files::create(
@@ -124,7 +185,11 @@ pub(super) fn record(
     let meta = meta(settings, source, recorded.stats, recorded.complete);
     if !recorded.complete {
         let kept = files.keep_partial(&meta)?;
-        return Err(Error::interrupted(format!("interrupted; what there is so far is {}", kept.display())));
+        return Err(Error::interrupted(if output::is_standard(trace) {
+            "interrupted; what there is so far went to standard output".to_owned()
+        } else {
+            format!("interrupted; what there is so far is {}", kept.display())
+        }));
     }
     files.finish(&meta)?;
     Ok(Recording { trace: trace.to_owned(), requests, meta })

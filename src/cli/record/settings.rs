@@ -1,7 +1,7 @@
 //! What is in force: flags, checked together, and what follows from them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -68,6 +68,9 @@ impl Settings {
         let duration_s = typed.duration.or((typed.source == SourceKind::Synthetic).then_some(DEFAULT_DURATION_S));
         let flags = model.as_ref().map(|model| typed.in_force(duration_s, model)).unwrap_or_default();
         keep_to_limits(&sections.limits, &flags, &mut complaints);
+        // What follows from values that are out of range is wrong too, and not worth saying.
+        let sound = complaints.count() == 0;
+        let model = model.filter(|_| sound);
         let config = model.and_then(|model| config(typed, model, duration_s, &mut complaints));
         if let Some(config) = &config {
             typed.cache.check_room(config, &mut complaints);
@@ -144,15 +147,44 @@ fn source(typed: &RecordFlags) -> Result<SourceSettings> {
     match (typed.source, typed.files.as_slice()) {
         (SourceKind::Synthetic, _) => Ok(SourceSettings::Synthetic(typed.users.synthetic(typed))),
         (SourceKind::Sharegpt, [file, ..]) => Ok(SourceSettings::ShareGpt {
-            file: file.clone(),
+            file: only_file(file)?,
             options: typed.from_files.sharegpt(typed),
             request_rate: typed.users.rate(),
         }),
         (SourceKind::Requests, [_, ..]) => Ok(SourceSettings::Requests {
-            files: trace_files(&typed.files)?,
+            files: readable_twice(trace_files(&typed.files)?)?,
             options: typed.from_files.requests(typed),
         }),
         (kind, _) => Err(Error::usage(format!("{} needs a file", word(kind)))),
+    }
+}
+
+/// The one file that a path or a pattern means.
+fn only_file(typed: &Path) -> Result<PathBuf> {
+    if typed.is_dir() {
+        return Ok(typed.to_owned());
+    }
+    let mut files = readable_twice(trace_files(&[typed.to_owned()])?)?;
+    match files.as_slice() {
+        [_] => Ok(files.remove(0)),
+        files => Err(Error::usage(format!(
+            "sharegpt takes one file, and {} files fit {}: {}",
+            files.len(),
+            typed.display(),
+            files.iter().take(3).map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+/// A source is read more than once, which a pipe does not stand.
+fn readable_twice(files: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let is_file = |path: &&PathBuf| path.metadata().map_or(true, |facts| facts.is_file() || facts.is_dir());
+    match files.iter().find(|path| !is_file(path)) {
+        None => Ok(files),
+        Some(path) => Err(Error::usage(format!(
+            "{} is no file, and a source is read twice, once for its checksum; save what it says to a file first",
+            path.display()
+        ))),
     }
 }
 

@@ -22,10 +22,10 @@ pub fn lines(recording: &Recording) -> Vec<String> {
     for tier in Tier::ALL {
         lines.extend(tier_line(tier, meta.capacity(tier).flatten(), stats));
     }
-    lines.push(format!(
-        "found: {}",
-        stats.lookups.iter().filter_map(|(kind, lookups)| found(kind, lookups)).collect::<Vec<_>>().join(", ")
-    ));
+    let found: Vec<String> = stats.lookups.iter().filter_map(|(kind, lookups)| found(kind, lookups)).collect();
+    if !found.is_empty() {
+        lines.push(format!("found: {}", found.join(", ")));
+    }
     lines.extend(prefix_line(stats));
     lines.push(format!(
         "{} demotions, {} promotions, {} deletes, {} orphans left; requests waited {} s in the mean, {} s at most",
@@ -53,6 +53,7 @@ pub fn lines(recording: &Recording) -> Vec<String> {
     }));
     lines.extend(stats.gpu.as_ref().and_then(crowded));
     lines.extend(stats.skipped.iter().map(|(reason, n)| format!("skipped: {} x {reason}", count(*n))));
+    lines.extend(stats.notes.iter().map(|(what, n)| format!("note: {} x {what}", count(*n))));
     if let Some(requests) = &recording.requests {
         lines.push(format!("who asked: {}", requests.display()));
     }

@@ -75,6 +75,18 @@ fn flags_of_the_reference_point_to_ours() {
         (vec!["--dataset-path", "x.json"], "sharegpt FILE"),
         (vec!["--enable-latency-tracing"], "capture"),
         (vec!["--output", "x.json"], "-o"),
+        (vec!["--xlsx-output", "x.xlsx"], "--json"),
+        (vec!["--use-burst-trace"], "requests FILE"),
+        (vec!["--burst-trace-path", "x.csv"], "requests FILE"),
+        (vec!["--enable-autoscaling"], "--num-users"),
+        (vec!["--autoscaler-mode", "qos"], "--num-users"),
+        (vec!["--target-saturation", "0.8"], "--num-users"),
+        (vec!["--precondition"], "replay"),
+        (vec!["--precondition-size-gb", "4"], "replay"),
+        (vec!["--precondition-threads", "4"], "replay"),
+        (vec!["--performance-profile", "latency"], "judges"),
+        (vec!["--validation-trace", "x.json"], "analyze"),
+        (vec!["--log-level", "DEBUG"], "--quiet"),
     ] {
         let line = bench.refused(2, &[&["record", "synthetic", "-o", "t.csv"], &flags[..]].concat());
         assert!(line.contains(flags[0]) && line.contains(ours), "{line}");
@@ -82,6 +94,73 @@ fn flags_of_the_reference_point_to_ours() {
     for flags in [vec!["synthetic", "x.json"], vec!["sharegpt"], vec!["synthetic", "--allow-truncated"]] {
         bench.refused(2, &[&["record", "-o", "t.csv"], &flags[..]].concat());
     }
+}
+
+#[test]
+fn nothing_is_computed_from_values_that_are_out_of_range() {
+    let bench = Bench::new();
+    let base = ["record", "synthetic", "-o", "t.csv"];
+    bench.write("zero.yaml", "tensor-parallel: 0\n");
+    for (flags, whole) in [
+        (vec!["--tensor-parallel", "0"], "--tensor-parallel 0: allowed are 1 to 1"),
+        (vec!["--num-gpus", "0"], "--num-gpus 0: allowed are 1 to 65536"),
+        (vec!["--config", "zero.yaml"], "zero.yaml: tensor-parallel 0: allowed are 1 to 1"),
+        (vec!["--largest-object", "0"], "--largest-object 0: allowed are 0.05 to 1"),
+        (vec!["--target-usage", "nan"], "--target-usage NaN: allowed are 0.05 to 1"),
+        (vec!["--enable-rag", "--rag-chunk-tokens", "0"], "--rag-chunk-tokens 0: allowed are 1 to 1000000"),
+        (vec!["--duration", "18446744073709551615"], "--duration 18446744073709551615: allowed are 1 to 86400"),
+        (vec!["--gpu-model", "h100", "--workers", "0"], "--workers 0: allowed are 1 to 100000"),
+        (
+            vec!["--watermarks", "2=0.9", "--storage-capacity-gb", "nan"],
+            "--storage-capacity-gb NaN: allowed are 0 to 1048576",
+        ),
+    ] {
+        let line = bench.refused(2, &[&base[..], &flags].concat());
+        assert_eq!(line.trim_start_matches("kvtrace: "), whole, "{flags:?}");
+    }
+    let line = bench.refused(2, &[&base[..], &["--tensor-parallel", "2"]].concat());
+    assert!(line.contains("--num-gpus 2"), "{line}");
+}
+
+#[test]
+fn a_number_below_zero_is_a_value_of_its_flag() {
+    let bench = Bench::new();
+    for command in ["record", "run"] {
+        for (flag, value) in
+            [("--request-rate", "-1"), ("--gpu-mem-gb", "-1"), ("--arrival-cv", "-0.5"), ("--trace-speedup", "-2")]
+        {
+            let line = bench.refused(2, &[command, "synthetic", "-o", "t.csv", flag, value]);
+            assert!(line.contains(&format!("{flag} {value}: allowed are 0 to")), "{line}");
+        }
+        let ended = bench.run(&[command, "synthetic", "-o", "t.csv", "--num-users", "-1"]);
+        assert!(ended.code == 2 && ended.stderr.contains("'-1' for '--num-users <N>'"), "{ended:?}");
+    }
+    assert!(bench.files() == ["t.csv"] || bench.files().is_empty(), "{:?}", bench.files());
+}
+
+#[test]
+fn formats_where_a_source_is_meant() {
+    let bench = Bench::new();
+    bench
+        .write("b.csv", "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,GPT-4,100,10,110,x\n");
+    bench.ok(&["record", "burstgpt", "b.csv", "-o", "t.csv"]);
+    assert_eq!(bench.json("t.csv.meta.json")["source"]["kind"], "requests");
+    bench.write("c.yaml", "source: burstgpt\n");
+    bench.ok(&["record", "b.csv", "--config", "c.yaml", "-o", "u.csv"]);
+    assert_eq!(bench.read("t.csv"), bench.read("u.csv"));
+    for word in ["azure", "mooncake"] {
+        let line = bench.refused(2, &["record", word, "b.csv", "-o", "t.csv"]);
+        assert!(line.contains(word) && line.contains("record requests FILE"), "{line}");
+    }
+}
+
+#[test]
+fn documents_are_looked_at_only_where_there_are_some() {
+    let bench = Bench::new();
+    let large = ["record", "synthetic", "--print-config", "--model", "bytes:1073741824"];
+    bench.ok(&large);
+    let line = bench.refused(2, &[&large[..], &["--enable-rag"]].concat());
+    assert!(line.contains("--rag-max-chunk-bytes"), "{line}");
 }
 
 #[test]
@@ -169,4 +248,118 @@ fn models_by_name_and_by_configuration() {
     assert!(bench.refused(2, &["models", "hybrid.json"]).contains("mamba_d_state"));
     let line = bench.refused(2, &["record", "synthetic", "--model", "hybrid.json", "-o", "t.csv"]);
     assert!(line.contains("mamba_d_state"), "{line}");
+}
+
+const BURST: &str = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,GPT-4,100,10,110,x\n";
+const TALK: &str = r#"[{"conversations":[{"from":"human","value":"how are you"},{"from":"gpt","value":"well"}]}]"#;
+
+#[test]
+fn a_run_makes_no_folder_for_what_it_refuses() {
+    let bench = Bench::new();
+    for flags in [
+        vec!["synthetic", "-o", "dir", "--num-users", "0"],
+        vec!["requests", "absent.csv", "-o", "dir"],
+        vec!["sharegpt", "absent.json", "-o", "dir"],
+        vec!["synthetic", "-o", "dir", "--size-scale", "0"],
+        vec!["synthetic", "-o", "-"],
+    ] {
+        bench.refused(2, &[&["run"], &flags[..]].concat());
+        assert!(bench.files().is_empty(), "{flags:?}: {:?}", bench.files());
+    }
+}
+
+#[test]
+fn what_is_read_is_not_replaced() {
+    let bench = Bench::new();
+    bench.write("in.csv", BURST);
+    std::os::unix::fs::symlink("in.csv", bench.path("link.csv")).unwrap();
+    std::fs::hard_link(bench.path("in.csv"), bench.path("t.requests.parquet")).unwrap();
+    bench.write("c.csv", "num-users: 3\n");
+    for flags in [
+        vec!["requests", "in.csv", "-o", "in.csv"],
+        vec!["requests", "in.csv", "-o", "link.csv"],
+        vec!["requests", "in.csv", "-o", "t.csv"],
+        vec!["synthetic", "--config", "c.csv", "-o", "c.csv"],
+    ] {
+        let line = bench.refused(2, &[&["record", "--overwrite"], &flags[..]].concat());
+        assert!(line.contains("which is read"), "{line}");
+    }
+    assert_eq!(bench.read("in.csv"), BURST.as_bytes());
+}
+
+#[test]
+fn a_pattern_stands_for_one_file_of_conversations() {
+    let bench = Bench::new();
+    bench.write("data1.json", TALK);
+    bench.ok(&["record", "sharegpt", "data*.json", "-o", "t.csv"]);
+    bench.write("data2.json", TALK);
+    let line = bench.refused(2, &["record", "sharegpt", "data*.json", "-o", "t.csv"]);
+    assert!(line.contains("2 files") && line.contains("data2.json"), "{line}");
+    assert!(bench.refused(2, &["record", "sharegpt", "x*.json", "-o", "t.csv"]).contains("no file fits"));
+}
+
+#[test]
+fn standard_input_is_no_source() {
+    let bench = Bench::new();
+    for flags in [vec!["sharegpt", "-"], vec!["requests", "-"], vec!["synthetic", "--config", "-"]] {
+        let line = bench.refused(2, &[&["record", "-o", "t.csv"], &flags[..]].concat());
+        assert!(line.contains("save standard input to"), "{line}");
+    }
+    let line = bench.refused(2, &["record", "requests", "/dev/stdin", "-o", "t.csv"]);
+    assert!(line.contains("/dev/stdin") && line.contains("twice"), "{line}");
+}
+
+#[test]
+fn values_may_have_their_units() {
+    let bench = Bench::new();
+    let printed = |flags: &str| {
+        let flags: Vec<&str> = flags.split_whitespace().collect();
+        bench.ok(&[&["record", "synthetic", "--print-config"], &flags[..]].concat())
+    };
+    let bare = "--duration 600 --request-rate 50 --gpu-mem-gb 8 --cpu-mem-gb 0.5 --storage-capacity-gb 1024";
+    let units = "--duration 10m --request-rate 50/s --gpu-mem-gb 8GiB --cpu-mem-gb 512MiB --storage-capacity-gb 1TiB";
+    assert_eq!(printed(bare), printed(units));
+    for (flag, value, allowed) in
+        [("--duration", "1500ms", "10m"), ("--request-rate", "50/m", "50/s"), ("--cpu-mem-gb", "16G", "16GiB")]
+    {
+        let ended = bench.run(&["record", "synthetic", "-o", "t.csv", flag, value]);
+        assert!(ended.code == 2 && ended.stderr.contains(flag) && ended.stderr.contains(allowed), "{ended:?}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_refused_where_it_is_typed() {
+    let bench = Bench::new();
+    bench.write("in.csv", BURST);
+    bench.write("c.yaml", "tokenizer: chars4\ndecode-reads: rescan:8\nmax-requests: 5\n");
+    for (flags, flag) in [
+        (vec!["synthetic", "--tokenizer", "chars4", "-o", "t.csv"], "--tokenizer"),
+        (vec!["requests", "in.csv", "--tokenizer", "chars4", "-o", "t.csv"], "--tokenizer"),
+        (vec!["synthetic", "--prefill-only", "--decode-reads", "rescan:8", "-o", "t.csv"], "--decode-reads"),
+        (vec!["synthetic", "--epoch", "5", "-o", "t.parquet"], "--epoch"),
+    ] {
+        let line = bench.refused(2, &[&["record"], &flags[..]].concat());
+        assert!(line.contains(flag), "{line}");
+    }
+    bench.ok(&["record", "synthetic", "--prefill-only", "--config", "c.yaml", "-o", "t.csv"]);
+    bench.ok(&["record", "requests", "in.csv", "--config", "c.yaml", "-o", "t.csv"]);
+}
+
+#[test]
+fn a_tier_that_stays_empty_is_noted_and_nothing_is_skipped() {
+    let bench = Bench::new();
+    let flags = "record synthetic --disable-prefix-caching --max-requests 1 --gpu-mem-gb 0.001 --prefill-only -o t.csv";
+    let told = bench.run(&flags.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(told.stderr.contains("note: 1 x object too large for Tier-0"), "{told:?}");
+    assert!(!told.stderr.contains("skipped:") && !told.stderr.lines().any(|line| line == "found: "), "{told:?}");
+    let stats = &bench.json("t.csv.meta.json")["record"];
+    assert!(stats["skipped"].as_object().unwrap().is_empty() && stats["notes"].as_object().unwrap().len() == 1);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_said_of_what_was_typed() {
+    let bench = Bench::new();
+    let line = bench.refused(2, &["record", "synthetic", "-o", "absent/x.csv"]);
+    assert!(line.contains("cannot write absent/x.csv:"), "{line}");
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kvtrace::seed::Seed;
-use kvtrace::trace::{RequestRow, RequestsReader};
+use kvtrace::trace::RequestRow;
 use kvtrace::workload::{Content, Population, Request, RequestTrace, Skipped, Tokenizer, TraceOptions, trace_files};
 use serde_json::Value;
 

@@ -9,7 +9,7 @@ use crate::trace::Tier;
 use crate::units::{GIB, bytes};
 
 use super::tier_rules::{Policies, TierMarks};
-use super::{Complaints, InForce, Profile, word};
+use super::{Complaints, InForce, Profile, values, word};
 
 /// What tier limits mean with tensor parallelism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,8 +45,8 @@ const SIZES: [&str; 3] = ["gpu-mem-gb", "cpu-mem-gb", "storage-capacity-gb"];
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Cache")]
 pub struct CacheFlags {
-    /// Memory of one GPU for the cache, GiB; 0: no such tier
-    #[arg(long, default_value_t = 16.0, value_name = "GIB")]
+    /// Memory of one GPU for the cache, GiB (or 16GiB, 64GB); 0: no such tier
+    #[arg(long, default_value_t = 16.0, value_name = "GIB", value_parser = values::gib)]
     pub gpu_mem_gb: f64,
     /// GPUs
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -55,10 +55,10 @@ pub struct CacheFlags {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub tensor_parallel: u32,
     /// Host memory for the cache, GiB; 0: no such tier
-    #[arg(long, default_value_t = 32.0, value_name = "GIB")]
+    #[arg(long, default_value_t = 32.0, value_name = "GIB", value_parser = values::gib)]
     pub cpu_mem_gb: f64,
     /// Storage for the cache, GiB; 0: unlimited
-    #[arg(long, default_value_t = 0.0, value_name = "GIB")]
+    #[arg(long, default_value_t = 0.0, value_name = "GIB", value_parser = values::gib)]
     pub storage_capacity_gb: f64,
     /// What the three sizes above mean with tensor parallelism
     #[arg(long, value_enum, default_value_t = LimitsFlag::Rank)]
@@ -89,12 +89,16 @@ impl CacheFlags {
     /// Says what is wrong.
     pub fn check(&self, complaints: &mut Complaints) {
         complaints.whole("num-gpus", self.num_gpus.into(), 1, 65_536);
-        complaints.whole("tensor-parallel", self.tensor_parallel.into(), 1, self.num_gpus.max(1).into());
+        let before = complaints.count();
+        self.check_ranks(complaints);
         complaints.real("gpu-mem-gb", self.gpu_mem_gb, 0.0, 65_536.0);
         complaints.real("cpu-mem-gb", self.cpu_mem_gb, 0.0, 131_072.0);
         complaints.real("storage-capacity-gb", self.storage_capacity_gb, 0.0, 1_048_576.0);
         complaints.real("target-usage", self.target_usage, 0.05, 1.0);
         complaints.real("largest-object", self.largest_object, 0.05, 1.0);
+        if complaints.count() > before {
+            return;
+        }
         let marks = self.watermarks.filter(|marks| !marks.common).unwrap_or_default().marks;
         for (tier, (marks, limit)) in marks.iter().zip(self.limits().capacity_bytes).enumerate() {
             let why = match (marks, limit) {
@@ -106,6 +110,17 @@ impl CacheFlags {
                 "--watermarks {tier}=…: there is nothing to evict in Tier-{tier}; {why}: --{}",
                 SIZES[tier]
             ));
+        }
+    }
+
+    fn check_ranks(&self, complaints: &mut Complaints) {
+        let (ranks, gpus) = (self.tensor_parallel, self.num_gpus.max(1));
+        match ranks > gpus {
+            true => complaints.say(format!(
+                "--tensor-parallel {ranks}: allowed are 1 to {gpus}, as many as there are GPUs; --num-gpus {ranks} gives \
+                 it enough"
+            )),
+            false => complaints.whole("tensor-parallel", ranks.into(), 1, gpus.into()),
         }
     }
 
@@ -180,7 +195,7 @@ impl CacheFlags {
     /// What one rank's tiers hold.
     pub fn limits(&self) -> Limits {
         let ranks = match self.limits {
-            LimitsFlag::Rank => self.tensor_parallel,
+            LimitsFlag::Rank => self.tensor_parallel.max(1),
             LimitsFlag::Whole => 1,
         };
         let bytes = |gib: f64| (gib * GIB as f64) as u64 / u64::from(ranks);

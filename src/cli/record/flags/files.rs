@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use serde_json::json;
 
+use crate::error::{Error, Result};
+use crate::output;
 use crate::workload::{Filter, ShareGptOptions, TimeUnit, Tokenizer, TraceFormat, TraceOptions};
 
 use super::{Complaints, InForce, RecordFlags, SourceKind, word};
@@ -62,9 +64,9 @@ pub struct FileFlags {
     /// Conversations of a sharegpt file at most [default: the whole file]
     #[arg(long, value_name = "N")]
     pub max_conversations: Option<u64>,
-    /// How text is counted: of a sharegpt file, and of requests without lengths
-    #[arg(long, value_enum, default_value_t = TokenizerFlag::Cl100k)]
-    pub tokenizer: TokenizerFlag,
+    /// How text is counted: of a sharegpt file, and of requests without lengths [default: cl100k]
+    #[arg(long, value_enum)]
+    pub tokenizer: Option<TokenizerFlag>,
     /// With --tokenizer chars4: the characters of a token, in place of 4
     #[arg(long, value_name = "N")]
     pub chars_per_token: Option<u32>,
@@ -108,8 +110,11 @@ impl FileFlags {
     pub fn check(&self, all: &RecordFlags, complaints: &mut Complaints) {
         complaints.whole("max-conversations", self.max_conversations.unwrap_or(1), 1, u64::MAX);
         complaints.whole("chars-per-token", self.chars_per_token.unwrap_or(1).into(), 1, 64);
-        if let (Some(per_token), TokenizerFlag::Cl100k) = (self.chars_per_token, self.tokenizer) {
+        if let (Some(per_token), None | Some(TokenizerFlag::Cl100k)) = (self.chars_per_token, self.tokenizer) {
             complaints.say(format!("--chars-per-token {per_token} is about --tokenizer chars4"));
+        }
+        if all.files.iter().any(|file| output::is_standard(file)) {
+            complaints.say("-: a source is read twice, once for its checksum; save standard input to a file first");
         }
         match (all.source, all.files.as_slice()) {
             (SourceKind::Synthetic, [file, ..]) => {
@@ -151,6 +156,9 @@ impl FileFlags {
         if all.source == SourceKind::Synthetic && self.strict {
             complaints.say("--strict is about files, and the source is synthetic");
         }
+        if all.source == SourceKind::Synthetic && self.types_tokenizer(all) {
+            complaints.say("--tokenizer is about text, and the source is synthetic");
+        }
         if all.source != SourceKind::Sharegpt {
             let given = [
                 (self.max_conversations.is_some(), "--max-conversations"),
@@ -163,6 +171,22 @@ impl FileFlags {
                 complaints.say(format!("{flag} is about a sharegpt file, and the source is {kind}"));
             }
         }
+    }
+
+    /// Refuses what has no effect on the format of a trace of requests.
+    ///
+    /// # Errors
+    /// A tokenizer for a format that never has text.
+    pub fn check_format(&self, all: &RecordFlags, format: TraceFormat) -> Result<()> {
+        if format == TraceFormat::Mooncake || !self.types_tokenizer(all) {
+            return Ok(());
+        }
+        let format = format.word();
+        Err(Error::usage(format!("--tokenizer is about text, and requests of {format} have lengths in its place")))
+    }
+
+    fn types_tokenizer(&self, all: &RecordFlags) -> bool {
+        self.tokenizer.is_some() && !all.layers.sets("tokenizer")
     }
 
     /// What is in force.
@@ -234,7 +258,7 @@ impl FileFlags {
     }
 
     fn tokenizer(&self) -> Tokenizer {
-        match self.tokenizer {
+        match self.tokenizer.unwrap_or(TokenizerFlag::Cl100k) {
             TokenizerFlag::Cl100k => Tokenizer::Cl100k,
             TokenizerFlag::Chars4 => self.chars_per_token.map_or(Tokenizer::Chars4, Tokenizer::Chars),
         }

@@ -77,8 +77,9 @@ pub struct ObjectFlags {
     pub history: Option<HistoryFlag>,
     /// What a request reads while it generates: rescan:N (all of its objects, before the answer
     /// and once per N tokens of it) or none (once: a turn before its answer, blocks when found)
-    #[arg(long, default_value_t = DecodeReadsFlag::default(), value_name = "READS")]
-    pub decode_reads: DecodeReadsFlag,
+    /// [default: rescan:32]
+    #[arg(long, value_name = "READS")]
+    pub decode_reads: Option<DecodeReadsFlag>,
     /// The last token block of a prompt that does not fill it
     #[arg(long, value_enum, default_value_t = PartialFlag::Drop)]
     pub partial_blocks: PartialFlag,
@@ -113,6 +114,12 @@ impl ObjectFlags {
                 }
             }
         }
+        if let (true, Some(reads)) = (all.users.prefill_only, self.decode_reads)
+            && reads.0 != DecodeReads::None
+            && !all.layers.sets("decode-reads")
+        {
+            complaints.say(format!("--decode-reads {reads} is about answers, and --prefill-only generates none"));
+        }
         // What a profile says gives way to the two switches.
         if all.users.disable_multi_turn && self.history == Some(HistoryFlag::All) {
             complaints.say("--disable-multi-turn is --history none, and --history all is given");
@@ -127,7 +134,7 @@ impl ObjectFlags {
         vec![
             ("objects", json!(self.objects.to_string())),
             ("history", json!(word(self.history(all)))),
-            ("decode-reads", json!(self.decode_reads.to_string())),
+            ("decode-reads", json!(self.decode_reads.unwrap_or_default().to_string())),
             ("partial-blocks", json!(word(self.partial_blocks))),
             ("prefix-sharing", json!(word(self.sharing(all)))),
         ]
@@ -147,7 +154,7 @@ impl ObjectFlags {
                 HistoryFlag::LongestPrefix => HistoryReads::LongestPrefix,
                 HistoryFlag::None => HistoryReads::None,
             },
-            decode_reads: self.decode_reads.0,
+            decode_reads: self.decode_reads.unwrap_or_default().0,
             sharing: match self.sharing(all) {
                 SharingFlag::Prompts => Sharing::Prompts,
                 SharingFlag::Content => Sharing::Content,

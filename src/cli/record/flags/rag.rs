@@ -91,11 +91,14 @@ pub struct RagFlags {
 impl RagFlags {
     /// Says what is wrong.
     pub fn check(&self, model: Option<&Model>, complaints: &mut Complaints) {
+        if !self.enable_rag {
+            return;
+        }
         complaints.whole("rag-num-docs", self.rag_num_docs.into(), 0, MOST);
         complaints.whole("rag-chunk-tokens", self.rag_chunk_tokens.into(), 1, MOST);
         complaints.whole("rag-top-k", self.rag_top_k.into(), 1, 1000);
         complaints.real("rag-request-probability", self.rag_request_probability, 0.0, 1.0);
-        if let Some(model) = model.filter(|model| self.chunk_tokens(model) == 0) {
+        if let Some(model) = model.filter(|model| self.rag_max_chunk_bytes.0 < model.bytes_per_token()) {
             complaints.say(format!(
                 "--rag-max-chunk-bytes {}: one token of {} has {} bytes",
                 self.rag_max_chunk_bytes,

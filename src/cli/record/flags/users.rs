@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::serve::Phases;
 use crate::workload::{ArrivalRate, Population, PromptSharing, SyntheticOptions};
 
-use super::{Complaints, InForce, RecordFlags};
+use super::{Complaints, InForce, RecordFlags, values};
 
 /// Workers are as many as users, up to this (as in the reference).
 const MOST_DEFAULT_WORKERS: u32 = 500;
@@ -28,7 +28,7 @@ pub struct UserFlags {
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub live_conversations: u64,
     /// Requests a second of all users together; 0: by think time, or sharegpt by free workers
-    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    #[arg(long, default_value_t = 0.0, value_name = "RATE", value_parser = values::per_second)]
     pub request_rate: f64,
     /// Turns of a synthetic conversation at most
     #[arg(long, default_value_t = Population::REFERENCE.max_turns, value_name = "N")]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 use super::super::config::{At, Config, Faults, Lowered, Node, Only, section_names, unknown};
 use super::super::{presets, profile};
@@ -33,6 +33,9 @@ impl<'a> Stack<'a> {
     /// All layers, the later over the earlier.
     pub fn fill(mut self) -> Result<(Settings, Layers)> {
         let path = self.typed.word("config");
+        if path.as_deref() == Some("-") {
+            return Err(Error::usage("--config -: a configuration is a file; save standard input to one first"));
+        }
         let config = path.map(|path| Config::read(Path::new(&path), &mut self.faults)).transpose()?;
         let chosen = |name: &str| {
             let of_file = || config.as_ref()?.flags.iter().find(|(key, _)| key == name)?.1.word();

@@ -56,7 +56,9 @@ impl Typed {
         let ids = given.iter().map(|arg| arg.get_id().to_string()).collect();
         let first = matches.get_raw(SOURCE).and_then(|mut words| words.next());
         let sources = command.get_arguments().filter(|arg| arg.get_id() == SOURCE).flat_map(Arg::get_possible_values);
-        let source = first.is_some_and(|word| sources.into_iter().any(|known| word == known.get_name()));
+        let source = first.is_some_and(|word| {
+            sources.into_iter().any(|known| word.to_str().is_some_and(|word| known.matches(word, false)))
+        });
         Some(Self { flags, ids, matches, source })
     }
 
