@@ -201,7 +201,7 @@ impl<R: Read> Items<R> {
                 self.shape = Shape::Ended;
                 Ok(None)
             }
-            Some(b'{') => self.take_value().map(Some),
+            Some(b'{' | b'[' | b'"') => self.take_value().map(Some),
             Some(byte) => Err(self.wrong(format!("expected a line with an object, found {}", shown(byte)))),
         }
     }

@@ -17,6 +17,8 @@ pub struct Conversations {
 #[derive(Clone, Copy, Debug)]
 struct Live {
     ordinal: u64,
+    /// How often it began anew.
+    restarts: u32,
     turns: u32,
     prompt_tokens: u32,
     answer_tokens: u32,
@@ -44,10 +46,16 @@ impl Conversations {
         let Entry { prompt_tokens, answer_tokens, .. } = *entry;
         let live = self.live.entry(turn_of.id).or_insert_with(|| Live {
             ordinal: take(next_ordinal),
+            restarts: 0,
             turns: 0,
             prompt_tokens: 0,
             answer_tokens: 0,
         });
+        if turn_of.before == Before::LastTurn && prompt_tokens < live.prompt_tokens {
+            // It does not hold what was said before: that is another conversation.
+            let restarts = live.restarts + 1;
+            *live = Live { ordinal: take(next_ordinal), restarts, turns: 0, prompt_tokens: 0, answer_tokens: 0 };
+        }
         let context_tokens = live.adds(prompt_tokens, turn_of.before);
         let had = if turn_of.before == Before::NotCounted {
             live.prompt_tokens.saturating_add(live.answer_tokens)
@@ -57,7 +65,7 @@ impl Conversations {
         let turns = live.turns + 1;
         *live = Live { turns, prompt_tokens: had.saturating_add(prompt_tokens), answer_tokens, ..*live };
         let seat = Seat {
-            name: name(turn_of, pass),
+            name: name(turn_of, live.restarts, pass),
             ordinal: live.ordinal,
             turn: turns,
             is_last: turn_of.is_last,
@@ -86,12 +94,19 @@ impl Live {
     }
 }
 
-/// Every pass has conversations of its own.
-fn name(turn_of: &TurnOf, pass: u32) -> Name {
-    Name::Text(match pass {
-        1 => Arc::clone(&turn_of.name),
-        _ => format!("{}@{pass}", turn_of.name).into(),
-    })
+/// What began anew, and every pass, has names of its own.
+fn name(turn_of: &TurnOf, restarts: u32, pass: u32) -> Name {
+    if (restarts, pass) == (0, 1) {
+        return Name::Text(Arc::clone(&turn_of.name));
+    }
+    let mut name = turn_of.name.to_string();
+    if restarts > 0 {
+        name.push_str(&format!("#{}", restarts + 1));
+    }
+    if pass > 1 {
+        name.push_str(&format!("@{pass}"));
+    }
+    Name::Text(name.into())
 }
 
 fn take(next: &mut u64) -> u64 {

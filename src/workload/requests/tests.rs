@@ -109,8 +109,8 @@ fn burstgpt_sessions_are_conversations_whose_turns_add_to_the_prompt() {
     let read = Read::one(BURST_8);
     let rows = read.rows();
     assert_eq!(rows[..2], [row("aa-1", 1, 0, 906, 446), row("req_1", 1, 0, 10, 4)]);
-    // 1400 - 906 - 446; then a prompt that is shorter than what was there, which is all new.
-    assert_eq!(rows[2..4], [row("aa-1", 2, 10_000, 48, 46), row("aa-1", 3, 20_500, 50, 46)]);
+    // 1400 - 906 - 446; then a prompt that is shorter than what was there, which is another conversation.
+    assert_eq!(rows[2..4], [row("aa-1", 2, 10_000, 48, 46), row("aa-1#2", 1, 20_500, 50, 46)]);
     assert!(rows[4].0.starts_with("id") && rows[4].1 == 1, "{rows:?}");
     assert!(read.requests()[1].last_turn && !read.requests()[0].last_turn);
 }
