@@ -113,6 +113,9 @@ impl ShareGpt {
     fn broken(&self, broken: Broken) -> Result<()> {
         let path = self.path.display();
         match broken {
+            Broken::Wrong { .. } | Broken::Truncated { .. } if self.conversations == 0 && self.trace().is_some() => {
+                self.trace().map_or(Ok(()), Err)
+            }
             Broken::Truncated { .. } if self.options.allow_truncated && self.items > 0 => {
                 self.skipped.count("conversation cut off by the end of the file");
                 Ok(())
@@ -133,6 +136,14 @@ impl ShareGpt {
             ))),
             Broken::Unreadable(error) => Err(Error::reading(&self.path, &error)),
         }
+    }
+
+    /// What to say of a trace of requests, if the file is one.
+    fn trace(&self) -> Option<Error> {
+        let (format, path) = (super::requests::format_of(&self.path).ok()?.word(), self.path.display());
+        Some(Error::usage(format!(
+            "{path} looks like a trace of requests ({format}): `kvtrace record requests {path}` reads it"
+        )))
     }
 
     fn name(&mut self, id: Option<&str>) -> String {
@@ -169,12 +180,17 @@ impl ShareGpt {
                     for (reason, count) in &dialogue.skipped {
                         self.refuse(byte, reason, *count)?;
                     }
+                    self.refusals
+                        .note("conversation with text that is not UTF-8, replaced", dialogue.is_replaced.into());
                     dialogue.turns.iter_mut().for_each(|turn| self.limit(turn));
                     return Ok(Some(self.conversation(dialogue)));
                 }
                 Parsed::Skipped(reason) => self.refuse(byte, reason, 1)?,
                 Parsed::Filtered(reason) => self.skipped.count(reason),
             }
+        }
+        if self.conversations == 0 && self.options.filter.is_none() {
+            return self.trace().map_or(Ok(None), Err);
         }
         Ok(None)
     }

@@ -289,16 +289,17 @@ fn check_worth_keeping(stats: &RecordStats, settings: &Settings, complete: bool)
         return Ok(());
     }
     let skipped: Vec<String> = stats.skipped.iter().map(|(reason, count)| format!("{count} x {reason}")).collect();
+    let reasons = if skipped.is_empty() { String::new() } else { format!(" ({})", skipped.join(", ")) };
     Err(Error::usage(match (&settings.source, stats.requests) {
         (SourceSettings::Synthetic(_), 0) => {
             "no user asks anything in that time; a longer --duration or more --num-users helps".to_owned()
         }
         (SourceSettings::ShareGpt { file, .. }, 0) => {
-            format!("{} holds no conversation that can be used ({})", file.display(), skipped.join(", "))
+            format!("{} holds no conversation that can be used{reasons}", file.display())
         }
         (SourceSettings::Requests { files, .. }, 0) => {
             let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-            format!("{} holds no request that can be used ({})", names.join(", "), skipped.join(", "))
+            format!("{} holds no request that can be used{reasons}", names.join(", "))
         }
         _ if skipped.is_empty() && settings.config.objects.kind != ObjectKind::Turns => {
             "nothing was stored: no prompt fills a token block; --partial-blocks keep stores what does not, and \

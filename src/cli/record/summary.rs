@@ -1,7 +1,7 @@
 //! What a recording was, in a few lines for people.
 
 use crate::trace::Tier;
-use crate::trace::meta::{GpuUse, Lookups, RecordStats, Source};
+use crate::trace::meta::{GpuUse, Lookups, Meta, RecordStats};
 use crate::units::{bytes, count, ns, three_digits};
 
 use super::Recording;
@@ -18,7 +18,7 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         count(stats.conversations),
         three_digits(stats.span_s)
     )];
-    lines.extend(source_line(&meta.source));
+    lines.extend(source_line(meta));
     for tier in Tier::ALL {
         lines.extend(tier_line(tier, meta.capacity(tier).flatten(), stats));
     }
@@ -61,10 +61,15 @@ pub fn lines(recording: &Recording) -> Vec<String> {
 }
 
 /// How a trace of requests was understood: what is wrong here is wrong everywhere.
-fn source_line(source: &Source) -> Option<String> {
+fn source_line(meta: &Meta) -> Option<String> {
+    let source = &meta.source;
     let format = source.format.as_ref()?;
     let unit = source.time_unit.as_deref().map_or_else(|| "on a wall clock".to_owned(), |unit| format!("in {unit}"));
-    let ids = source.block_tokens.map(|tokens| format!(", ids of {tokens} tokens")).unwrap_or_default();
+    let unused = match meta.flags.get("objects").and_then(|objects| objects.as_str()) {
+        Some("turn") => ", not used by one object per turn (--profile engine uses them)",
+        _ => "",
+    };
+    let ids = source.block_tokens.map(|tokens| format!(", ids of {tokens} tokens{unused}")).unwrap_or_default();
     let sorted = match source.inversions {
         Some(n) if n > 0 => format!(", {} out of order and sorted", count(n)),
         _ => String::new(),

@@ -26,6 +26,15 @@ pub fn format_of(path: &Path) -> Result<Format> {
         return Err(Error::usage(format!("{} is empty; {}", path.display(), known())));
     }
     of_text(text).ok_or_else(|| {
+        if let Some(nearly) = nearly(text) {
+            return Error::usage(format!("{} looks like {nearly}", path.display()));
+        }
+        if is_sharegpt(text) {
+            let path = path.display();
+            return Error::usage(format!(
+                "{path} looks like a ShareGPT file: `kvtrace record sharegpt {path}` reads it"
+            ));
+        }
         Error::usage(format!(
             "{} begins with {}, which no known trace of requests does; {}",
             path.display(),
@@ -92,19 +101,40 @@ fn has_requests(text: &[u8]) -> bool {
     has(b"\"requests\"") && (has(b"\"hash_ids\"") || has(b"\"block_size\""))
 }
 
+/// The formats with a header, how people call them, and the columns that they need.
+const HEADERS: [(Format, &str, [&str; 3]); 3] = [
+    (Format::BurstGpt, "BurstGPT", ["Timestamp", "Request tokens", "Response tokens"]),
+    (Format::Azure, "Azure", ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]),
+    (Format::Vidur, "Vidur", ["arrived_at", "num_prefill_tokens", "num_decode_tokens"]),
+];
+
 fn of_header(line: &[u8]) -> Option<Format> {
-    let line = std::str::from_utf8(line).ok()?;
-    let columns: Vec<String> =
-        line.split(',').map(|name| name.trim().trim_matches('"').trim().to_ascii_lowercase()).collect();
-    let has = |names: [&str; 3]| names.iter().all(|name| columns.iter().any(|column| column == name));
-    [
-        (Format::BurstGpt, ["timestamp", "request tokens", "response tokens"]),
-        (Format::Azure, ["timestamp", "contexttokens", "generatedtokens"]),
-        (Format::Vidur, ["arrived_at", "num_prefill_tokens", "num_decode_tokens"]),
-    ]
-    .into_iter()
-    .find(|(_, names)| has(*names))
-    .map(|(format, _)| format)
+    HEADERS.into_iter().find(|(.., names)| missing(line, names).is_empty()).map(|(format, ..)| format)
+}
+
+/// The columns that a header lacks.
+fn missing<'a>(line: &[u8], names: &[&'a str]) -> Vec<&'a str> {
+    let line = String::from_utf8_lossy(line);
+    let columns: Vec<&str> = line.split(',').map(|name| name.trim().trim_matches('"').trim()).collect();
+    let is_there = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+    names.iter().copied().filter(|name| !is_there(name)).collect()
+}
+
+/// The format whose header it is but for one column, in words.
+fn nearly(text: &[u8]) -> Option<String> {
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    HEADERS.into_iter().find_map(|(_, people_say, names)| match missing(line, &names)[..] {
+        [column] => Some(format!("{people_say} without the column `{column}`")),
+        _ => None,
+    })
+}
+
+/// Whether it begins as conversations in JSON do.
+fn is_sharegpt(text: &[u8]) -> bool {
+    let has = |word: &[u8]| text.windows(word.len()).any(|window| window == word);
+    matches!(text.first(), Some(b'[' | b'{'))
+        && [&b"\"conversations\""[..], b"\"conversation\"", b"\"messages\"", b"\"items\""].into_iter().any(has)
+        && [&b"\"value\""[..], b"\"content\""].into_iter().any(has)
 }
 
 /// The beginning of a first line, fit for a message.

@@ -24,6 +24,7 @@ mod scalar;
 mod segments;
 mod source;
 
+pub use detect::format_of;
 pub use files::expand;
 pub use format::{Format, TimeUnit};
 pub use source::{RequestTrace, TraceFacts, TraceOptions};

@@ -36,6 +36,9 @@ pub struct Line {
     messages: Option<Value>,
 }
 
+/// What is said of lines without a length of the answer, which aiperf lets be absent.
+const NO_ANSWER: &str = "request without output_length (used; an answer of 0 tokens assumed)";
+
 /// What is kept of the lines so far: 64 bytes a session, and the prompt of one that has ids.
 #[derive(Debug, Default)]
 pub struct Mooncake {
@@ -59,7 +62,8 @@ impl Rows for Mooncake {
         let Some(prompt_tokens) = length(&line, reading.tokenizer) else {
             return Outcome::Refused("request without a usable input_length, text_input or messages");
         };
-        let answer_tokens = if line.output_length.is_absent() { Some(0) } else { line.output_length.tokens() };
+        let is_assumed = line.output_length.is_absent();
+        let answer_tokens = if is_assumed { Some(0) } else { line.output_length.tokens() };
         let Some(answer_tokens) = answer_tokens else {
             return Outcome::Refused("request whose output_length is no number of tokens");
         };
@@ -76,6 +80,7 @@ impl Rows for Mooncake {
         let Some(at_ns) = self.at(&line, id, reading) else {
             return Outcome::Refused("request whose timestamp or delay is no number");
         };
+        reading.refusals.note(NO_ANSWER, u64::from(is_assumed));
         self.at_ns = at_ns;
         let (Some(name), Some(id)) = (name, id) else {
             let content = segments.map_or(Content::Conversation, segments::content);

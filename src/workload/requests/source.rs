@@ -98,6 +98,12 @@ impl RequestTrace {
         let format = common_format(paths, options.format)?;
         let time_unit = options.time_unit.or(format.time_unit());
         let block_tokens = options.block_tokens.or(format.block_tokens());
+        if let (Some(tokens), true) = (options.block_tokens, format.block_tokens().is_none()) {
+            return Err(Error::usage(format!(
+                "--source-block {tokens} is about ids of token blocks, and the format {} has none",
+                format.word()
+            )));
+        }
         let refusals = Refusals::new(skipped, options.strict);
         let reading = |(path, number): (&PathBuf, u64)| Reading {
             path: path.clone(),

@@ -30,6 +30,8 @@ pub struct Dialogue {
     pub turns: Vec<Turn>,
     /// Messages that were left out, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
+    /// Whether some of its bytes were no text, and counted as replacement characters.
+    pub is_replaced: bool,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +128,7 @@ pub fn parse(item: &Item, tokenizer: Tokenizer, filter: Option<Filter>) -> Resul
     let Ok(shape) = serde_json::from_slice::<Shape<'_>>(&item.json) else {
         return valid(item).map(|()| Parsed::Skipped("conversation of an unknown shape"));
     };
+    let is_replaced = std::str::from_utf8(&item.json).is_err();
     let Shape { id, conversations, conversation, messages, items, system, tools } = shape;
     let lists = [conversations, conversation, messages, items];
     let messages = lists.into_iter().flatten().find(|list| !list.is_empty()).unwrap_or_default();
@@ -135,7 +138,9 @@ pub fn parse(item: &Item, tokenizer: Tokenizer, filter: Option<Filter>) -> Resul
     if filter == Some(Filter::Vllm) {
         let texts = messages.iter().map(Message::text);
         return Ok(match super::filter::first_exchange(texts, tokenizer) {
-            Ok(turn) => Parsed::Dialogue(Dialogue { id: id_of(id), turns: vec![turn], skipped: BTreeMap::new() }),
+            Ok(turn) => {
+                Parsed::Dialogue(Dialogue { id: id_of(id), turns: vec![turn], skipped: BTreeMap::new(), is_replaced })
+            }
             Err(reason) => Parsed::Filtered(reason),
         });
     }
@@ -150,7 +155,7 @@ pub fn parse(item: &Item, tokenizer: Tokenizer, filter: Option<Filter>) -> Resul
     if turns.done.is_empty() {
         return Ok(Parsed::Skipped("conversation without a question and an answer"));
     }
-    Ok(Parsed::Dialogue(Dialogue { id: id_of(id), turns: turns.done, skipped: turns.skipped }))
+    Ok(Parsed::Dialogue(Dialogue { id: id_of(id), turns: turns.done, skipped: turns.skipped, is_replaced }))
 }
 
 fn id_of(id: Value) -> Option<String> {

@@ -123,8 +123,31 @@ fn what_is_left_out_is_counted_by_reason() {
 }
 
 #[test]
+fn bytes_that_are_no_text_are_replaced_and_counted() {
+    let text =
+        b"{\"conversations\":[{\"from\":\"human\",\"value\":\"abc\xff\"},{\"from\":\"gpt\",\"value\":\"\xc3\"}]}";
+    let (found, skipped, error) = read(text, ShareGptOptions { strict: true, ..OPTIONS });
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((found[0][0].1, found[0][0].2), (1, 1));
+    let counts: Vec<_> = skipped.counts().into_iter().collect();
+    assert_eq!(counts, [("conversation with text that is not UTF-8, replaced".to_owned(), 1)]);
+}
+
+#[test]
+fn a_trace_of_requests_is_sent_to_its_source() {
+    let mooncake = "{\"timestamp\":1,\"input_length\":40,\"output_length\":8,\"hash_ids\":[0]}\n".repeat(3);
+    for (text, format) in [
+        (mooncake.as_str(), "mooncake"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n", "azure"),
+    ] {
+        let message = read(text.as_bytes(), OPTIONS).2.unwrap().to_string();
+        assert!(message.contains(&format!("({format}): `kvtrace record requests ")), "{message}");
+    }
+}
+
+#[test]
 fn lone_surrogates_and_control_characters_are_text() {
-    let text = b"[{\"conversations\":[{\"from\":\"human\",\"value\":\"\\ud83d\xff\x01 abc\"},{\"from\":\"gpt\",\"value\":\"b\"}]}]";
+    let text = b"[{\"conversations\":[{\"from\":\"human\",\"value\":\"\\ud83d\x01 abc\"},{\"from\":\"gpt\",\"value\":\"b\"}]}]";
     let (found, skipped, error) = read(text, OPTIONS);
     assert!(error.is_none(), "{error:?}");
     assert_eq!((found.len(), skipped.counts().len()), (1, 0));
