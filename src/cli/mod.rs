@@ -132,8 +132,10 @@ fn command() -> clap::Command {
         let valued = arg.get_long().is_some() && arg.get_action().takes_values();
         if valued { arg.allow_negative_numbers(true) } else { arg }
     };
-    let of_flags = |command: clap::Command| command.mut_args(signed);
-    Cli::command().mut_subcommand("record", of_flags).mut_subcommand("run", of_flags)
+    Cli::command().mut_subcommands(|command| match command.get_name() {
+        "record" | "run" => command.mut_args(signed),
+        _ => command,
+    })
 }
 
 /// Runs what was typed.

@@ -124,12 +124,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let recording = prepared.record(&folder.trace, global.overwrite(), stop, &terminal)?;
     record::summary_lines(&recording).iter().for_each(|line| terminal.say(line));
     folder.clear()?;
-    if !reaches_storage(&recording) {
-        terminal.warn(
-            "nothing reached storage: the tiers above it hold everything; a smaller --gpu-mem-gb or --cpu-mem-gb, or \
-             more load, changes that",
-        );
-    }
+    warn_of_no_storage(&recording, &terminal);
 
     let need = if args.no_capture { None } else { Some(Need::Wanted) };
     let mut watch = need.map(BlockWatch::new);
@@ -180,9 +175,14 @@ fn distil(block: &BlockResult, folder: &Folder, args: &Args, global: Global, ter
     Ok(job)
 }
 
-fn reaches_storage(recording: &Recording) -> bool {
-    let used = recording.meta.record.iter().flat_map(|stats| &stats.tiers);
-    used.into_iter().any(|used| used.tier == Tier::Storage && used.peak_bytes > 0)
+fn warn_of_no_storage(recording: &Recording, terminal: &Terminal) {
+    let mut used = recording.meta.record.iter().flat_map(|stats| &stats.tiers);
+    if !used.any(|used| used.tier == Tier::Storage && used.peak_bytes > 0) {
+        terminal.warn(
+            "nothing reached storage: the tiers above it hold everything; a smaller --gpu-mem-gb or --cpu-mem-gb, or \
+             more load, changes that",
+        );
+    }
 }
 
 fn moved_data(block: &BlockResult) -> bool {
