@@ -40,6 +40,7 @@ mod waiting;
 pub use gpu::{GpuModel, GpuSpec, Speed, read_gpu};
 pub use objects::{DecodeReads, HistoryReads, ObjectKind, ObjectModel, Sharing};
 pub use queue::QueueOrder;
+pub use tally::STAYED_EMPTY;
 pub use timing::{NetworkLeg, TierTiming, Timing, rate};
 
 /// A prompt of so many tokens is prefilled and never read back by its own request: the

@@ -41,7 +41,7 @@ impl Sought {
 pub const TOO_LARGE: &str = "object larger than every tier, not stored";
 
 /// What there is to note of objects that went past a tier that is too small for each of them.
-const STAYED_EMPTY: [&str; 3] = [
+pub const STAYED_EMPTY: [&str; 3] = [
     "object too large for Tier-0, which stayed empty; raise --gpu-mem-gb or make it 0",
     "object too large for Tier-1, which stayed empty; raise --cpu-mem-gb or make it 0",
     "object too large for Tier-2, which stayed empty; raise --storage-capacity-gb",

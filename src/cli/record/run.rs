@@ -20,6 +20,10 @@ use crate::workload::{
 use super::foresight;
 use super::settings::{Settings, SourceSettings};
 
+/// So many objects that are all too large for a tier say that the tier is too small, and not that
+/// they are a few large ones.
+const TOO_LARGE_FOR_CHANCE: u64 = 50;
+
 /// A recording that was made.
 #[derive(Clone, Debug)]
 pub struct Recording {
@@ -285,6 +289,10 @@ fn sha256(path: &Path, progress: &dyn Progress) -> Result<String> {
 
 /// A complete recording without a request or a row is of no use to anybody; say which setting made it so.
 fn check_worth_keeping(stats: &RecordStats, settings: &Settings, complete: bool) -> Result<()> {
+    let went_past = |what: &&&str| stats.notes.get(**what).is_some_and(|objects| *objects >= TOO_LARGE_FOR_CHANCE);
+    if let Some(what) = serve::STAYED_EMPTY.iter().find(went_past).filter(|_| complete) {
+        return Err(Error::usage(format!("{} x {what}", stats.notes[*what])));
+    }
     if (stats.rows > 0 && stats.requests > 0) || !complete {
         return Ok(());
     }

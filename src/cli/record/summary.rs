@@ -36,6 +36,7 @@ pub fn lines(recording: &Recording) -> Vec<String> {
         three_digits(stats.queue_wait_s.mean),
         three_digits(stats.queue_wait_s.max)
     ));
+    lines.extend(overload(stats));
     lines.extend(stats.gpu.as_ref().map(gpu_line));
     lines.extend(stats.rag.as_ref().map(|rag| {
         format!(
@@ -135,7 +136,22 @@ fn crowded(gpu: &GpuUse) -> Option<String> {
     ))
 }
 
+/// Requests that mostly wait make a trace of how fast the system serves, not of how they come.
+fn overload(stats: &RecordStats) -> Option<String> {
+    (stats.queue_wait_s.mean > stats.span_s / 10.0).then(|| {
+        "requests came faster than they were served: fewer --num-users, a lower --request-rate or a faster \
+         --tier-timing lets the system keep up"
+            .to_owned()
+    })
+}
+
 fn found(kind: &str, lookups: &Lookups) -> Option<String> {
+    let kind = match kind {
+        "object" => "objects of the request itself",
+        "multi_turn" => "earlier turns",
+        "system" => "shared prompts",
+        _ => "chunks of documents",
+    };
     let hits: u64 = lookups.hits.iter().sum();
     let total = hits + lookups.misses;
     (total > 0)

@@ -355,6 +355,9 @@ fn a_tier_that_stays_empty_is_noted_and_nothing_is_skipped() {
     assert!(!told.stderr.contains("skipped:") && !told.stderr.lines().any(|line| line == "found: "), "{told:?}");
     let stats = &bench.json("t.csv.meta.json")["record"];
     assert!(stats["skipped"].as_object().unwrap().is_empty() && stats["notes"].as_object().unwrap().len() == 1);
+    let line =
+        bench.refused(2, &"record synthetic --duration 10 --gpu-mem-gb 0.001 -o u.csv".split(' ').collect::<Vec<_>>());
+    assert!(line.contains("--gpu-mem-gb") && !bench.path("u.csv").exists(), "{line}");
 }
 
 #[test]
