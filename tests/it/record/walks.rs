@@ -350,12 +350,12 @@ fn machines_documents_and_arrivals_that_make_no_sense() {
         ("--arrival-cv 2", "--request-rate"),
         ("--request-rate 5 --arrival-cv=-1", "--arrival-cv"),
         ("--request-rate 5 --arrival-cv nan", "--arrival-cv"),
-        ("--rag-top-k 0", "--rag-top-k"),
-        ("--rag-chunk-tokens 0", "--rag-chunk-tokens"),
-        ("--rag-num-docs 2000000", "--rag-num-docs"),
-        ("--rag-request-probability 1.5", "--rag-request-probability"),
-        ("--rag-request-probability nan", "--rag-request-probability"),
-        ("--rag-max-chunk-bytes 100KiB", "--rag-max-chunk-bytes"),
+        ("--enable-rag --rag-top-k 0", "--rag-top-k"),
+        ("--enable-rag --rag-chunk-tokens 0", "--rag-chunk-tokens"),
+        ("--enable-rag --rag-num-docs 2000000", "--rag-num-docs"),
+        ("--enable-rag --rag-request-probability 1.5", "--rag-request-probability"),
+        ("--enable-rag --rag-request-probability nan", "--rag-request-probability"),
+        ("--enable-rag --rag-max-chunk-bytes 100KiB", "--rag-max-chunk-bytes"),
     ] {
         let flags: Vec<&str> = flags.split(' ').collect();
         let line = bench.refused(2, &[&["record", "synthetic", "-o", "t.csv"], &flags[..]].concat());
