@@ -304,22 +304,23 @@ fn turns_are_read_all_or_to_the_first_that_is_missing() {
     let turns = [r#"{"from":"human","value":"12345678"},{"from":"gpt","value":"1234"}"#; 6].join(",");
     bench.write("in.json", format!(r#"[{{"id":"c","conversations":[{turns}]}}]"#));
     let flags = "sharegpt in.json --tokenizer chars4 --disable-prefix-caching --model bytes:1048576 --gpu-mem-gb 0 \
-                 --cpu-mem-gb 0 --storage-capacity-gb 0.0068359375";
+                 --cpu-mem-gb 0";
     let flags: Vec<&str> = flags.split_whitespace().collect();
-    let walk = |more: &[&str]| {
-        let stats = stats(&bench, &[&flags[..], more].concat());
+    let walk_in = |gib: &str, more: &[&str]| {
+        let stats = stats(&bench, &[&flags[..], &["--storage-capacity-gb", gib], more].concat());
         let word = |row: &ledger::Row| format!("{}{}", &row.op[..1], row.key.trim_start_matches("conv_c_turn_"));
         let words: Vec<String> = rows(&bench.path("t.csv")).iter().map(word).collect();
         let history = &stats["lookups"]["multi_turn"];
         (words.join(" "), history["hits"][2].as_u64().unwrap(), history["misses"].as_u64().unwrap())
     };
+    let walk = |more: &[&str]| walk_in("0.0068359375", more);
     let (rows, hits, misses) = walk(&["--decode-reads", "none"]);
     assert_eq!(rows, "W1 R1 R1 W2 R2 R1 R2 W3 R3 R1 R2 R3 D1 W4 R4 R2 R3 R4 D2 W5 R5 R3 R4 R5 D3 W6 R6");
     assert_eq!((hits, misses), (12, 3));
     let (rows, hits, misses) = walk(&["--decode-reads", "none", "--history", "longest-prefix"]);
     assert_eq!(rows, "W1 R1 R1 W2 R2 R1 R2 W3 R3 R1 R2 R3 D1 W4 R4 D2 W5 R5 D3 W6 R6");
     assert_eq!((hits, misses), (6, 9));
-    let (rows, hits, _) = walk(&["--decode-reads", "none", "--storage-capacity-gb", "0", "--max-requests", "4"]);
+    let (rows, hits, _) = walk_in("0", &["--decode-reads", "none", "--max-requests", "4"]);
     assert_eq!((rows.matches('R').count(), hits), (10, 6), "1 + 2 + 3 of history, and one of each turn: {rows}");
     let (rows, ..) = walk(&["--history", "none"]);
     assert_eq!(rows, "W1 R1 R1 W2 R2 R2 W3 R3 R3 D1 W4 R4 R4 D2 W5 R5 R5 D3 W6 R6 R6");
