@@ -29,7 +29,7 @@ struct Read {
 }
 
 impl Read {
-    fn of(files: &[(&str, &[u8])], options: TraceOptions) -> Self {
+    fn of(files: &[(&str, &[u8])], options: &TraceOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let paths: Vec<PathBuf> = files.iter().map(|(name, _)| dir.path().join(name)).collect();
         for (path, (_, text)) in paths.iter().zip(files) {
@@ -38,12 +38,12 @@ impl Read {
         let skipped = Skipped::default();
         let traces: Vec<PathBuf> =
             if paths.len() > 1 { expand(&[dir.path().to_owned()]).unwrap_or(paths) } else { paths };
-        let trace = RequestTrace::open(&traces, Seed(1), options, skipped.clone());
+        let trace = RequestTrace::open(&traces, Seed(1), *options, skipped.clone());
         Self { requests: trace.and_then(Iterator::collect), skipped: skipped.counts() }
     }
 
     fn one(text: &str) -> Self {
-        Self::of(&[("a", text.as_bytes())], OPTIONS)
+        Self::of(&[("a", text.as_bytes())], &OPTIONS)
     }
 
     fn requests(&self) -> &[Request] {
@@ -100,7 +100,7 @@ fn burstgpt_with_six_columns_is_lone_requests_in_the_order_of_their_stamps() {
     let expected =
         [("request that failed (no response tokens)", 1), ("request without any token", 1)].map(|(r, n)| (r.into(), n));
     assert_eq!(reasons, expected);
-    let read = Read::of(&[("a", BURST_6.as_bytes())], TraceOptions { keep_failures: true, ..OPTIONS });
+    let read = Read::of(&[("a", BURST_6.as_bytes())], &TraceOptions { keep_failures: true, ..OPTIONS });
     assert_eq!((read.rows().len(), read.rows()[2].clone()), (4, row("req_2", 1, 40_000, 100, 0)));
 }
 
@@ -126,7 +126,7 @@ fn columns_go_by_name_however_the_file_was_written() {
     for text in [turned.clone(), format!("\u{feff}{turned}\r\n"), BURST_6.replace("Timestamp", " TIMESTAMP ")] {
         assert_eq!(Read::one(&text).rows(), plain, "{text}");
         let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
-        assert_eq!(Read::of(&[("a.csv", &packed)], OPTIONS).rows(), plain);
+        assert_eq!(Read::of(&[("a.csv", &packed)], &OPTIONS).rows(), plain);
     }
 }
 
@@ -136,7 +136,7 @@ fn files_on_one_clock_keep_it_and_others_are_put_behind() {
     let earlier = "Timestamp,Request tokens,Response tokens\n7,3,3\n9,4,4\n";
     let stamps = |files: &[(&str, &str)]| {
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
-        Read::of(&files, OPTIONS).rows().iter().map(|row| row.2 / 1000).collect::<Vec<_>>()
+        Read::of(&files, &OPTIONS).rows().iter().map(|row| row.2 / 1000).collect::<Vec<_>>()
     };
     assert_eq!(stamps(&[("1", earlier), ("2", later)]), [0, 2, 93, 94]);
     assert_eq!(stamps(&[("1", later), ("2", earlier)]), [0, 1, 1, 3]);
@@ -165,9 +165,9 @@ fn mooncake_ids_are_blocks_of_512_and_the_last_is_the_rest() {
     assert_eq!(first.iter().map(|s| s.1).collect::<Vec<_>>(), [512, 512, 76]);
     assert_eq!(first[..2], second[..]);
     let seconds = TraceOptions { time_unit: Some(TimeUnit::Seconds), block_tokens: Some(1000), ..OPTIONS };
-    let read = Read::of(&[("a", text.replace(",48]", "]").as_bytes())], seconds);
+    let read = Read::of(&[("a", text.replace(",48]", "]").as_bytes())], &seconds);
     assert_eq!((read.rows()[1].2, read.segments(0)[1].1), (3_000_000, 100));
-    let smaller = Read::of(&[("a", text.as_bytes())], TraceOptions { block_tokens: Some(1100), ..OPTIONS });
+    let smaller = Read::of(&[("a", text.as_bytes())], &TraceOptions { block_tokens: Some(1100), ..OPTIONS });
     assert!(smaller.error().contains("--source-block") && smaller.error().contains("line 1"), "{}", smaller.error());
 }
 
@@ -236,7 +236,7 @@ fn sessions_go_on_beside_each_other_as_far_as_there_are_users() {
     let third = AGENT.replace("\"local\"", "\"global\"");
     let files = [("1.json", AGENT.as_bytes()), ("2.json", second.as_bytes()), ("3.json", third.as_bytes())];
     let begins = |users| {
-        let read = Read::of(&files, TraceOptions { users, ..OPTIONS });
+        let read = Read::of(&files, &TraceOptions { users, ..OPTIONS });
         assert_eq!(read.requests().len(), 12);
         let first = |name| read.rows().into_iter().find(|row| row.0 == name).unwrap().2;
         ["T", "U", "T#2"].map(first)
@@ -244,7 +244,7 @@ fn sessions_go_on_beside_each_other_as_far_as_there_are_users() {
     assert_eq!(begins(3), [0, 0, 0]);
     assert_eq!(begins(2), [0, 0, 9000]);
     assert_eq!(begins(1), [0, 9000, 18_000]);
-    let read = Read::of(&files, OPTIONS);
+    let read = Read::of(&files, &OPTIONS);
     let block = |name: &str| {
         let at = read.rows().iter().position(|row| row.0 == name).unwrap();
         read.segments(at)[0].0
@@ -261,7 +261,7 @@ fn ragpulse_runs_have_the_lengths_of_the_files_beside_it() {
         "\n\n"
     );
     let lengths = "{\"sys_prompt_id\":1,\"token_length\":40}\n{\"passage_id\":2,\"token_length\":30}\n{\"user_input_id\":3,\"token_length\":10}\n";
-    let read = Read::of(&[("0_trace.jsonl", trace.as_bytes()), ("1_lengths.jsonl", lengths.as_bytes())], OPTIONS);
+    let read = Read::of(&[("0_trace.jsonl", trace.as_bytes()), ("1_lengths.jsonl", lengths.as_bytes())], &OPTIONS);
     assert_eq!(read.rows(), [row("s-1", 1, 0, 100, 19)]);
     assert_eq!(read.segments(0).iter().map(|s| s.1).collect::<Vec<_>>(), [40, 30, 10, 20]);
     let alone = Read::one(trace);
@@ -274,25 +274,25 @@ fn passes_follow_each_other_with_names_of_their_own_and_equal_content() {
 {"timestamp": 1000, "input_length": 512, "output_length": 5, "hash_ids": [1]}
 bad
 "#;
-    let read = Read::of(&[("a", text.as_bytes())], TraceOptions { cycles: 3, speedup: 2.0, ..OPTIONS });
+    let read = Read::of(&[("a", text.as_bytes())], &TraceOptions { cycles: 3, speedup: 2.0, ..OPTIONS });
     assert_eq!(
         read.rows().iter().map(|row| (row.0.as_str(), row.1, row.2)).collect::<Vec<_>>(),
         [("x", 1, 0), ("req_1", 1, 500), ("x@2", 1, 500), ("req_3", 1, 1000), ("x@3", 1, 1000), ("req_5", 1, 1500)]
     );
     assert_eq!(read.segments(0), read.segments(2));
     assert_eq!(read.skipped.values().sum::<u64>(), 1, "what is skipped is counted in the first pass");
-    let at_once = Read::of(&[("a", text.as_bytes())], TraceOptions { speedup: 0.0, ..OPTIONS });
+    let at_once = Read::of(&[("a", text.as_bytes())], &TraceOptions { speedup: 0.0, ..OPTIONS });
     assert!(at_once.requests().iter().all(|request| request.arrival_ns == 0));
     let at_a_rate = Read::of(
         &[("a", text.as_bytes())],
-        TraceOptions { request_rate: Some(ArrivalRate { per_second: 1e6, cv: 1.0 }), ..OPTIONS },
+        &TraceOptions { request_rate: Some(ArrivalRate { per_second: 1e6, cv: 1.0 }), ..OPTIONS },
     );
     assert!(at_a_rate.requests().iter().all(|request| request.arrival_ns < 100_000));
 }
 
 #[test]
 fn strict_names_the_place_and_the_reason_of_the_first_row() {
-    let strict = |text: &str| Read::of(&[("a", text.as_bytes())], TraceOptions { strict: true, ..OPTIONS }).error();
+    let strict = |text: &str| Read::of(&[("a", text.as_bytes())], &TraceOptions { strict: true, ..OPTIONS }).error();
     for (text, place, reason) in [
         (BURST_6, "line 3 (byte 107)", "failed"),
         ("Timestamp,Request tokens,Response tokens\nNaN,1,1\n", "line 2", "Timestamp"),
@@ -332,15 +332,15 @@ fn what_is_no_trace_is_refused_with_the_formats_that_there_are() {
         assert!(error.contains(words), "{text}: {error}");
     }
     let blocks = TraceOptions { block_tokens: Some(16), ..OPTIONS };
-    let error = Read::of(&[("a", BURST_6.as_bytes())], blocks).error();
+    let error = Read::of(&[("a", BURST_6.as_bytes())], &blocks).error();
     assert!(error.contains("--source-block 16") && error.contains("burstgpt"), "{error}");
     let forced = TraceOptions { format: Some(Format::Azure), ..OPTIONS };
     let error = Read::of(&[("a", BURST_6.as_bytes())], forced).error();
     assert!(error.contains("`contexttokens`") && error.contains("request tokens"), "{error}");
     let mixed = [("1", BURST_6.as_bytes()), ("2", AGENT.as_bytes())];
-    let error = Read::of(&mixed, OPTIONS).error();
+    let error = Read::of(&mixed, &OPTIONS).error();
     assert!(error.contains("burstgpt") && error.contains("kv-cache-tester"), "{error}");
-    assert!(Read::of(&[("a", &[0x1F, 0x8B, 8, 0])], OPTIONS).error().contains("gunzip"));
+    assert!(Read::of(&[("a", &[0x1F, 0x8B, 8, 0])], &OPTIONS).error().contains("gunzip"));
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn a_cut_compressed_trace_says_where_and_after_how_many_requests() {
     let rows: String = (0..30_000u64).map(|n| format!("{n},{},{}\n", 1 + mix(n) % 9000, 1 + mix(n) % 77)).collect();
     for text in [lines, format!("Timestamp,Request tokens,Response tokens\n{rows}")] {
         let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
-        let error = Read::of(&[("a", &packed[..packed.len() * 2 / 3])], OPTIONS).error();
+        let error = Read::of(&[("a", &packed[..packed.len() * 2 / 3])], &OPTIONS).error();
         let number = |after: &str| {
             let digits = error.split(after).nth(1).unwrap().split(' ').next().unwrap();
             digits.parse::<usize>().unwrap_or_else(|_| panic!("{error}"))
@@ -361,7 +361,7 @@ fn a_cut_compressed_trace_says_where_and_after_how_many_requests() {
         let above = text.as_bytes()[..number("at byte ")].iter().filter(|byte| **byte == b'\n').count();
         let headers = usize::from(text.starts_with('T'));
         assert!(above > 1000 && number("after ") == above - headers, "{error}");
-        assert!(Read::of(&[("a", &packed[..20])], OPTIONS).error().contains("after 0 whole requests"));
+        assert!(Read::of(&[("a", &packed[..20])], &OPTIONS).error().contains("after 0 whole requests"));
     }
 }
 
@@ -369,7 +369,7 @@ fn a_cut_compressed_trace_says_where_and_after_how_many_requests() {
 fn who_asks_is_of_the_population_that_was_asked_for() {
     let text = BURST_8.as_bytes();
     let classes = |population| {
-        let read = Read::of(&[("a", text)], TraceOptions { population, ..OPTIONS });
+        let read = Read::of(&[("a", text)], &TraceOptions { population, ..OPTIONS });
         read.requests().iter().map(|request| request.qos).collect::<Vec<_>>()
     };
     let reference = Population::REFERENCE;
@@ -378,7 +378,7 @@ fn who_asks_is_of_the_population_that_was_asked_for() {
 }
 
 fn read_as(format: Format, bytes: &[u8]) {
-    let read = Read::of(&[("a", bytes)], TraceOptions { format: Some(format), ..OPTIONS });
+    let read = Read::of(&[("a", bytes)], &TraceOptions { format: Some(format), ..OPTIONS });
     if let Ok(requests) = read.requests {
         assert!(requests.windows(2).all(|pair| pair[0].arrival_ns <= pair[1].arrival_ns));
     }
