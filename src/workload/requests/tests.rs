@@ -335,7 +335,7 @@ fn what_is_no_trace_is_refused_with_the_formats_that_there_are() {
     let error = Read::of(&[("a", BURST_6.as_bytes())], &blocks).error();
     assert!(error.contains("--source-block 16") && error.contains("burstgpt"), "{error}");
     let forced = TraceOptions { format: Some(Format::Azure), ..OPTIONS };
-    let error = Read::of(&[("a", BURST_6.as_bytes())], forced).error();
+    let error = Read::of(&[("a", BURST_6.as_bytes())], &forced).error();
     assert!(error.contains("`contexttokens`") && error.contains("request tokens"), "{error}");
     let mixed = [("1", BURST_6.as_bytes()), ("2", AGENT.as_bytes())];
     let error = Read::of(&mixed, &OPTIONS).error();
