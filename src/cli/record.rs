@@ -17,6 +17,7 @@ mod presets;
 mod profile;
 mod run;
 mod settings;
+mod source;
 mod summary;
 
 pub use flags::{RecordFlags, explain_source};

@@ -11,8 +11,8 @@ use crate::stop::Stop;
 use crate::trace::{Phase, Row, Served};
 use crate::workload::Skipped;
 
-use super::run;
 use super::settings::Settings;
+use super::source;
 
 /// Takes down what rows tell of uses.
 #[derive(Default)]
@@ -42,7 +42,7 @@ pub(super) fn config(settings: &Settings, stop: &Stop, progress: &dyn Progress) 
     rehearsed.limits.capacity_bytes[2] = None;
     rehearsed.rules = Rules { promotion: Promotion::None, placement: Placement::Exclusive, ..Rules::default() };
     let mut learner = Learner::default();
-    let (workload, _) = run::workload(settings, &Skipped::default())?;
+    let (workload, _) = source::workload(settings, &Skipped::default())?;
     serve::record(&rehearsed, workload, &mut learner, stop, progress)?;
     config.rules.foresight = Some(Arc::new(learner.0.finish()));
     Ok(config)

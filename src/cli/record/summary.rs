@@ -65,7 +65,7 @@ pub fn lines(recording: &Recording) -> Vec<String> {
 fn source_line(meta: &Meta) -> Option<String> {
     let source = &meta.source;
     let format = source.format.as_ref()?;
-    let unit = source.time_unit.as_deref().map_or_else(|| "on a wall clock".to_owned(), |unit| format!("in {unit}"));
+    let unit = source.time_unit.as_deref().unwrap_or("an unknown unit");
     let unused = match meta.flags.get("objects").and_then(|objects| objects.as_str()) {
         Some("turn") => ", not used by one object per turn (--profile engine uses them)",
         _ => "",
@@ -75,7 +75,7 @@ fn source_line(meta: &Meta) -> Option<String> {
         Some(n) if n > 0 => format!(", {} out of order and sorted", count(n)),
         _ => String::new(),
     };
-    Some(format!("read as {format}: stamps {unit}{ids}{sorted}"))
+    Some(format!("read as {format}: stamps in {unit}{ids}{sorted}"))
 }
 
 fn tier_line(tier: Tier, capacity: Option<u64>, stats: &RecordStats) -> Option<String> {

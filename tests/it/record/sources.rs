@@ -50,7 +50,11 @@ fn every_format_is_found_by_content_and_named() {
     let bench = Bench::new();
     let samples = [
         ("burstgpt", "s", "Timestamp,Model,Request tokens,Response tokens\n5,GPT-4,40,8\n6,GPT-4,30,4\n"),
-        ("azure", "", "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00.009930+00:00,40,8\n"),
+        (
+            "azure",
+            "wall clock time",
+            "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00.009930+00:00,40,8\n",
+        ),
         ("vidur", "s", "arrived_at,num_prefill_tokens,num_decode_tokens\n0.5,40,8\n"),
         ("mooncake", "ms", "{\"timestamp\":1,\"input_length\":40,\"output_length\":8,\"hash_ids\":[0]}\n"),
         (
