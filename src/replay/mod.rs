@@ -4,44 +4,14 @@
 //! Preparing writes slabs and puts cold objects in their places. The run is one thread that owns
 //! an io_uring, with helpers that make data up and check it. The report is a [`ReplayResult`].
 
-mod admit;
-mod ahead;
-mod backlog;
-mod blocked;
 mod config;
-mod crew;
-mod data;
-mod errand;
-mod extents;
-mod filesystem;
-mod fill;
-mod finish;
-mod fits;
-mod guard;
-mod host;
-mod judgement;
-mod labour;
-mod memory;
-mod names;
-mod objects;
-mod op;
-mod order;
-mod pieces;
+mod content;
+mod io;
 mod plan;
 mod prepare;
 mod report;
-mod requests;
-mod resolve;
-mod ring;
-mod rows;
 mod run;
-mod slab;
-mod tally;
 mod target;
-mod transfer;
-mod verdict;
-mod verify;
-mod wait;
 
 use std::time::Instant;
 
@@ -51,11 +21,15 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::TraceReader;
 
+use prepare::{fits, slab};
+use report::{host, requests};
+use run::tally;
+
 pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
-pub use fits::check_settings;
-pub use host::Device;
 pub use plan::{Plan, PlanFacts, plan};
-pub use slab::SlabSpace;
+pub use prepare::fits::check_settings;
+pub use prepare::slab::SlabSpace;
+pub use report::host::Device;
 pub use target::Target;
 
 /// Something that looks on while the clock runs.

@@ -3,15 +3,15 @@
 
 use crate::error::Result;
 
+use super::Run;
 use super::blocked::Blocked;
-use super::config::Verify;
 use super::crew::{Whose, compare};
-use super::extents::locate;
-use super::fill::BLOCK;
 use super::op::{Sink, Source};
-use super::prepare::Backend;
-use super::run::Run;
-use super::verify::STAMP_EVERY;
+use crate::replay::config::Verify;
+use crate::replay::content::fill::BLOCK;
+use crate::replay::content::verify::STAMP_EVERY;
+use crate::replay::prepare::Backend;
+use crate::replay::prepare::extents::locate;
 
 /// Bytes of a memory tier that are worked on in one step.
 const STEP: u64 = 256 << 10;

@@ -3,7 +3,7 @@
 use crate::measure::replay::Verdict;
 use crate::units;
 
-use super::tally::Spent;
+use crate::replay::run::tally::Spent;
 
 /// How far a paced run was behind its schedule.
 #[derive(Clone, Copy, Debug)]

@@ -6,14 +6,14 @@ use std::collections::VecDeque;
 use crate::error::Result;
 use crate::trace::Op as Direction;
 
-use super::config::Pace;
-use super::fill::Stream;
-use super::objects::NONE;
+use super::Run;
 use super::op::{Chunk, NEVER};
-use super::prepare::Backend;
-use super::rows::{JOINED, Row, RowIter};
-use super::run::Run;
 use super::transfer::OBJECT_CHUNKS;
+use crate::replay::config::Pace;
+use crate::replay::content::fill::Stream;
+use crate::replay::plan::rows::{JOINED, Row, RowIter};
+use crate::replay::prepare::Backend;
+use crate::replay::prepare::objects::NONE;
 
 /// Rows that are known ahead of their time.
 const ROWS: usize = 4096;

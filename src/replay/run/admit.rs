@@ -5,13 +5,13 @@ use crate::trace::Op as Direction;
 
 use super::ahead::Upcoming;
 use super::blocked::Blocked;
-use super::config::{Pace, Verify};
-use super::fill::Stream;
-use super::objects::NONE;
 use super::op::{Leg, NEVER, Op, Source, leg};
-use super::prepare::Backend;
-use super::rows::{JOINED, LAST_USE, Row};
-use super::run::{Run, blocked_by, holds_bytes};
+use super::{Run, blocked_by, holds_bytes};
+use crate::replay::config::{Pace, Verify};
+use crate::replay::content::fill::Stream;
+use crate::replay::plan::rows::{JOINED, LAST_USE, Row};
+use crate::replay::prepare::Backend;
+use crate::replay::prepare::objects::NONE;
 
 impl Run<'_> {
     /// Turns every row that is due and has room into an operation. True when there was one.

@@ -5,9 +5,9 @@ use crate::error::{Error, Kind};
 use crate::measure::replay::{Timing, Verify};
 use crate::units;
 
-use super::config::{Engine, IoMode, Pace};
-use super::report::Ended;
-use super::run::Early;
+use super::Ended;
+use crate::replay::config::{Engine, IoMode, Pace};
+use crate::replay::run::Early;
 
 impl Ended<'_> {
     /// Why the numbers may not be believed; empty when they may.

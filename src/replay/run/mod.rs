@@ -1,6 +1,22 @@
 //! The run: one thread that starts operations when they are due, moves their bytes and notes the
 //! times. It never drops an operation and never moves the schedule.
 
+pub mod admit;
+pub mod ahead;
+pub mod backlog;
+pub mod blocked;
+pub mod crew;
+pub mod data;
+pub mod errand;
+pub mod finish;
+pub mod labour;
+pub mod op;
+pub mod order;
+pub mod pieces;
+pub mod tally;
+pub mod transfer;
+pub mod wait;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::num::NonZeroU64;
@@ -10,19 +26,19 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
 
-use super::ahead::Ahead;
-use super::backlog::Backlog;
-use super::blocked::Blocked;
-use super::config::{Pace, ReplayConfig};
-use super::crew::{Crew, Job};
-use super::op::{Chunk, NEVER, Op, Sink, Source};
-use super::order::Chains;
-use super::pieces::Pieces;
-use super::plan::Plan;
-use super::prepare::{Backend, Stage};
-use super::ring::{BELL, Completion, ERRAND};
-use super::tally::Tally;
-use super::wait::{NAP_NS, Waiter};
+use crate::replay::config::{Pace, ReplayConfig};
+use crate::replay::io::ring::{BELL, Completion, ERRAND};
+use crate::replay::plan::Plan;
+use crate::replay::prepare::{Backend, Stage};
+use ahead::Ahead;
+use backlog::Backlog;
+use blocked::Blocked;
+use crew::{Crew, Job};
+use op::{Chunk, NEVER, Op, Sink, Source};
+use order::Chains;
+use pieces::Pieces;
+use tally::Tally;
+use wait::{NAP_NS, Waiter};
 
 /// How long it waits for I/O in flight when it has to end early.
 const DRAIN_NS: u64 = 5_000_000_000;
@@ -155,9 +171,9 @@ impl<'a> Run<'a> {
             backlog: Backlog::default(),
             chains: Chains::default(),
             filling: 0,
-            scratch: vec![0; super::labour::SCRATCH],
+            scratch: vec![0; labour::SCRATCH],
             scratch_at: 0,
-            expected: vec![0; super::crew::EXPECTED],
+            expected: vec![0; crew::EXPECTED],
             early: None,
             waiter: Waiter::new(config.wait),
             looked: 0,

@@ -4,13 +4,13 @@ use crate::error::Result;
 use crate::measure::replay::IoError;
 
 use super::blocked::Blocked;
-use super::config::Engine;
-use super::extents::locate;
-use super::objects::NONE;
 use super::op::{Chunk, Sink, Source};
-use super::prepare::Backend;
-use super::ring::Io;
-use super::run::{Early, Run};
+use super::{Early, Run};
+use crate::replay::config::Engine;
+use crate::replay::io::ring::Io;
+use crate::replay::prepare::Backend;
+use crate::replay::prepare::extents::locate;
+use crate::replay::prepare::objects::NONE;
 
 /// Chunks of one object that are on their way at most, as a worker of a serving system would.
 pub const OBJECT_CHUNKS: u32 = 8;

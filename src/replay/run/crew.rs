@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use crate::error::{Error, Result, plain};
 
-use super::fill::{BLOCK, Stream};
-use super::memory::Part;
-use super::verify::{Suspect, check_all, check_stamps};
+use crate::replay::content::fill::{BLOCK, Stream};
+use crate::replay::content::verify::{Suspect, check_all, check_stamps};
+use crate::replay::io::memory::Part;
 
 /// Jobs that a helper has at most, so that an urgent one does not stand behind many others.
 const JOBS: usize = 4;
@@ -256,7 +256,7 @@ fn help(number: usize, todo: &Receiver<Job>, results: &Sender<Done>, bell: &Bell
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::memory::Region;
+    use crate::replay::io::memory::Region;
 
     fn job(region: &Region, slot: u32, work: Work) -> Job {
         // SAFETY: the slots of these tests do not overlap, and the region outlives the crew.

@@ -1,10 +1,10 @@
 //! One operation on its way: a row, or the two rows of a move.
 
 use super::ahead::Filled;
-use super::fill::Stream;
-use super::objects::NONE;
-use super::prepare::Backend;
-use super::rows::Row;
+use crate::replay::content::fill::Stream;
+use crate::replay::plan::rows::Row;
+use crate::replay::prepare::Backend;
+use crate::replay::prepare::objects::NONE;
 use crate::trace::{Op as Direction, Phase, Tier};
 
 /// A moment that has not come.

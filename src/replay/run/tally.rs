@@ -5,7 +5,7 @@ use crate::measure::replay::{IoError, Series};
 use crate::trace::{Op, Phase, Tier};
 
 use super::op::{Leg, NEVER};
-use super::verify::Suspect;
+use crate::replay::content::verify::Suspect;
 
 /// Failures and errors that are kept in full; more are only counted.
 pub const KEPT: usize = 1000;

@@ -5,12 +5,12 @@
 use crate::error::Result;
 use crate::measure::replay::IoError;
 
-use super::config::{Durability, Fadvise, IoMode};
-use super::extents::GRANULE;
 use super::op::{Sink, Source};
-use super::prepare::Backend;
-use super::ring::{ERRAND, Errand};
-use super::run::{Early, Run};
+use super::{Early, Run};
+use crate::replay::config::{Durability, Fadvise, IoMode};
+use crate::replay::io::ring::{ERRAND, Errand};
+use crate::replay::prepare::Backend;
+use crate::replay::prepare::extents::GRANULE;
 
 impl Run<'_> {
     /// Asks for what has to be done before an operation's object is read. True when it has to be

@@ -1,6 +1,13 @@
 //! Before the clock starts: slabs really written once, memory present, cold objects in their
 //! places.
 
+pub mod extents;
+pub mod filesystem;
+pub mod fits;
+pub mod guard;
+pub mod objects;
+pub mod slab;
+
 use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 
@@ -9,17 +16,17 @@ use crate::progress::Progress;
 use crate::seed::{hash_bytes, mix};
 use crate::stop::Stop;
 
-use super::config::{Durability, Engine, ReplayConfig};
-use super::extents::{GRANULE, Space, locate};
-use super::fill::Stream;
-use super::fits::Needs;
-use super::memory::Region;
-use super::objects::Objects;
-use super::plan::{Cold, Plan};
-use super::ring::{Completion, Io, Ring};
-use super::slab::Slab;
-use super::target::Target;
-use super::verify::SLAB_NAME;
+use crate::replay::config::{Durability, Engine, ReplayConfig};
+use crate::replay::content::fill::Stream;
+use crate::replay::content::verify::SLAB_NAME;
+use crate::replay::io::memory::Region;
+use crate::replay::io::ring::{Completion, Io, Ring};
+use crate::replay::plan::{Cold, Plan};
+use crate::replay::target::Target;
+use extents::{GRANULE, Space, locate};
+use fits::Needs;
+use objects::Objects;
+use slab::Slab;
 
 /// Most I/Os that have a slot at once.
 const MOST_SLOTS: usize = 4096;
@@ -83,7 +90,7 @@ pub fn prepare(
     progress: &dyn Progress,
 ) -> Result<Stage> {
     let began = Instant::now();
-    let epoch = 1 + needs.slabs.iter().map(super::slab::SlabPlan::epoch).max().unwrap_or(0);
+    let epoch = 1 + needs.slabs.iter().map(slab::SlabPlan::epoch).max().unwrap_or(0);
     let run = run_id();
     let slabs = needs.slabs.into_iter().map(|slab| slab.open(&run, epoch)).collect::<Result<Vec<_>>>()?;
     let blocks = (ARENA_SHARES * config.bytes_in_flight / config.io_size_bytes).max(4);
@@ -166,7 +173,7 @@ impl Stage {
             }
             self.backends[tier] = match *target {
                 Target::Dir(_) | Target::File { .. } if config.engine == Engine::Nop => {
-                    let bytes = super::fits::memory_needed(tier, &plan.facts);
+                    let bytes = fits::memory_needed(tier, &plan.facts);
                     spaces[tier] = Space::new(0, granule_count(bytes));
                     Backend::Storage(0)
                 }
@@ -177,7 +184,7 @@ impl Stage {
                     Backend::Storage(number as u32)
                 }
                 Target::Dram(_) => {
-                    let bytes = super::fits::memory_needed(tier, &plan.facts);
+                    let bytes = fits::memory_needed(tier, &plan.facts);
                     progress.stage("memory", Some(bytes), "bytes");
                     let present = |piece| {
                         progress.advance(piece);
@@ -241,7 +248,7 @@ impl Stage {
                     Backend::Storage(file) => writer.write(self, file, at, &stream, offset, len)?,
                     Backend::Memory(pool) => {
                         going_on(writer.stop)?;
-                        let padded = len.next_multiple_of(super::fill::BLOCK);
+                        let padded = len.next_multiple_of(crate::replay::content::fill::BLOCK);
                         stream.fill(offset, self.pools[pool].slice_mut(at as usize, padded));
                     }
                     Backend::Model { .. } | Backend::Skip => {}

@@ -6,9 +6,9 @@ use std::collections::BinaryHeap;
 
 use crate::error::Result;
 
-use super::config::{Pace, Wait};
 use super::op::NEVER;
-use super::run::{Early, Run};
+use super::{Early, Run};
+use crate::replay::config::{Pace, Wait};
 
 /// How long the thread sleeps at most, so that it notices a request to stop.
 pub const NAP_NS: u64 = 50_000_000;

@@ -3,7 +3,7 @@
 use crate::seed::hash_bytes;
 
 use super::fill::{BLOCK, Stream};
-use super::names::Names;
+use crate::replay::plan::names::Names;
 
 /// One 16-byte block of every so many bytes is the stamp that the cheap check compares.
 pub const STAMP_EVERY: usize = 4096;
@@ -105,7 +105,7 @@ impl<'a> Classifier<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::names::NameWriter;
+    use crate::replay::plan::names::NameWriter;
 
     const SEED: u64 = 42;
 

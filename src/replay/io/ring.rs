@@ -7,8 +7,8 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use crate::error::{Error, Result, plain};
 
-use super::config::Engine;
 use super::memory::Region;
+use crate::replay::config::Engine;
 
 /// One I/O, from or to the arena.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,10 @@
 //! The report: what was counted, as `kvtrace.replay/1`.
 
+pub mod host;
+pub mod judgement;
+pub mod requests;
+pub mod verdict;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -14,15 +19,14 @@ use crate::measure::replay::{
 use crate::measure::{BlockResult, Histogram};
 use crate::trace::{Op, Phase};
 
-use super::config::{Engine, Pace, ReplayConfig};
-use super::host;
-use super::plan::Plan;
-use super::prepare::{Backend, Stage};
-use super::requests::{self, Served};
-use super::run::Early;
-use super::tally::Tally;
-use super::verdict::{Backlog, verdict};
-use super::verify::Classifier;
+use crate::replay::config::{Engine, Pace, ReplayConfig};
+use crate::replay::content::verify::Classifier;
+use crate::replay::plan::Plan;
+use crate::replay::prepare::{Backend, Stage};
+use crate::replay::run::Early;
+use crate::replay::run::tally::Tally;
+use requests::Served;
+use verdict::{Backlog, verdict};
 
 /// The least bound of lateness: beyond it, and beyond a share of the service time, a schedule
 /// was not kept.
@@ -303,7 +307,7 @@ impl Ended<'_> {
             ("io-size", json!(c.io_size_bytes)),
             ("bytes-in-flight", json!(c.bytes_in_flight)),
             ("max-objects", json!(c.window())),
-            ("chunks-per-object", json!(super::transfer::OBJECT_CHUNKS)),
+            ("chunks-per-object", json!(crate::replay::run::transfer::OBJECT_CHUNKS)),
             ("wait", json!(c.wait.word())),
             ("engine", json!(c.engine.word())),
             ("io", json!(c.io.word())),

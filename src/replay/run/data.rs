@@ -3,13 +3,13 @@
 
 use crate::error::Result;
 
-use super::config::{Pace, Verify};
+use super::Run;
 use super::crew::{Done, Job, Whose, Work, perform};
-use super::fill::Stream;
-use super::objects::NONE;
 use super::op::Chunk;
-use super::run::Run;
-use super::verify::STAMP_EVERY;
+use crate::replay::config::{Pace, Verify};
+use crate::replay::content::fill::Stream;
+use crate::replay::content::verify::STAMP_EVERY;
+use crate::replay::prepare::objects::NONE;
 
 /// Fewer bytes are made up in the time that it takes to ask a helper.
 const FOR_HELPERS: u32 = 32 << 10;

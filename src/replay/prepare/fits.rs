@@ -3,11 +3,11 @@
 use crate::error::{Error, Result};
 use crate::units;
 
-use super::config::{Engine, Fadvise, IoMode, ReplayConfig};
 use super::extents::GRANULE;
-use super::plan::PlanFacts;
 use super::slab::SlabPlan;
-use super::target::Target;
+use crate::replay::config::{Engine, Fadvise, IoMode, ReplayConfig};
+use crate::replay::plan::PlanFacts;
+use crate::replay::target::Target;
 
 /// Memory that is left to the rest of the machine.
 const SPARE: u64 = 256 << 20;
@@ -26,7 +26,7 @@ pub struct Needs {
 pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
     check_settings(config)?;
     let mut slabs = Vec::new();
-    let mut memory = super::prepare::ARENA_SHARES * config.bytes_in_flight;
+    let mut memory = super::ARENA_SHARES * config.bytes_in_flight;
     for (tier, target) in config.targets.iter().enumerate() {
         target.check(tier)?;
         if facts.peak_granules[tier] == 0 {

@@ -2,6 +2,10 @@
 //! when an object goes, which objects must be there before the clock
 //! starts, and which rows are the two legs of one move.
 
+pub mod names;
+pub mod resolve;
+pub mod rows;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,12 +14,12 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::{Meta, Op, Record, Tier, TraceReader};
 
-use super::config::Order;
-use super::extents::granules;
-use super::names::{NameWriter, Names};
-use super::objects::NONE;
-use super::resolve::{Placement, Resolver};
-use super::rows::{JOINED, LAST_USE, Row, RowWriter, Rows};
+use crate::replay::config::Order;
+use crate::replay::prepare::extents::granules;
+use crate::replay::prepare::objects::NONE;
+use names::{NameWriter, Names};
+use resolve::{Placement, Resolver};
+use rows::{JOINED, LAST_USE, Row, RowWriter, Rows};
 
 /// What will be executed, and what it needs.
 pub struct Plan {

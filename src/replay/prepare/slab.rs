@@ -15,12 +15,12 @@ use crate::error::{Error, Result, plain};
 use crate::output;
 use crate::units;
 
-use super::config::{Fadvise, IoMode, Prepare, ReplayConfig};
 use super::extents::GRANULE;
 use super::filesystem::{allocate, direct_alignment, existing_folder, free_space, unwritten};
 use super::guard;
-use super::plan::PlanFacts;
-use super::target::Target;
+use crate::replay::config::{Fadvise, IoMode, Prepare, ReplayConfig};
+use crate::replay::plan::PlanFacts;
+use crate::replay::target::Target;
 
 /// The schema of a slab's header.
 pub const SLAB_SCHEMA: &str = "kvtrace.slab/1";

@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::trace::Op as Direction;
 
-use super::config::Pace;
-use super::objects::NONE;
-use super::prepare::Backend;
-use super::run::Run;
+use super::Run;
+use crate::replay::config::Pace;
+use crate::replay::prepare::Backend;
+use crate::replay::prepare::objects::NONE;
 
 impl Run<'_> {
     /// A pass of an operation has ended at `now`.

@@ -6,8 +6,8 @@ use std::hash::BuildHasherDefault;
 
 use crate::error::Result;
 
-use super::objects::{NONE, NumberHasher};
-use super::run::Run;
+use super::Run;
+use crate::replay::prepare::objects::{NONE, NumberHasher};
 
 /// The latest operation of each request or conversation that has operations on their way.
 #[derive(Debug, Default)]

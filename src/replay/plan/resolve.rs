@@ -14,8 +14,8 @@ use crate::seed::hash_bytes;
 use crate::trace::{Meta, Op, Phase, Tier};
 
 use super::names::NameWriter;
-use super::plan::{Cold, PlanFacts};
 use super::rows::{JOINED, LAST_USE, Leg, Row, RowWriter};
+use super::{Cold, PlanFacts};
 
 /// In how many tiers an object is in a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -231,7 +231,7 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::rows::RowWriter;
+    use crate::replay::plan::rows::RowWriter;
 
     /// Resolves `(op, size, tier, key, phase)` rows.
     fn resolve(text: &str) -> (Vec<Row>, Vec<Cold>, PlanFacts) {

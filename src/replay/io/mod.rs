@@ -1,0 +1,4 @@
+//! The io_uring, and the memory that I/O goes through.
+
+pub mod memory;
+pub mod ring;
