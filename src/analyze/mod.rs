@@ -1,7 +1,12 @@
 //! Offline analyses of traces and results, and what a file is.
 
+pub mod curve;
+pub mod hits;
 pub mod identity;
 mod likeness;
+pub mod policies;
+pub mod references;
+mod stack;
 pub mod summary;
 
 /// The schema of every analysis.

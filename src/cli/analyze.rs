@@ -1,14 +1,18 @@
 //! `kvtrace analyze`: one subcommand per analysis.
 
-use std::fmt::Write as _;
+mod blocks;
+mod curve;
+mod hits;
+mod summary;
+
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::analyze::ANALYSIS_SCHEMA;
-use crate::analyze::summary::{Flow, Summary};
 use crate::error::{Error, Result};
 use crate::output;
 use crate::stop::Stop;
-use crate::units;
 
 use super::Global;
 use super::terminal::Terminal;
@@ -23,53 +27,24 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Analysis {
     /// Rows, bytes and object sizes by tier, direction and phase; keys, requests, offered load
-    Summary(SummaryArgs),
-}
-
-/// What was typed after `summary`.
-#[derive(Debug, clap::Args)]
-struct SummaryArgs {
-    /// Traces: CSV, CSV in zstd, Parquet, or - for standard input; several count as running side
-    /// by side
-    #[arg(required = true)]
-    inputs: Vec<PathBuf>,
-    /// Write the result to a file, .json or .csv
-    #[arg(long, short)]
-    output: Option<PathBuf>,
+    Summary(summary::Args),
+    /// Every hit ratio by its name, for a cache without end and at capacities
+    Hits(hits::Args),
+    /// Hit ratio by capacity: LRU exactly for all of them, other policies at chosen ones
+    Curve(curve::Args),
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     match args.analysis {
-        Analysis::Summary(args) => summary(&args, global, stop),
+        Analysis::Summary(args) => summary::run(&args, global, stop),
+        Analysis::Hits(args) => hits::run(&args, global, stop),
+        Analysis::Curve(args) => curve::run(&args, global, stop),
     }
 }
 
-fn summary(args: &SummaryArgs, global: Global, stop: &Stop) -> Result<()> {
-    let as_csv = args.output.as_deref().map(is_csv).transpose()?;
-    let terminal = Terminal::new(global);
-    let summary = Summary::of(&args.inputs, stop, &terminal)?;
-    for input in &summary.inputs {
-        if let Some(inversions) = input.inversions.filter(|n| *n > 0) {
-            terminal.say(format!("{}: {} rows were out of time order", input.file, units::count(inversions)));
-        }
-    }
-    let json = output::to_json(&summary);
-    if let (Some(path), Some(as_csv)) = (&args.output, as_csv) {
-        if as_csv {
-            // Before the sidecar is there, which would make any file of that name ours.
-            output::check_replaceable(path, ANALYSIS_SCHEMA, global.overwrite())?;
-            output::write_all(&output::sidecar_path(path), ANALYSIS_SCHEMA, global.overwrite(), &json)?;
-            output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &csv(&summary))?;
-        } else {
-            output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &json)?;
-        }
-        terminal.say(format!("written: {}", path.display()));
-    }
-    match (global.json, &args.output) {
-        (true, _) => output::to_stdout(&json),
-        (false, Some(_)) => Ok(()),
-        (false, None) => output::to_stdout(table(&summary).as_bytes()),
-    }
+/// Refuses a name that says nothing of the format, before any work.
+fn check_output(path: &Option<PathBuf>) -> Result<()> {
+    path.as_deref().map(is_csv).transpose().map(drop)
 }
 
 fn is_csv(path: &Path) -> Result<bool> {
@@ -80,65 +55,29 @@ fn is_csv(path: &Path) -> Result<bool> {
     }
 }
 
-fn csv(summary: &Summary) -> Vec<u8> {
-    let mut text = "tier,op,phase,count,bytes,min_bytes,mean_bytes,max_bytes\n".to_owned();
-    for g in &summary.by {
-        let (tier, op, phase) = (g.tier, g.op, g.phase);
-        let (count, bytes, min, mean, max) = (g.count, g.bytes, g.min_bytes, g.mean_bytes, g.max_bytes);
-        let _ = writeln!(text, "{tier},{op},{phase},{count},{bytes},{min},{mean},{max}");
-    }
-    text.into_bytes()
-}
-
-/// The summary for people, within 80 columns.
-fn table(summary: &Summary) -> String {
-    let mut text = String::new();
-    for input in &summary.inputs {
-        let model = input.model.as_deref().map_or(String::new(), |model| format!(", {model}"));
-        let (rows, span) = (units::count(input.rows), units::ns(input.span_s * 1e9));
-        let _ = writeln!(text, "{}: {rows} rows over {span}{model}", input.file);
-    }
-    let mut who = format!("{} keys", units::count(summary.keys));
-    for (count, name) in [(summary.conversations, "conversations"), (summary.requests, "requests")] {
-        if let Some(count) = count {
-            let _ = write!(who, ", {} {name}", units::count(count));
+/// Writes an analysis where it is wanted: to a file, to standard output as JSON or as a table.
+fn written(
+    path: &Option<PathBuf>,
+    analysis: &impl Serialize,
+    csv: impl FnOnce() -> Vec<u8>,
+    table: impl FnOnce() -> String,
+    global: Global,
+) -> Result<()> {
+    let json = output::to_json(analysis);
+    if let Some(path) = path {
+        if is_csv(path)? {
+            // Before the sidecar is there, which would make any file of that name ours.
+            output::check_replaceable(path, ANALYSIS_SCHEMA, global.overwrite())?;
+            output::write_all(&output::sidecar_path(path), ANALYSIS_SCHEMA, global.overwrite(), &json)?;
+            output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &csv())?;
+        } else {
+            output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &json)?;
         }
+        Terminal::new(global).say(format!("written: {}", path.display()));
     }
-    let _ = writeln!(text, "{who}\n");
-    let _ = writeln!(
-        text,
-        "{:<6}  {:<6}  {:<7}  {:>10}  {:>10}  {:>8}  {:>8}  {:>8}",
-        "tier", "op", "phase", "rows", "bytes", "min", "mean", "max"
-    );
-    for g in &summary.by {
-        let _ = writeln!(
-            text,
-            "{:<6}  {:<6}  {:<7}  {:>10}  {:>10}  {:>8}  {:>8}  {:>8}",
-            g.tier.word(),
-            g.op.word(),
-            g.phase.word(),
-            units::count(g.count),
-            units::bytes(g.bytes),
-            units::bytes(g.min_bytes),
-            units::bytes(g.mean_bytes.round() as u64),
-            units::bytes(g.max_bytes)
-        );
+    match (global.json, path) {
+        (true, _) => output::to_stdout(&json),
+        (false, Some(_)) => Ok(()),
+        (false, None) => output::to_stdout(table().as_bytes()),
     }
-    let _ = writeln!(
-        text,
-        "\n{:<6}  {:>12}  {:>12}  {:>12}  {:>14}",
-        "tier", "read", "written", "read:write", "offered GB/s"
-    );
-    for tier in &summary.tiers {
-        push_flow(&mut text, tier.tier.word(), &tier.flow);
-    }
-    push_flow(&mut text, "all", &summary.total);
-    text
-}
-
-fn push_flow(text: &mut String, name: &str, flow: &Flow) {
-    let ratio = flow.read_write_ratio.map_or("-".to_owned(), |ratio| format!("{} : 1", units::three_digits(ratio)));
-    let offered = flow.offered_gb_per_s.map_or("-".to_owned(), units::three_digits);
-    let (read, written) = (units::bytes(flow.read_bytes), units::bytes(flow.write_bytes));
-    let _ = writeln!(text, "{name:<6}  {read:>12}  {written:>12}  {ratio:>12}  {offered:>14}");
 }

@@ -1,0 +1,103 @@
+//! Caches of blocks of one size, each by one policy, as fast as a pass over numbers can be: every
+//! block has its entry in an array, and lists are numbers of blocks.
+
+mod arc;
+mod belady;
+mod fifo;
+mod lfu;
+mod list;
+mod s3_fifo;
+mod sieve;
+
+use super::references::References;
+
+pub use arc::Arc;
+pub use belady::Belady;
+pub use fifo::Fifo;
+pub use lfu::Lfu;
+pub use s3_fifo::S3Fifo;
+pub use sieve::Sieve;
+
+/// No block.
+const NONE: u32 = u32::MAX;
+
+/// A cache of blocks.
+pub trait BlockCache {
+    /// The reference of that number is to `block`. Whether it was there; it is afterwards, unless
+    /// the policy passes it by.
+    fn refer(&mut self, block: u32, reference: usize) -> bool;
+
+    /// Whether a block is there.
+    fn holds(&self, block: u32) -> bool;
+}
+
+/// Hits, counted in the ways that people count them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Blocks that were there.
+    pub any_blocks: u64,
+    /// Blocks that were there, and all before them in the prompt.
+    pub prefix_blocks: u64,
+    /// Tokens of those.
+    pub prefix_tokens: u64,
+    /// The sum over requests of the share of the prompt's tokens that those are.
+    pub prefix_shares: f64,
+    /// Requests of whose prompt the first block was there.
+    pub requests_with_hits: u64,
+}
+
+/// Sends all references through a cache: block after block from the first of a prompt to the
+/// last, or, `tail_first`, as engines do: all of a prompt is looked up, then used from the last
+/// block to the first, so that the ends of prompts go before their beginnings.
+pub fn simulate(cache: &mut impl BlockCache, references: &References, tail_first: bool) -> Counts {
+    let mut counts = Counts::default();
+    let mut hits = Vec::new();
+    for range in references.ranges() {
+        hits.clear();
+        if tail_first {
+            hits.extend(references.blocks[range.clone()].iter().map(|block| cache.holds(*block)));
+            range.clone().rev().for_each(|at| {
+                cache.refer(references.blocks[at], at);
+            });
+        } else {
+            hits.extend(range.clone().map(|at| cache.refer(references.blocks[at], at)));
+        }
+        counts.add(&hits, &references.tokens[range]);
+    }
+    counts
+}
+
+impl Counts {
+    fn add(&mut self, hits: &[bool], tokens: &[u32]) {
+        let leading = hits.iter().take_while(|hit| **hit).count();
+        let sum = |tokens: &[u32]| tokens.iter().map(|tokens| u64::from(*tokens)).sum::<u64>();
+        let found = sum(&tokens[..leading]);
+        self.any_blocks += hits.iter().map(|hit| u64::from(*hit)).sum::<u64>();
+        self.prefix_blocks += leading as u64;
+        self.prefix_tokens += found;
+        self.requests_with_hits += u64::from(leading > 0);
+        if !tokens.is_empty() {
+            self.prefix_shares += found as f64 / sum(tokens) as f64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod checks {
+    //! What every policy is tested with.
+
+    use super::{BlockCache, NONE};
+
+    /// What a policy does, in the plainest words: which of the resident blocks goes.
+    pub trait Plain {
+        fn refer(&mut self, block: u32, at: usize) -> bool;
+    }
+
+    /// Both say the same of every reference.
+    pub fn agree(fast: &mut impl BlockCache, plain: &mut impl Plain, blocks: &[u32]) {
+        for (at, block) in blocks.iter().enumerate() {
+            assert_ne!(*block, NONE);
+            assert_eq!(fast.refer(*block, at), plain.refer(*block, at), "reference {at} to {block} of {blocks:?}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What analyses of token blocks read: request files with ids, and capacities in words.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::analyze::references::References;
+use crate::checksum;
+use crate::cli::terminal::Terminal;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::seed::Seed;
+use crate::stop::Stop;
+use crate::units::{self, Size};
+use crate::workload::{Population, RequestTrace, Skipped, Tokenizer, TraceFormat, TraceOptions, trace_files};
+
+/// The flags of what is read.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BlockArgs {
+    /// Request files whose prompts have ids of token blocks (Mooncake, Qwen-Bailian,
+    /// kv-cache-tester, RAGPulse), patterns or folders; several are one stream
+    #[arg(required = true, value_name = "FILE")]
+    inputs: Vec<PathBuf>,
+    /// Their format, instead of finding it by content
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    from: Option<TraceFormat>,
+    /// Tokens of an id, instead of the format's
+    #[arg(long, value_name = "TOKENS")]
+    source_block: Option<u32>,
+    /// For bytes and GiB: a model by name, config.json or bytes:N
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+}
+
+fn format(text: &str) -> Result<TraceFormat, String> {
+    let known = || TraceFormat::ALL.map(TraceFormat::word).join(", ");
+    let found = TraceFormat::ALL.into_iter().find(|format| format.word() == text);
+    found.ok_or_else(|| format!("`{text}` is not a format; use one of {}", known()))
+}
+
+/// What was read.
+pub struct Blocks {
+    /// The references.
+    pub references: References,
+    /// What is said of them in results.
+    pub facts: BlockFacts,
+}
+
+/// What was read, for results.
+#[derive(Clone, Debug, Serialize)]
+pub struct BlockFacts {
+    /// The files.
+    pub inputs: Vec<InputFile>,
+    /// Their format.
+    pub format: &'static str,
+    /// Tokens of an id.
+    pub block_tokens: u32,
+    /// Requests with ids.
+    pub requests: u64,
+    /// Requests without, which are left out.
+    pub without_ids: u64,
+    /// Other things that were left out, by reason.
+    pub skipped: std::collections::BTreeMap<String, u64>,
+    /// References to blocks.
+    pub blocks: u64,
+    /// Different blocks.
+    pub distinct_blocks: u64,
+    /// Tokens of all prompts.
+    pub tokens: u64,
+    /// From the first arrival to the last.
+    pub span_s: f64,
+    /// The model, and the bytes of a token.
+    pub model: Option<String>,
+    /// Bytes of the KV cache of one token of that model.
+    pub bytes_per_token: Option<u64>,
+}
+
+/// One input.
+#[derive(Clone, Debug, Serialize)]
+pub struct InputFile {
+    /// As it was typed or found.
+    pub file: String,
+    /// Its checksum, in hex.
+    pub sha256: String,
+}
+
+impl BlockArgs {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// What cannot be read, or has no ids.
+    pub fn read(&self, stop: &Stop, terminal: &Terminal) -> Result<Blocks> {
+        let model = self.model.as_deref().map(|name| Model::resolve(name, None)).transpose()?;
+        let files = trace_files(&self.inputs)?;
+        let skipped = Skipped::default();
+        let requests = RequestTrace::open(&files, Seed(0), self.options(), skipped.clone())?;
+        let trace = requests.facts();
+        let references = References::of(requests, stop, terminal)?;
+        let block_tokens = trace.block_tokens.unwrap_or(1);
+        let facts = BlockFacts {
+            inputs: files.iter().map(input).collect::<Result<_>>()?,
+            format: trace.format.word(),
+            block_tokens,
+            requests: references.requests() as u64,
+            without_ids: references.without_ids,
+            skipped: skipped.counts(),
+            blocks: references.blocks.len() as u64,
+            distinct_blocks: references.distinct.into(),
+            tokens: references.total_tokens(),
+            span_s: references.arrivals_ns.iter().max().map_or(0.0, |last| *last as f64 / 1e9),
+            model: model.as_ref().map(|model| model.name.clone()),
+            bytes_per_token: model.as_ref().map(Model::bytes_per_token),
+        };
+        for (reason, count) in &facts.skipped {
+            terminal.say(format!("left out or adapted: {} x {reason}", units::count(*count)));
+        }
+        Ok(Blocks { references, facts })
+    }
+
+    fn options(&self) -> TraceOptions {
+        TraceOptions {
+            format: self.from,
+            time_unit: None,
+            block_tokens: self.source_block,
+            keep_failures: true,
+            tokenizer: Tokenizer::Chars4,
+            users: 1,
+            speedup: 1.0,
+            cycles: 1,
+            request_rate: None,
+            strict: false,
+            population: Population::REFERENCE,
+        }
+    }
+}
+
+fn input(path: &PathBuf) -> Result<InputFile> {
+    let unreadable = |e| Error::reading(path, &e);
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    let sha256 = checksum::of_stream(&mut file, |_| Ok(())).map_err(unreadable)?;
+    Ok(InputFile { file: path.display().to_string(), sha256 })
+}
+
+impl Blocks {
+    /// The first line of a table: what was read.
+    pub fn line(&self) -> String {
+        let facts = &self.facts;
+        format!(
+            "{}: {} requests, {} references to {} blocks of {} tokens over {}",
+            facts.inputs.iter().map(|input| input.file.as_str()).collect::<Vec<_>>().join(" "),
+            units::count(facts.requests),
+            units::count(facts.blocks),
+            units::count(facts.distinct_blocks),
+            facts.block_tokens,
+            units::ns(facts.span_s * 1e9),
+        )
+    }
+
+    /// A capacity in blocks.
+    ///
+    /// # Errors
+    /// A capacity in bytes without a model, or of nothing.
+    pub fn capacity(&self, capacity: Capacity) -> Result<u32> {
+        let blocks = match (capacity, self.block_bytes()) {
+            (Capacity::Blocks(blocks), _) => blocks,
+            (Capacity::Bytes(bytes), Some(block)) => bytes / block,
+            (Capacity::Bytes(_), None) => {
+                return Err(Error::usage(format!(
+                    "--capacity {capacity}: how many token blocks that is depends on the model; add --model \
+                     llama3.1-8b, or give a number of blocks without a unit"
+                )));
+            }
+        };
+        if blocks == 0 {
+            return Err(Error::usage(format!("--capacity {capacity}: a cache holds at least one token block")));
+        }
+        Ok(u32::try_from(blocks).unwrap_or(u32::MAX))
+    }
+
+    /// Bytes of a token block, for the model that was named.
+    pub fn block_bytes(&self) -> Option<u64> {
+        Some(self.facts.bytes_per_token? * u64::from(self.facts.block_tokens))
+    }
+}
+
+/// A capacity as it is typed: token blocks without a unit, bytes with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    /// Token blocks.
+    Blocks(u64),
+    /// Bytes.
+    Bytes(u64),
+}
+
+impl FromStr for Capacity {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<u64>() {
+            Ok(blocks) => Ok(Capacity::Blocks(blocks)),
+            Err(_) => text.parse::<Size>().map(|size| Capacity::Bytes(size.0)).map_err(|_| {
+                format!("`{text}` is not a capacity; use a number of token blocks, or bytes such as 64GiB")
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Capacity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Capacity::Blocks(blocks) => write!(f, "{blocks}"),
+            Capacity::Bytes(bytes) => f.write_str(&units::bytes(*bytes)),
+        }
+    }
+}
+
+impl clap::ValueEnum for crate::analyze::curve::Semantics {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Prefix, Self::Any, Self::TailFirst]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.word()))
+    }
+}
