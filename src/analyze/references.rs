@@ -105,6 +105,8 @@ impl References {
 
 #[cfg(test)]
 pub mod samples {
+    //! References made by hand.
+
     use super::References;
 
     /// Requests with blocks of 10 tokens each, one arriving every second.

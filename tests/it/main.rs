@@ -1,9 +1,10 @@
 //! Tests that drive the real binary, in one program so that it links once.
 //!
-//! `structure` reads the source, `trace`, `record`, `replay`, `capture`, `distill` and `report`
-//! each hold one subcommand family, `run` the whole pipeline, `bad_input` what must be refused,
+//! `structure` reads the source, `trace`, `record`, `replay`, `capture`, `distill`, `report` and
+//! `analyze` each hold one subcommand family, `run` the whole pipeline, `bad_input` what must be refused,
 //! `samples` results made by hand.
 
+mod analyze;
 mod bad_input;
 mod capture;
 mod distill;
