@@ -171,7 +171,26 @@ pub struct TierReport {
     /// Bytes really written, padding included.
     pub write_bytes: u64,
     /// Facts of the device and the set-up: filesystem, device, scheduler, alignment, fixed
-    /// buffers, page size of the buffers.
+    /// buffers, page size of the buffers. Where several targets share the tier, what is true of
+    /// one of them is with that one.
+    pub facts: BTreeMap<String, serde_json::Value>,
+    /// The storage targets that share its objects.
+    #[serde(default)]
+    pub targets: Vec<TargetReport>,
+}
+
+/// One storage target of a tier.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetReport {
+    /// The target as it was typed.
+    pub target: String,
+    /// Whether the page cache was bypassed.
+    pub direct: bool,
+    /// Bytes really read, padding included.
+    pub read_bytes: u64,
+    /// Bytes really written, padding included.
+    pub write_bytes: u64,
+    /// Facts of the device, the filesystem and what holds the objects.
     pub facts: BTreeMap<String, serde_json::Value>,
 }
 

@@ -28,7 +28,7 @@ pub struct ReplayConfig {
     pub size_scale: f64,
     /// The largest single I/O; a multiple of 4096.
     pub io_size_bytes: u64,
-    /// Most bytes of I/O in flight on all storage tiers together.
+    /// Most bytes of I/O in flight on each storage target.
     pub bytes_in_flight: u64,
     /// Most objects being worked on at once; none leaves it to the pacing.
     pub max_objects: Option<u32>,
@@ -100,10 +100,17 @@ impl ReplayConfig {
         Self { verify, ..self.clone() }
     }
 
-    /// Most objects being worked on at once: as told; otherwise a few with `asap`, where more
-    /// would only queue, and many with a schedule, where they are the backlog.
+    /// Most objects being worked on at once: as told; otherwise a few for each target of the
+    /// widest tier with `asap`, where more would only queue, and many with a schedule, where they
+    /// are the backlog.
     pub fn window(&self) -> u32 {
-        self.max_objects.unwrap_or(if self.pace == Pace::Asap { 64 } else { 4096 })
+        let width = self.widths().into_iter().max().unwrap_or(1) as u32;
+        self.max_objects.unwrap_or(if self.pace == Pace::Asap { 64 * width } else { 4096 })
+    }
+
+    /// How many targets share the objects of each tier.
+    pub fn widths(&self) -> [usize; 3] {
+        self.targets.each_ref().map(|target| target.parts().len())
     }
 }
 

@@ -21,7 +21,8 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::TraceReader;
 
-use prepare::{fits, slab};
+use prepare::fits;
+use prepare::volume::VolumePlan;
 use report::{host, requests};
 use run::tally;
 
@@ -78,7 +79,7 @@ pub struct Replayed {
 /// An unreadable trace, settings that make no sense, targets that are too small or may not be
 /// used.
 pub fn survey(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<(Plan, Result<Vec<SlabSpace>>)> {
-    let disk = |needs: fits::Needs| needs.slabs.iter().map(slab::SlabPlan::disk).collect();
+    let disk = |needs: fits::Needs| needs.volumes.iter().filter_map(VolumePlan::disk).collect();
     survey_needs(config, stop, progress).map(|(plan, needs)| (plan, needs.map(disk)))
 }
 
@@ -91,7 +92,8 @@ fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> 
             config.trace.display()
         )));
     }
-    let plan = plan(trace, config.size_scale, config.order, stop, progress)?;
+    let mut plan = plan(trace, config.size_scale, config.order, stop, progress)?;
+    plan.spread(config.widths())?;
     if config.order != Order::Key && plan.facts.ordered_rows == 0 {
         return Err(Error::usage(format!(
             "--order {0}: no row of {1} says which {0} it belongs to; use --order key, or a trace recorded with kvtrace",
@@ -119,8 +121,8 @@ pub fn replay(
     let requests = requests::count(&config.trace, &plan.meta)?;
     let mut stage = prepare::prepare(&plan, needs, config, stop, progress)?;
     let mut tally = tally::Tally::new(requests.unwrap_or(0));
-    let mut devices: Vec<_> = stage.slabs.iter().filter_map(|slab| Device::below(&slab.path)).collect();
-    devices.dedup();
+    tally.volumes = vec![tally::Moved::default(); stage.lanes()];
+    let devices = stage.devices();
     if let Err(error) = watch.begin(&devices, std::process::id()) {
         stage.leave();
         return Err(error);
@@ -130,7 +132,7 @@ pub fn replay(
     let after = host::cpu_times();
     let syncing = Instant::now();
     // A device that does not answer would not answer this either.
-    let synced = if tally.hung == 0 { stage.slabs.iter().try_for_each(slab::Slab::sync) } else { Ok(()) };
+    let synced = if tally.hung == 0 { stage.sync() } else { Ok(()) };
     let sync_s = syncing.elapsed().as_secs_f64();
     let block = watch.end()?;
     let early = early?;

@@ -32,8 +32,15 @@ pub enum Target {
     Skip,
     /// A GPU's memory.
     Gpu(u32),
-    /// A block device.
-    Block(PathBuf),
+    /// A block device, or its first bytes.
+    Block {
+        /// Its path.
+        path: PathBuf,
+        /// How much of it is used; all of it unless said.
+        size_bytes: Option<u64>,
+    },
+    /// Several storage targets of one tier. An object lies on one of them, by the hash of its key.
+    Striped(Vec<Target>),
 }
 
 impl Target {
@@ -56,7 +63,14 @@ impl Target {
                 "--tier-{tier} {self}: this build has no GPU tier; use --tier-{tier} model:64GB/s+10us (time only) or \
                  --tier-{tier} dram"
             ))),
-            Target::Block(_) => Err(Error::usage(format!(
+            Target::Striped(parts) => match parts.iter().find(|part| !part.is_storage()) {
+                Some(part) => Err(Error::usage(format!(
+                    "--tier-{tier} {part}: a tier is striped over several storage targets only (dir:, file: or block:); \
+                     give --tier-{tier} once"
+                ))),
+                None => Ok(()),
+            },
+            Target::Block { .. } => Err(Error::usage(format!(
                 "--tier-{tier} {self}: raw block devices are not supported; put a filesystem on it and use \
                  --tier-{tier} dir:/where/it/is/mounted"
             ))),
@@ -64,25 +78,37 @@ impl Target {
         }
     }
 
+    /// The target of a tier that was named once or several times.
+    pub fn of(mut named: Vec<Target>) -> Option<Self> {
+        if named.len() > 1 { Some(Target::Striped(named)) } else { named.pop() }
+    }
+
+    /// The targets that share the tier's objects; this one unless it is striped.
+    pub fn parts(&self) -> &[Target] {
+        match self {
+            Target::Striped(parts) => parts,
+            other => std::slice::from_ref(other),
+        }
+    }
+
     /// The word for reports.
     pub fn backend(&self) -> &'static str {
         match self {
-            Target::Dir(_) | Target::File { .. } => "io_uring",
+            Target::Dir(_) | Target::File { .. } | Target::Block { .. } | Target::Striped(_) => "io_uring",
             Target::Dram(_) => "dram",
             Target::Model { .. } => "model",
             Target::Skip => "skip",
             Target::Gpu(_) => "gpu",
-            Target::Block(_) => "block",
         }
     }
 
     /// Whether it is storage that I/O goes to.
     pub fn is_storage(&self) -> bool {
-        matches!(self, Target::Dir(_) | Target::File { .. })
+        matches!(self, Target::Dir(_) | Target::File { .. } | Target::Block { .. } | Target::Striped(_))
     }
 }
 
-const FORMS: &str = "use dir:PATH, file:PATH,size=100GiB, dram, dram:32GiB, model:64GB/s+10us or skip";
+const FORMS: &str = "use dir:PATH, file:PATH,size=100GiB, block:DEVICE, dram, dram:32GiB, model:64GB/s+10us or skip";
 
 impl FromStr for Target {
     type Err = String;
@@ -105,7 +131,12 @@ impl FromStr for Target {
             "skip" if rest.is_empty() => Ok(Target::Skip),
             "gpu" if rest.is_empty() => Ok(Target::Gpu(0)),
             "gpu" => rest.parse().map(Target::Gpu).map_err(|_| format!("`{rest}` is not the number of a GPU")),
-            "block" => Ok(Target::Block(path()?)),
+            "block" => match rest.rsplit_once(",size=") {
+                Some((device, size)) if !device.is_empty() => {
+                    Ok(Target::Block { path: device.into(), size_bytes: Some(size.parse::<Size>()?.0) })
+                }
+                _ => Ok(Target::Block { path: path()?, size_bytes: None }),
+            },
             _ => Err(format!("`{text}` is not a target; {FORMS}")),
         }
     }
@@ -130,7 +161,12 @@ impl fmt::Display for Target {
             }
             Target::Skip => f.write_str("skip"),
             Target::Gpu(index) => write!(f, "gpu:{index}"),
-            Target::Block(path) => write!(f, "block:{}", path.display()),
+            Target::Block { path, size_bytes: None } => write!(f, "block:{}", path.display()),
+            Target::Block { path, size_bytes: Some(size) } => write!(f, "block:{},size={size}", path.display()),
+            Target::Striped(parts) => parts
+                .iter()
+                .enumerate()
+                .try_for_each(|(n, part)| write!(f, "{}{part}", if n == 0 { "" } else { " + " })),
         }
     }
 }
@@ -146,11 +182,37 @@ mod tests {
         let file = Target::File { path: "/a,b".into(), size_bytes: 1 << 30 };
         assert_eq!(parse("file:/a,b,size=1GiB"), Ok(file));
         assert_eq!(parse("dram:32GiB"), Ok(Target::Dram(Some(32 << 30))));
+        assert_eq!(parse("block:/dev/x"), Ok(Target::Block { path: "/dev/x".into(), size_bytes: None }));
+        assert_eq!(
+            parse("block:/dev/x,size=1GiB").map(|t| t.to_string()),
+            Ok("block:/dev/x,size=1073741824".to_owned())
+        );
         assert_eq!(parse("model:64GB/s+10us"), Ok(Target::defaults()[0].clone()));
         assert_eq!(parse("model:64GB/s+10us").map(|t| t.to_string()), Ok("model:64GB/s+10us".to_owned()));
-        for text in ["", "dir:", "file:/x", "file:,size=1GiB", "model:64GB", "model:0GB/s", "dram:x", "tape", "skip:1"]
-        {
+        for text in [
+            "",
+            "dir:",
+            "file:/x",
+            "file:,size=1GiB",
+            "model:64GB",
+            "model:0GB/s",
+            "dram:x",
+            "tape",
+            "skip:1",
+            "block:",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_tier_is_striped_over_storage_only() {
+        let dir = |name: &str| Target::Dir(name.into());
+        assert_eq!((Target::of(vec![]), Target::of(vec![dir("a")])), (None, Some(dir("a"))));
+        let striped = Target::of(vec![dir("a"), dir("b")]).unwrap();
+        assert_eq!((striped.to_string().as_str(), striped.parts().len()), ("dir:a + dir:b", 2));
+        assert!(striped.check(2).is_ok() && striped.is_storage());
+        let mixed = Target::of(vec![dir("a"), Target::Dram(None)]).unwrap();
+        assert!(mixed.check(2).unwrap_err().to_string().contains("dram"));
     }
 }

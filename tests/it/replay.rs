@@ -2,6 +2,7 @@
 
 mod faults;
 mod pace;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -146,6 +146,7 @@ fn tiers() -> Vec<TierReport> {
             read_bytes: 13 << 30,
             write_bytes: 2 << 30,
             facts: BTreeMap::from([("filesystem".to_owned(), "ext4".into())]),
+            ..TierReport::default()
         },
     ]
 }

@@ -28,6 +28,16 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
         }
         None => "storage: nothing moved".to_owned(),
     });
+    for tier in result.tiers.iter().filter(|tier| tier.targets.len() > 1) {
+        lines.extend(tier.targets.iter().map(|target| {
+            format!(
+                "  {}: {} read, {} written",
+                target.target,
+                units::bytes(target.read_bytes),
+                units::bytes(target.write_bytes)
+            )
+        }));
+    }
     lines.push(format!(
         "storage and memory together: {} moved, {} GB/s read, {} GB/s written",
         units::bytes(totals.moved_bytes),

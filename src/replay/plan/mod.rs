@@ -3,6 +3,7 @@
 //! starts, and which rows are the two legs of one move.
 
 pub mod names;
+pub mod occupancy;
 pub mod resolve;
 pub mod rows;
 
@@ -15,11 +16,11 @@ use crate::stop::Stop;
 use crate::trace::{Meta, Op, Record, Tier, TraceReader};
 
 use crate::replay::config::Order;
-use crate::replay::prepare::extents::granules;
 use crate::replay::prepare::objects::NONE;
 use names::{NameWriter, Names};
+use occupancy::Occupancy;
 use resolve::{Placement, Resolver};
-use rows::{JOINED, LAST_USE, Row, RowWriter, Rows};
+use rows::{Row, RowWriter, Rows};
 
 /// What will be executed, and what it needs.
 pub struct Plan {
@@ -65,6 +66,8 @@ pub struct PlanFacts {
     pub peak_bytes: [u64; 3],
     /// The same in whole granules of 128 KiB, which is what a tier has to hold.
     pub peak_granules: [u64; 3],
+    /// The same by the targets that share a tier's objects.
+    pub volume_granules: [Vec<u64>; 3],
     /// The largest object, by tier.
     pub largest_bytes: [u64; 3],
     /// Bytes of objects that must be there before the clock starts, by tier.
@@ -108,6 +111,19 @@ impl PlanFacts {
                 Some("the trace may not have all of its Delete rows: space is freed at the last use of an object")
             }
         }
+    }
+}
+
+impl Plan {
+    /// Finds out how full each target becomes when so many share the objects of a tier.
+    ///
+    /// # Errors
+    /// When the plan cannot be read back.
+    pub fn spread(&mut self, widths: [usize; 3]) -> Result<()> {
+        if widths != [1; 3] {
+            self.facts.volume_granules = Occupancy::follow(self, widths)?.volume_granules;
+        }
+        Ok(())
     }
 }
 
@@ -236,8 +252,9 @@ impl Planner {
             *bytes = bytes.saturating_add(object.size);
         }
         let mut plan = Plan { rows: self.rows.finish()?, names, cold, facts: self.facts, meta, sha256 };
-        let occupancy = Occupancy::follow(&plan)?;
+        let occupancy = Occupancy::follow(&plan, [1; 3])?;
         (plan.facts.peak_bytes, plan.facts.peak_granules) = (occupancy.peak_bytes, occupancy.peak_granules);
+        plan.facts.volume_granules = occupancy.volume_granules;
         if plan.facts.rows == 0 {
             return Err(Error::usage("the trace has no rows; there is nothing to replay"));
         }
@@ -248,53 +265,4 @@ impl Planner {
 /// A size times the scale, at least one byte.
 fn scaled(size_bytes: u64, scale: f64) -> u64 {
     if scale == 1.0 { size_bytes } else { ((size_bytes as f64 * scale).round() as u64).max(1) }
-}
-
-/// Follows the rows, executed one after the other, and notes how full each tier becomes.
-#[derive(Default)]
-struct Occupancy {
-    live: HashMap<(u32, usize), u64>,
-    bytes: [u64; 3],
-    granules: [u64; 3],
-    peak_bytes: [u64; 3],
-    peak_granules: [u64; 3],
-}
-
-impl Occupancy {
-    fn enter(&mut self, key: u32, tier: Tier, size: u64) {
-        self.leave(key, tier);
-        let t = tier.index();
-        self.live.insert((key, t), size);
-        self.bytes[t] = self.bytes[t].saturating_add(size);
-        self.granules[t] = self.granules[t].saturating_add(granules(size));
-        self.peak_bytes[t] = self.peak_bytes[t].max(self.bytes[t]);
-        self.peak_granules[t] = self.peak_granules[t].max(self.granules[t]);
-    }
-
-    fn leave(&mut self, key: u32, tier: Tier) {
-        let t = tier.index();
-        if let Some(size) = self.live.remove(&(key, t)) {
-            self.bytes[t] = self.bytes[t].saturating_sub(size);
-            self.granules[t] = self.granules[t].saturating_sub(granules(size));
-        }
-    }
-
-    fn follow(plan: &Plan) -> Result<Self> {
-        let mut occupancy = Self::default();
-        for object in &plan.cold {
-            occupancy.enter(object.key, object.tier, object.size);
-        }
-        let mut rows = plan.rows.iter();
-        while let Some(row) = rows.next_row()? {
-            if let Some(leg) = row.leg {
-                occupancy.enter(row.key, leg.tier, row.size);
-            } else if row.op == Op::Write && !row.has(JOINED) {
-                occupancy.enter(row.key, row.tier, row.size);
-            }
-            if row.has(LAST_USE) {
-                occupancy.leave(row.key, row.tier);
-            }
-        }
-        Ok(occupancy)
-    }
 }

@@ -4,10 +4,15 @@ use crate::error::{Error, Result};
 use crate::units;
 
 use super::extents::GRANULE;
-use super::slab::SlabPlan;
+use super::guard;
+use super::slab::{Share, SlabPlan};
+use super::volume::{MediumPlan, VolumePlan};
 use crate::replay::config::{Engine, Fadvise, IoMode, ReplayConfig};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
+
+/// Bytes in flight at most, on all storage targets together.
+const MOST_IN_FLIGHT: u64 = 512 << 20;
 
 /// Memory that is left to the rest of the machine.
 const SPARE: u64 = 256 << 20;
@@ -15,8 +20,8 @@ const SPARE: u64 = 256 << 20;
 /// What the tiers will need; all of it is there.
 #[derive(Debug)]
 pub struct Needs {
-    /// The slabs of storage tiers, in tier order.
-    pub slabs: Vec<SlabPlan>,
+    /// The storage targets, in tier order and as they were named.
+    pub volumes: Vec<VolumePlan>,
 }
 
 /// Checks every tier without touching it.
@@ -25,15 +30,16 @@ pub struct Needs {
 /// Which tier is too small or may not be used, and what would help.
 pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
     check_settings(config)?;
-    let mut slabs = Vec::new();
-    let mut memory = super::ARENA_SHARES * config.bytes_in_flight;
+    let mut volumes = Vec::new();
+    let storage =
+        config.targets.iter().zip(&facts.peak_granules).filter(|(target, peak)| **peak > 0 && target.is_storage());
+    let mut memory = arena_share(config, storage.map(|(target, _)| target.parts().len()).sum())?;
     for (tier, target) in config.targets.iter().enumerate() {
-        target.check(tier)?;
         if facts.peak_granules[tier] == 0 {
             continue;
         }
-        if target.is_storage() && config.engine == Engine::IoUring {
-            slabs.push(SlabPlan::survey(target, tier, facts, config)?);
+        if target.is_storage() {
+            volumes.extend(survey_volumes(target, tier, facts, config)?);
         }
         if let Target::Dram(limit) = target {
             let need = memory_needed(tier, facts);
@@ -48,10 +54,56 @@ pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
             }
         }
     }
-    if slabs.len() == 2 && slabs[0].path == slabs[1].path {
-        return Err(Error::usage("two tiers name the same file; give each its own"));
+    check_apart(&volumes)?;
+    Ok(Needs { volumes })
+}
+
+/// Looks at the targets that share a tier's objects.
+fn survey_volumes(target: &Target, tier: usize, facts: &PlanFacts, config: &ReplayConfig) -> Result<Vec<VolumePlan>> {
+    let shares = target.parts().iter().zip(&facts.volume_granules[tier]);
+    let survey = |(part, &peak_granules): (&Target, &u64)| {
+        let share = Share { tier, peak_granules, largest_bytes: facts.largest_bytes[tier] };
+        let medium = if config.engine == Engine::Nop {
+            MediumPlan::Nothing
+        } else {
+            MediumPlan::Slab(SlabPlan::survey(part, &share, config)?)
+        };
+        Ok(VolumePlan { tier, target: part.clone(), share, medium })
+    };
+    shares.map(survey).collect()
+}
+
+/// Refuses two targets that are the same place.
+fn check_apart(volumes: &[VolumePlan]) -> Result<()> {
+    let places: Vec<_> = volumes.iter().filter_map(|volume| Some((volume, guard::resolved(volume.path()?)))).collect();
+    for (number, (volume, place)) in places.iter().enumerate() {
+        if let Some((other, _)) = places[..number].iter().find(|(_, other)| other == place) {
+            return Err(Error::usage(format!(
+                "--tier-{} {} and --tier-{} {} are the same place; give each target its own",
+                other.tier, other.target, volume.tier, volume.target
+            )));
+        }
     }
-    Ok(Needs { slabs })
+    Ok(())
+}
+
+/// How much memory I/O goes through: three times what may be in flight (on its way; filled before
+/// it is due; being filled for or checked after an operation that runs), for each storage target,
+/// as far as 1 GiB goes, which is the most that io_uring registers as one buffer.
+///
+/// # Errors
+/// When not even twice what may be in flight fits into that.
+pub fn arena_share(config: &ReplayConfig, storage_targets: usize) -> Result<u64> {
+    let targets = storage_targets.max(1) as u64;
+    let one = config.bytes_in_flight.saturating_mul(targets);
+    if one > MOST_IN_FLIGHT {
+        return Err(Error::usage(format!(
+            "--bytes-in-flight {} for each of {targets} storage targets: at most {} together",
+            config.bytes_in_flight,
+            units::bytes(MOST_IN_FLIGHT)
+        )));
+    }
+    Ok((one * super::ARENA_SHARES).min(2 * MOST_IN_FLIGHT))
 }
 
 /// Bytes of memory that a DRAM tier gets: the planned peak, and some slack so that operations
@@ -82,12 +134,15 @@ pub fn check_settings(config: &ReplayConfig) -> Result<()> {
     if io < 4096 || !io.is_multiple_of(4096) || io > 64 << 20 {
         return refuse(format!("--io-size {io}: an I/O is a multiple of 4096 bytes, from 4KiB to 64MiB"));
     }
-    if config.bytes_in_flight < io || config.bytes_in_flight > 512 << 20 {
+    if config.bytes_in_flight < io || config.bytes_in_flight > MOST_IN_FLIGHT {
         return refuse(format!(
             "--bytes-in-flight {}: from one I/O ({}) to 512MiB",
             config.bytes_in_flight,
             units::bytes(io)
         ));
+    }
+    for (tier, target) in config.targets.iter().enumerate() {
+        target.check(tier)?;
     }
     if config.max_objects == Some(0) {
         return refuse("--max-objects 0: at least one object must be in flight".to_owned());

@@ -52,7 +52,7 @@ pub fn check_slab_name(path: &Path, overwrite: Overwrite) -> Result<()> {
 }
 
 /// Where a path leads: links followed as far as it exists, the rest taken as written.
-fn resolved(path: &Path) -> PathBuf {
+pub fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut rest = Vec::new();
     let mut existing = absolute.as_path();

@@ -6,9 +6,11 @@ pub mod filesystem;
 pub mod fits;
 pub mod guard;
 pub mod objects;
+pub mod shelf;
 pub mod slab;
+pub mod volume;
+mod writer;
 
-use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 
 use crate::error::{Error, Kind, Result};
@@ -20,16 +22,24 @@ use crate::replay::config::{Durability, Engine, ReplayConfig};
 use crate::replay::content::fill::Stream;
 use crate::replay::content::verify::SLAB_NAME;
 use crate::replay::io::memory::Region;
-use crate::replay::io::ring::{Completion, Io, Ring};
+use crate::replay::io::ring::Ring;
 use crate::replay::plan::{Cold, Plan};
+use crate::replay::report::host::Device;
 use crate::replay::target::Target;
+use crate::units;
 use extents::{GRANULE, Space, locate};
 use fits::Needs;
 use objects::Objects;
+use shelf::{Shelves, stripe_of};
 use slab::Slab;
+use volume::{Volume, VolumePlan};
+use writer::Writer;
 
 /// Most I/Os that have a slot at once.
 const MOST_SLOTS: usize = 4096;
+
+/// I/O buffers that a reader of the result should know of.
+const LARGE_ARENA: u64 = 512 << 20;
 
 /// How much memory I/O goes through, in bytes in flight: what is in flight, what is filled before
 /// it is due, and what is being filled for or checked after an operation that runs.
@@ -38,7 +48,8 @@ pub const ARENA_SHARES: u64 = 3;
 /// What stands for a tier during the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Backend {
-    /// A slab; the number of its file in the ring.
+    /// A storage target; its number. For a tier it is the first of its targets', for an operation
+    /// that of the one on which the object lies.
     Storage(u32),
     /// Memory; the number of its pool.
     Memory(usize),
@@ -60,8 +71,8 @@ pub struct Stage {
     pub ring: Ring,
     /// The memory that I/O goes through.
     pub arena: Region,
-    /// The slabs, in the order of their numbers in the ring.
-    pub slabs: Vec<Slab>,
+    /// The storage targets, in the order of their numbers in the ring.
+    pub volumes: Vec<Volume>,
     /// The memory of DRAM tiers.
     pub pools: Vec<Region>,
     /// What stands for each tier.
@@ -76,6 +87,8 @@ pub struct Stage {
     pub prepare_s: f64,
     /// What a reader of the result should know.
     pub notes: Vec<String>,
+    /// How much of the arena is for each storage target.
+    pub lane_bytes: usize,
 }
 
 /// Makes everything ready.
@@ -90,31 +103,39 @@ pub fn prepare(
     progress: &dyn Progress,
 ) -> Result<Stage> {
     let began = Instant::now();
-    let epoch = 1 + needs.slabs.iter().map(slab::SlabPlan::epoch).max().unwrap_or(0);
+    let epoch = 1 + needs.volumes.iter().map(VolumePlan::epoch).max().unwrap_or(0);
     let run = run_id();
-    let slabs = needs.slabs.into_iter().map(|slab| slab.open(&run, epoch)).collect::<Result<Vec<_>>>()?;
-    let blocks = (ARENA_SHARES * config.bytes_in_flight / config.io_size_bytes).max(4);
-    let arena = Region::new(blocks * config.io_size_bytes, "I/O buffers", |_| Ok(()))?;
-    let files: Vec<_> = slabs.iter().map(|slab| slab.file.as_raw_fd()).collect();
-    let ring = Ring::new(slots(&arena) as u32, &arena, &files, config.engine)?;
+    let volumes = needs.volumes.into_iter().map(|volume| volume.open(&run, epoch)).collect::<Result<Vec<_>>>()?;
+    let lanes = volumes.len().max(1) as u64;
+    let blocks = (fits::arena_share(config, volumes.len())? / lanes / config.io_size_bytes).max(4);
+    let arena = Region::new(lanes * blocks * config.io_size_bytes, "I/O buffers", |_| Ok(()))?;
+    let files: Vec<_> = volumes.iter().filter_map(Volume::file).collect();
+    let lane_bytes = (arena.len() / lanes as usize / config.io_size_bytes as usize) * config.io_size_bytes as usize;
+    let slots = lane_slots(lane_bytes) * lanes as usize;
+    let ring = Ring::new(slots as u32, &arena, &files, config.engine)?;
     let mut notes: Vec<String> = ring.notes.clone();
-    notes.extend(slabs.iter().flat_map(|slab| slab.notes.clone()));
+    notes.extend(volumes.iter().flat_map(Volume::notes));
+    notes.extend(volume::same_device_notes(&volumes));
+    if arena.len() as u64 > LARGE_ARENA {
+        notes.push(format!("the I/O buffers take {} of memory", units::bytes(arena.len() as u64)));
+    }
     let mut stage = Stage {
         ring,
         arena,
         pools: Vec::new(),
         backends: [Backend::Skip; 3],
-        objects: Objects::new([Space::default(), Space::default(), Space::default()]),
+        objects: Objects::new([Shelves::default(), Shelves::default(), Shelves::default()]),
         data_seed: mix(config.seed ^ mix(epoch)),
         epoch,
         prepare_s: 0.0,
         notes,
-        slabs,
+        lane_bytes,
+        volumes,
     };
     match stage.fill(plan, config, stop, progress) {
         Err(error) if error.kind() == Kind::Interrupted => {
             stage.leave();
-            let left: Vec<_> = stage.slabs.iter().map(Slab::words).collect();
+            let left: Vec<_> = stage.volumes.iter().filter_map(Volume::words).collect();
             let left = if left.is_empty() { String::new() } else { format!("; {} stays there", left.join(" and ")) };
             Err(Error::interrupted(format!(
                 "interrupted while preparing{left}; nothing was measured; the next run prepares what is missing"
@@ -129,8 +150,9 @@ pub fn prepare(
     }
 }
 
-fn slots(arena: &Region) -> usize {
-    (arena.len() / 4096).clamp(4, MOST_SLOTS)
+/// I/Os of one storage target that have a slot at once, where it has so much of the arena.
+fn lane_slots(lane_bytes: usize) -> usize {
+    (lane_bytes / 4096).clamp(4, MOST_SLOTS)
 }
 
 /// Whether nobody has asked to stop.
@@ -144,44 +166,78 @@ fn run_id() -> String {
 }
 
 impl Stage {
-    /// I/Os that have a slot at once.
-    pub fn slots(&self) -> usize {
-        slots(&self.arena)
+    /// Storage targets, at least one: each has a share of the arena.
+    pub fn lanes(&self) -> usize {
+        self.volumes.len().max(1)
     }
 
-    /// The slabs are not in use any more.
+    /// I/Os of one storage target that have a slot at once.
+    pub fn lane_slots(&self) -> usize {
+        lane_slots(self.lane_bytes)
+    }
+
+    /// The storage target that an object with this key hash goes to, on a tier whose first one is
+    /// `first`.
+    pub fn home(&self, tier: usize, first: u32, content: u64) -> u32 {
+        let width = self.volumes.iter().filter(|volume| volume.tier == tier).count();
+        first + stripe_of(content, width) as u32
+    }
+
+    /// The devices below the storage targets, each once.
+    pub fn devices(&self) -> Vec<Device> {
+        let mut devices: Vec<Device> = Vec::new();
+        for device in self.volumes.iter().filter_map(|volume| Device::below(volume.path()?)) {
+            if !devices.contains(&device) {
+                devices.push(device);
+            }
+        }
+        devices
+    }
+
+    /// Waits until every device has what was written.
+    ///
+    /// # Errors
+    /// The first that does not take it.
+    pub fn sync(&self) -> Result<()> {
+        std::thread::scope(|scope| {
+            let syncing: Vec<_> = self.volumes.iter().map(|volume| scope.spawn(|| volume.sync())).collect();
+            syncing.into_iter().try_for_each(|thread| thread.join().expect("syncing does not panic"))
+        })
+    }
+
+    /// Whether I/O goes to a device.
+    pub fn has_storage(&self) -> bool {
+        self.volumes.iter().any(|volume| volume.path().is_some())
+    }
+
+    /// The storage targets are not in use any more.
     pub fn leave(&mut self) {
-        for slab in &mut self.slabs {
-            // A slab that cannot be marked stays marked as in use, which the next run reports.
-            let _ = slab.mark_clean();
+        for volume in &mut self.volumes {
+            // One that cannot be marked stays marked as in use, which the next run reports.
+            let _ = volume.leave();
         }
     }
 
     fn fill(&mut self, plan: &Plan, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<()> {
         self.make_tiers(plan, config, stop, progress)?;
-        let mut writer = Writer { slot_bytes: config.io_size_bytes as usize, free: Vec::new(), done: Vec::new(), stop };
+        let mut writer = Writer::new(config.io_size_bytes as usize, stop);
         self.fill_slabs(&mut writer, progress)?;
         self.put_cold(&mut writer, &plan.cold, config.engine, progress)
     }
 
     fn make_tiers(&mut self, plan: &Plan, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<()> {
-        let mut spaces = [Space::default(), Space::default(), Space::default()];
+        let mut tiers = [Shelves::default(), Shelves::default(), Shelves::default()];
         for (tier, target) in config.targets.iter().enumerate() {
             if plan.facts.peak_granules[tier] == 0 {
                 // No row asks for the tier, so it is not made.
                 continue;
             }
             self.backends[tier] = match *target {
-                Target::Dir(_) | Target::File { .. } if config.engine == Engine::Nop => {
-                    let bytes = fits::memory_needed(tier, &plan.facts);
-                    spaces[tier] = Space::new(0, granule_count(bytes));
-                    Backend::Storage(0)
-                }
-                Target::Dir(_) | Target::File { .. } => {
-                    let number = self.slabs.iter().position(|slab| slab.tier == tier).expect("a slab was opened");
-                    // Granule 0 is the header's.
-                    spaces[tier] = Space::new(1, granule_count(self.slabs[number].size_bytes()));
-                    Backend::Storage(number as u32)
+                Target::Dir(_) | Target::File { .. } | Target::Block { .. } | Target::Striped(_) => {
+                    let first = self.volumes.iter().position(|v| v.tier == tier).expect("its targets were opened");
+                    let own = self.volumes.iter().filter(|volume| volume.tier == tier);
+                    tiers[tier] = Shelves::new(own.map(|volume| (volume.space(), volume.share.peak_granules)));
+                    Backend::Storage(first as u32)
                 }
                 Target::Dram(_) => {
                     let bytes = fits::memory_needed(tier, &plan.facts);
@@ -192,36 +248,42 @@ impl Stage {
                     };
                     self.pools.push(Region::new(bytes, &format!("tier {tier}"), present)?);
                     progress.done();
-                    spaces[tier] = Space::new(0, granule_count(bytes));
+                    tiers[tier] = Shelves::single(Space::new(0, granule_count(bytes)));
                     Backend::Memory(self.pools.len() - 1)
                 }
                 Target::Model { bytes_per_s, latency_ns } => Backend::Model { bytes_per_s, latency_ns },
-                Target::Skip | Target::Gpu(_) | Target::Block(_) => Backend::Skip,
+                Target::Skip | Target::Gpu(_) => Backend::Skip,
             };
         }
-        self.objects = Objects::new(spaces);
+        self.objects = Objects::new(tiers);
         Ok(())
     }
 
     fn fill_slabs(&mut self, writer: &mut Writer, progress: &dyn Progress) -> Result<()> {
         let content = Stream::new(self.data_seed, hash_bytes(SLAB_NAME), 0);
-        for number in 0..self.slabs.len() {
-            if !self.slabs[number].fill {
-                continue;
-            }
-            let size = self.slabs[number].size_bytes();
-            progress.stage("prepare", Some(size), "bytes");
-            let mut offset = GRANULE;
-            while offset < size {
-                let len = (size - offset).min(writer.slot_bytes as u64) as usize;
-                writer.write(self, number as u32, offset, &content, offset, len)?;
-                progress.advance(len as u64);
-                offset += len as u64;
-            }
-            writer.drain(self)?;
-            self.slabs[number].mark_prepared()?;
-            progress.done();
+        let mut todo: Vec<(u32, u64, u64)> = Vec::new();
+        for (number, volume) in self.volumes.iter().enumerate() {
+            let slab = volume.slab().filter(|slab| slab.fill);
+            todo.extend(slab.map(|slab| (number as u32, GRANULE, slab.size_bytes())));
         }
+        if todo.is_empty() {
+            return Ok(());
+        }
+        progress.stage("prepare", Some(todo.iter().map(|(_, _, size)| size).sum()), "bytes");
+        // All of them at once: a part of each in turn.
+        while todo.iter().any(|(_, offset, size)| offset < size) {
+            for (number, offset, size) in todo.iter_mut().filter(|(_, offset, size)| offset < size) {
+                let len = (*size - *offset).min(writer.slot_bytes() as u64) as usize;
+                writer.write(self, *number, *offset, &content, *offset, len)?;
+                progress.advance(len as u64);
+                *offset += len as u64;
+            }
+        }
+        writer.drain(self)?;
+        for (number, ..) in todo {
+            self.volumes[number as usize].slab_mut().map_or(Ok(()), Slab::mark_prepared)?;
+        }
+        progress.done();
         Ok(())
     }
 
@@ -232,22 +294,22 @@ impl Stage {
             if matches!(self.backends[tier], Backend::Model { .. } | Backend::Skip) {
                 continue;
             }
-            let place = self.objects.put(object.key, tier, object.size).ok_or_else(|| {
+            let place = self.objects.put(object.key, tier, object.size, object.content).ok_or_else(|| {
                 Error::usage(format!("tier {tier} is too small for the objects that must be there at the start"))
             })?;
             if engine == Engine::Nop && matches!(self.backends[tier], Backend::Storage(_)) {
                 continue;
             }
-            let extents = self.objects.place(place).extents.clone();
+            let (extents, stripe) = (self.objects.place(place).extents.clone(), self.objects.place(place).stripe);
             let stream = Stream::new(self.data_seed, object.content, object.version.into());
             let mut offset = 0;
             while offset < object.size {
                 let (at, run) = locate(&extents, offset).expect("a place is as long as its object");
-                let len = (object.size - offset).min(run).min(writer.slot_bytes as u64) as usize;
+                let len = (object.size - offset).min(run).min(writer.slot_bytes() as u64) as usize;
                 match self.backends[tier] {
-                    Backend::Storage(file) => writer.write(self, file, at, &stream, offset, len)?,
+                    Backend::Storage(first) => writer.write(self, first + stripe, at, &stream, offset, len)?,
                     Backend::Memory(pool) => {
-                        going_on(writer.stop)?;
+                        writer.going_on()?;
                         let padded = len.next_multiple_of(crate::replay::content::fill::BLOCK);
                         stream.fill(offset, self.pools[pool].slice_mut(at as usize, padded));
                     }
@@ -259,92 +321,11 @@ impl Stage {
         }
         writer.drain(self)?;
         progress.done();
-        self.slabs.iter().try_for_each(Slab::sync)
+        self.sync()
     }
 }
 
-/// Granules of a tier of `bytes`.
-fn granule_count(bytes: u64) -> u32 {
+/// Granules of a tier of `bytes`, as far as they can be numbered.
+pub fn granule_count(bytes: u64) -> u32 {
     u32::try_from(bytes / GRANULE).unwrap_or(u32::MAX - 1)
-}
-
-/// Writes made-up content through the ring as fast as it goes.
-struct Writer<'a> {
-    slot_bytes: usize,
-    free: Vec<usize>,
-    done: Vec<Completion>,
-    stop: &'a Stop,
-}
-
-impl Writer<'_> {
-    fn write(
-        &mut self,
-        stage: &mut Stage,
-        file: u32,
-        at: u64,
-        content: &Stream,
-        offset: u64,
-        len: usize,
-    ) -> Result<()> {
-        going_on(self.stop)?;
-        let slots = stage.arena.len() / self.slot_bytes;
-        if self.free.is_empty() && self.done.capacity() == 0 {
-            self.done.reserve(slots);
-            self.free.extend(0..slots);
-        }
-        while self.free.is_empty() {
-            self.reap(stage)?;
-        }
-        let slot = self.free.pop().expect("one was freed");
-        let padded = len.next_multiple_of(4096);
-        content.fill(offset, stage.arena.slice_mut(slot * self.slot_bytes, padded));
-        let io = Io {
-            write: true,
-            file,
-            offset: at,
-            at: slot * self.slot_bytes,
-            len: padded as u32,
-            id: (padded as u64) << 32 | slot as u64,
-        };
-        stage.ring.push(io)?;
-        stage.ring.submit()
-    }
-
-    fn reap(&mut self, stage: &mut Stage) -> Result<()> {
-        stage.ring.wait(100_000_000)?;
-        stage.ring.completions(&mut self.done);
-        for (id, result) in self.done.drain(..) {
-            let (expected, slot) = ((id >> 32) as i32, (id & 0xffff_ffff) as usize);
-            if result != expected {
-                return Err(write_failed(result, expected));
-            }
-            self.free.push(slot);
-        }
-        Ok(())
-    }
-
-    fn drain(&mut self, stage: &mut Stage) -> Result<()> {
-        if self.done.capacity() == 0 {
-            return Ok(());
-        }
-        let slots = stage.arena.len() / self.slot_bytes;
-        while self.free.len() < slots {
-            self.reap(stage)?;
-        }
-        Ok(())
-    }
-}
-
-fn write_failed(result: i32, expected: i32) -> Error {
-    if result >= 0 {
-        return Error::io(format!(
-            "preparing: the device took {result} of {expected} bytes; the filesystem may be full"
-        ));
-    }
-    let why = std::io::Error::from_raw_os_error(-result);
-    Error::io(format!(
-        "preparing: writing failed: {} (errno {}); free some space or use another target",
-        crate::error::plain(&why),
-        -result
-    ))
 }

@@ -5,7 +5,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::seed::mix;
 
-use super::extents::{Extent, Space, granules};
+use super::extents::{Extent, granules};
+use super::shelf::Shelves;
 
 /// No operation, no place.
 pub const NONE: u32 = u32::MAX;
@@ -46,6 +47,10 @@ pub struct Place {
     pub extents: Vec<Extent>,
     /// Its tier.
     tier: usize,
+    /// Which of the tier's targets.
+    pub stripe: u32,
+    /// The hash of its key.
+    pub content: u64,
     /// Operations that are using it.
     users: u32,
     /// No later operation will.
@@ -59,13 +64,18 @@ pub struct Objects {
     keys: HashMap<u32, Live, BuildHasherDefault<NumberHasher>>,
     places: Vec<Place>,
     spare: Vec<u32>,
-    spaces: [Space; 3],
+    tiers: [Shelves; 3],
 }
 
 impl Objects {
     /// Nothing is anywhere yet.
-    pub fn new(spaces: [Space; 3]) -> Self {
-        Self { keys: HashMap::default(), places: Vec::new(), spare: Vec::new(), spaces }
+    pub fn new(tiers: [Shelves; 3]) -> Self {
+        Self { keys: HashMap::default(), places: Vec::new(), spare: Vec::new(), tiers }
+    }
+
+    /// How many objects of a tier went to another target than their own.
+    pub fn strays(&self, tier: usize) -> u64 {
+        self.tiers[tier].strays()
     }
 
     /// A key's entry, made if needed.
@@ -73,25 +83,24 @@ impl Objects {
         self.keys.entry(key).or_insert(Live { places: [NONE; 3], last_op: NONE })
     }
 
-    /// Whether `size` bytes fit on a tier now.
-    pub fn has_room(&self, tier: usize, size: u64) -> bool {
-        self.spaces[tier].free_granules() >= granules(size)
+    /// Whether an object of `size` bytes with this key hash fits on a tier now.
+    pub fn has_room(&self, tier: usize, size: u64, content: u64) -> bool {
+        self.tiers[tier].choose(content, granules(size)).is_some()
     }
 
     /// Puts a key on a tier, instead of what it had there. None when there is no room.
-    pub fn put(&mut self, key: u32, tier: usize, size: u64) -> Option<u32> {
+    pub fn put(&mut self, key: u32, tier: usize, size: u64, content: u64) -> Option<u32> {
         self.drop_copy(key, tier);
-        if !self.has_room(tier, size) {
-            return None;
-        }
+        let stripe = self.tiers[tier].choose(content, granules(size))?;
         let number = self.spare.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
             self.places.len() as u32 - 1
         });
         let place = &mut self.places[number as usize];
         place.extents.clear();
-        (place.tier, place.users, place.dead, place.broken) = (tier, 0, false, false);
-        assert!(self.spaces[tier].allocate(granules(size), &mut place.extents), "there was room");
+        (place.tier, place.stripe, place.content) = (tier, stripe, content);
+        (place.users, place.dead, place.broken) = (0, false, false);
+        self.tiers[tier].take(stripe, content, granules(size), &mut place.extents);
         self.live(key).places[tier] = number;
         Some(number)
     }
@@ -143,9 +152,7 @@ impl Objects {
     fn free_if_done(&mut self, number: u32) {
         let place = &mut self.places[number as usize];
         if place.dead && place.users == 0 {
-            let extents = std::mem::take(&mut place.extents);
-            self.spaces[place.tier].release(&extents);
-            self.places[number as usize].extents = extents;
+            self.tiers[place.tier].give_back(place.stripe, place.content, &place.extents);
             self.spare.push(number);
         }
     }
@@ -154,25 +161,30 @@ impl Objects {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::prepare::extents::Space;
+
+    fn three_granules() -> Objects {
+        Objects::new([Shelves::default(), Shelves::default(), Shelves::single(Space::new(0, 3))])
+    }
 
     #[test]
     fn space_comes_back_when_the_last_user_of_a_dead_copy_ends() {
-        let mut objects = Objects::new([Space::default(), Space::default(), Space::new(0, 3)]);
-        let place = objects.put(7, 2, 300 << 10).unwrap();
-        assert_eq!(objects.put(8, 2, 1), None);
+        let mut objects = three_granules();
+        let place = objects.put(7, 2, 300 << 10, 0).unwrap();
+        assert_eq!(objects.put(8, 2, 1, 1), None);
         objects.hold(place);
         objects.drop_copy(7, 2);
-        assert!(!objects.has_room(2, 1) && objects.find(7, 2) == NONE);
+        assert!(!objects.has_room(2, 1, 1) && objects.find(7, 2) == NONE);
         objects.let_go(place);
-        assert!(objects.has_room(2, 300 << 10) && objects.keys.is_empty());
+        assert!(objects.has_room(2, 300 << 10, 1) && objects.keys.is_empty());
     }
 
     #[test]
     fn a_new_version_replaces_the_old_copy() {
-        let mut objects = Objects::new([Space::default(), Space::default(), Space::new(0, 3)]);
-        objects.put(7, 2, 300 << 10).unwrap();
-        assert!(objects.put(7, 2, 200 << 10).is_some());
+        let mut objects = three_granules();
+        objects.put(7, 2, 300 << 10, 0).unwrap();
+        assert!(objects.put(7, 2, 200 << 10, 0).is_some());
         objects.drop_copy(7, 2);
-        assert!(objects.has_room(2, 384 << 10));
+        assert!(objects.has_room(2, 384 << 10, 0));
     }
 }

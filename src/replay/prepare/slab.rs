@@ -19,7 +19,6 @@ use super::extents::GRANULE;
 use super::filesystem::{allocate, direct_alignment, existing_folder, free_space, unwritten};
 use super::guard;
 use crate::replay::config::{Fadvise, IoMode, Prepare, ReplayConfig};
-use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
 
 /// The schema of a slab's header.
@@ -115,7 +114,8 @@ impl SlabPlan {
     ///
     /// # Errors
     /// When it may not be used, cannot do O_DIRECT, or is too small.
-    pub fn survey(target: &Target, tier: usize, facts: &PlanFacts, config: &ReplayConfig) -> Result<Self> {
+    pub fn survey(target: &Target, share: &Share, config: &ReplayConfig) -> Result<Self> {
+        let tier = share.tier;
         let (path, given) = match target {
             Target::Dir(dir) => (dir.join(format!("kvtrace-tier{tier}.slab")), None),
             Target::File { path, size_bytes } => (path.clone(), Some(*size_bytes)),
@@ -131,8 +131,8 @@ impl SlabPlan {
         guard::check_slab_name(&path, config.overwrite)?;
         let found = read_header(&path);
         let size_bytes = match given {
-            Some(size) => given_size(size, tier, target, facts)?,
-            None => fitting_size(&path, found.as_ref(), tier, target, facts)?,
+            Some(size) => given_size(size, target, share)?,
+            None => fitting_size(&path, found.as_ref(), target, share)?,
         };
         let plan =
             Self { tier, path, size_bytes, found, io: config.io, fadvise: config.fadvise, prepare: config.prepare };
@@ -324,22 +324,35 @@ impl Slab {
     }
 }
 
-/// The smallest slab that holds the plan.
-fn least_size(tier: usize, facts: &PlanFacts) -> u64 {
-    facts.peak_granules[tier].saturating_add(1).saturating_mul(GRANULE)
+/// What the plan needs of one target.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// The tier's number.
+    pub tier: usize,
+    /// Most granules at once.
+    pub peak_granules: u64,
+    /// The tier's largest object.
+    pub largest_bytes: u64,
 }
 
-/// Space beyond the peak, so that operations which overlap rarely wait for space: room for one
-/// more object and a sixteenth, at most an eighth in all, and 8 MiB. Objects may lie in many runs of
-/// granules, so that nothing is needed against fragmentation.
-fn slack(tier: usize, facts: &PlanFacts) -> u64 {
-    let share = facts.peak_granules[tier] / 16;
-    let granules = share + share.min(facts.largest_bytes[tier].div_ceil(GRANULE)) + 64;
-    granules.saturating_mul(GRANULE)
+impl Share {
+    /// The smallest slab that holds it.
+    fn least_size(&self) -> u64 {
+        self.peak_granules.saturating_add(1).saturating_mul(GRANULE)
+    }
+
+    /// Space beyond the peak, so that operations which overlap rarely wait for space: room for one
+    /// more object and a sixteenth, at most an eighth in all, and 8 MiB. Objects may lie in many
+    /// runs of granules, so that nothing is needed against fragmentation.
+    pub fn slack(&self) -> u64 {
+        let share = self.peak_granules / 16;
+        let granules = share + share.min(self.largest_bytes.div_ceil(GRANULE)) + 64;
+        granules.saturating_mul(GRANULE)
+    }
 }
 
-fn given_size(size: u64, tier: usize, target: &Target, facts: &PlanFacts) -> Result<u64> {
-    let (least, size) = (least_size(tier, facts), size / GRANULE * GRANULE);
+fn given_size(size: u64, target: &Target, share: &Share) -> Result<u64> {
+    let (least, size, tier) = (share.least_size(), size / GRANULE * GRANULE, share.tier);
     if size >= least {
         return Ok(size);
     }
@@ -353,9 +366,9 @@ fn given_size(size: u64, tier: usize, target: &Target, facts: &PlanFacts) -> Res
 
 /// The size of a slab in a folder: the one that is there if it suffices, otherwise the peak
 /// and some slack, or without slack where that is all that fits.
-fn fitting_size(path: &Path, found: Option<&Header>, tier: usize, target: &Target, facts: &PlanFacts) -> Result<u64> {
-    let least = least_size(tier, facts);
-    let wanted = least.saturating_add(slack(tier, facts));
+fn fitting_size(path: &Path, found: Option<&Header>, target: &Target, share: &Share) -> Result<u64> {
+    let (least, tier) = (share.least_size(), share.tier);
+    let wanted = least.saturating_add(share.slack());
     if wanted > i64::MAX as u64 {
         return Err(Error::usage(format!(
             "--tier-{tier} {target}: the trace needs {} there, more than a file can hold; use --size-scale 0.01 to \

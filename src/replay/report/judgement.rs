@@ -70,13 +70,13 @@ impl Ended<'_> {
                     .to_owned(),
             );
         }
-        if self.config.io == IoMode::Buffered && !self.stage.slabs.is_empty() {
+        if self.config.io == IoMode::Buffered && self.stage.has_storage() {
             notes.push("storage tiers ran buffered: the page cache was measured too, not only the device".to_owned());
         }
         notes.extend(self.stage.notes.iter().cloned());
         notes.extend(facts.freeing().map(str::to_owned));
         let huge = self.stage.arena.huge_bytes();
-        if !self.stage.slabs.is_empty() && huge.is_some_and(|huge| huge < self.stage.arena.len() as u64) {
+        if self.stage.has_storage() && huge.is_some_and(|huge| huge < self.stage.arena.len() as u64) {
             notes.push(
                 "the I/O buffers are not all on huge pages: more CPU per I/O, and large I/Os may be split".to_owned(),
             );
@@ -100,6 +100,11 @@ impl Ended<'_> {
         );
         count(facts.clamped_rows, "rows name another size than the object has; they moved the object's");
         count(facts.idle_deletes, "Delete rows name an object that is not there");
+        count(
+            self.strays(),
+            "objects went to another target of their tier than the hash of their key names, because that one was full \
+             at that moment",
+        );
         count(tally.skipped, "rows of skipped tiers were left out");
         if !self.plan.meta.complete {
             notes.push("the trace is partial: its recording was interrupted".to_owned());

@@ -3,6 +3,7 @@
 pub mod host;
 pub mod judgement;
 pub mod requests;
+mod tiers;
 pub mod verdict;
 
 use std::collections::BTreeMap;
@@ -13,16 +14,15 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::measure::histogram::LogLinear;
 use crate::measure::replay::{
-    Cpu, Host, Latency, REPLAY_SCHEMA, ReplayResult, TierReport, Timing, Tokens, Totals, TraceFacts, Verify,
-    VerifyFailure,
+    Cpu, Host, Latency, REPLAY_SCHEMA, ReplayResult, Timing, Tokens, Totals, TraceFacts, Verify, VerifyFailure,
 };
 use crate::measure::{BlockResult, Histogram};
 use crate::trace::{Op, Phase};
 
-use crate::replay::config::{Engine, Pace, ReplayConfig};
+use crate::replay::config::{Pace, ReplayConfig};
 use crate::replay::content::verify::Classifier;
 use crate::replay::plan::Plan;
-use crate::replay::prepare::{Backend, Stage};
+use crate::replay::prepare::Stage;
 use crate::replay::run::Early;
 use crate::replay::run::tally::Tally;
 use requests::Served;
@@ -181,54 +181,6 @@ impl Ended<'_> {
         }
     }
 
-    fn tier(&self, tier: usize) -> TierReport {
-        let (target, moved) = (&self.config.targets[tier], &self.tally.moved[tier]);
-        let mut report = TierReport {
-            tier: tier as u8,
-            backend: if target.is_storage() { self.config.engine.word() } else { target.backend() }.to_owned(),
-            target: target.to_string(),
-            direct: None,
-            layout: None,
-            read_bytes: moved.read + moved.read_padding,
-            write_bytes: moved.written + moved.write_padding,
-            facts: BTreeMap::new(),
-        };
-        let mut note = |name: &str, value: Value| {
-            report.facts.insert(name.to_owned(), value);
-        };
-        note("read_padding_bytes", moved.read_padding.into());
-        note("write_padding_bytes", moved.write_padding.into());
-        match self.stage.backends[tier] {
-            Backend::Storage(_) if self.config.engine == Engine::Nop => note("ios", self.tally.chunks.into()),
-            Backend::Storage(number) => {
-                let (slab, ring) = (&self.stage.slabs[number as usize], &self.stage.ring);
-                for (name, value) in host::facts(&slab.path) {
-                    note(&name, value);
-                }
-                note("slab_bytes", slab.size_bytes().into());
-                note("slab", if slab.fill { "written before the run" } else { "reused" }.into());
-                note("dio_alignment_bytes", slab.alignment_bytes.into());
-                note("fixed_buffers", ring.fixed_buffers().into());
-                note("fixed_files", ring.fixed_files().into());
-                note("taskrun", ring.taskrun.into());
-                note("buffer_bytes", self.stage.arena.len().into());
-                note("buffer_huge_page_bytes", self.stage.arena.huge_bytes().into());
-                note("final_fdatasync_s", self.sync_s.into());
-                note("ios", self.tally.chunks.into());
-                note("short_ios", self.tally.short.into());
-                report.direct = Some(slab.direct);
-                report.layout = Some("slab".to_owned());
-            }
-            Backend::Memory(pool) => {
-                let pool = &self.stage.pools[pool];
-                note("pool_bytes", pool.len().into());
-                note("pool_huge_page_bytes", pool.huge_bytes().into());
-            }
-            Backend::Model { .. } | Backend::Skip => {}
-        }
-        report
-    }
-
     fn tokens(&self, totals: &Totals, served: Option<&Served>) -> Option<Tokens> {
         let model = self.plan.meta.model.as_ref()?;
         let per_token =
@@ -307,7 +259,7 @@ impl Ended<'_> {
             ("io-size", json!(c.io_size_bytes)),
             ("bytes-in-flight", json!(c.bytes_in_flight)),
             ("max-objects", json!(c.window())),
-            ("chunks-per-object", json!(crate::replay::run::transfer::OBJECT_CHUNKS)),
+            ("chunks-per-object", json!(crate::replay::run::lane::OBJECT_CHUNKS)),
             ("wait", json!(c.wait.word())),
             ("engine", json!(c.engine.word())),
             ("io", json!(c.io.word())),

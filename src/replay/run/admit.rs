@@ -77,7 +77,7 @@ impl Run<'_> {
             None => (row.op == Direction::Write).then_some(row.tier),
         };
         let Some(tier) = arriving.map(crate::trace::Tier::index) else { return Ok(true) };
-        if !holds_bytes(self.stage.backends[tier]) || self.stage.objects.has_room(tier, row.size) {
+        if !holds_bytes(self.stage.backends[tier]) || self.stage.objects.has_room(tier, row.size, row.content) {
             return Ok(true);
         }
         if self.live_ops == 0 {
@@ -155,7 +155,7 @@ impl Run<'_> {
         }
         let (tier, objects) = (leg.tier.index(), &mut self.stage.objects);
         leg.place = match leg.op {
-            Direction::Write => objects.put(row.key, tier, row.size).unwrap_or(NONE),
+            Direction::Write => objects.put(row.key, tier, row.size, row.content).unwrap_or(NONE),
             _ => objects.find(row.key, tier),
         };
         if leg.place == NONE {
@@ -164,6 +164,9 @@ impl Run<'_> {
                 leg.row,
                 self.plan.names.get(row.key)
             )));
+        }
+        if let Backend::Storage(first) = leg.backend {
+            leg.backend = Backend::Storage(first + objects.place(leg.place).stripe);
         }
         objects.hold(leg.place);
         Ok(leg.op == Direction::Read && objects.place(leg.place).broken)
@@ -208,7 +211,7 @@ impl Run<'_> {
             }
             let op = &self.ops[index as usize];
             if op.uses_storage() {
-                self.io_queue.push_back(index);
+                self.lanes.get(Self::lane_of(op)).queue.push_back(index);
                 self.claim_filled(index);
             } else {
                 self.memory_queue.push_back(index);

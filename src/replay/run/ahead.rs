@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::trace::Op as Direction;
 
 use super::Run;
+use super::lane::OBJECT_CHUNKS;
 use super::op::{Chunk, NEVER};
-use super::transfer::OBJECT_CHUNKS;
 use crate::replay::config::Pace;
 use crate::replay::content::fill::Stream;
 use crate::replay::plan::rows::{JOINED, Row, RowIter};
@@ -64,14 +64,12 @@ pub struct Ahead<'a> {
     exhausted: bool,
     /// How many of the queue need no more filling.
     ready: usize,
-    /// Bytes of slots that hold data of rows in the queue.
-    pub bytes: u64,
 }
 
 impl<'a> Ahead<'a> {
     /// All rows of a plan.
     pub fn new(rows: RowIter<'a>) -> Self {
-        Self { rows, queue: VecDeque::with_capacity(ROWS), exhausted: false, ready: 0, bytes: 0 }
+        Self { rows, queue: VecDeque::with_capacity(ROWS), exhausted: false, ready: 0 }
     }
 
     /// The next row.
@@ -125,12 +123,19 @@ impl Run<'_> {
                 continue;
             };
             let row = next.row;
-            if self.ahead.bytes + u64::from(chunk.padded) > self.config.bytes_in_flight || !self.may_fill(chunk.padded)
-            {
+            if !self.lanes.may_fill_ahead(chunk.volume, chunk.padded) {
+                // What waits for a target that is behind must not keep others from being ready.
+                if self.lanes.len() > 1 && !self.lanes.get(chunk.volume).queue.is_empty() {
+                    self.ahead.ready += 1;
+                    continue;
+                }
+                return false;
+            }
+            if !self.may_fill(chunk.padded) {
                 return false;
             }
             let Some(slot) = self.take_slot(chunk) else { return false };
-            self.ahead.bytes += u64::from(chunk.padded);
+            self.lanes.get(chunk.volume).ahead_bytes += u64::from(chunk.padded);
             self.fill(slot, &Stream::new(self.stage.data_seed, row.content, row.version.into()));
             let ready = self.ahead.ready;
             self.ahead.queue[ready].filled.push(slot);
@@ -146,11 +151,13 @@ impl Run<'_> {
         if !made_up || count == OBJECT_CHUNKS {
             return None;
         }
-        let Backend::Storage(_) = self.stage.backends[row.tier.index()] else { return None };
+        let tier = row.tier.index();
+        let Backend::Storage(first) = self.stage.backends[tier] else { return None };
         let offset = u64::from(count) * self.config.io_size_bytes;
         let len = row.size.checked_sub(offset).filter(|rest| *rest > 0)?.min(self.config.io_size_bytes);
         let padded = len.next_multiple_of(4096) as u32;
-        Some(Chunk { op: NONE, write: true, offset, len: len as u32, padded, ..Chunk::default() })
+        let volume = self.stage.home(tier, first, row.content);
+        Some(Chunk { op: NONE, write: true, volume, offset, len: len as u32, padded, ..Chunk::default() })
     }
 
     /// Whether `bytes` may be made up now: by a helper that has time, or here before the next row

@@ -4,23 +4,35 @@
 //! while nothing but that holds operations back.
 
 /// Clocks that run while something is blocked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Blocked {
-    totals: [u64; 3],
-    since: [Option<u64>; 3],
-    own: [u64; 3],
+    totals: Vec<u64>,
+    since: Vec<Option<u64>>,
+    own: Vec<u64>,
 }
 
+/// Clocks before those of the storage targets.
+const OTHERS: usize = 2;
+
 impl Blocked {
-    /// Bytes in flight are at their limit.
-    pub const STORAGE: usize = 0;
     /// An earlier operation is being copied.
-    pub const MEMORY: usize = 1;
+    pub const MEMORY: usize = 0;
     /// Not blocked: what could be written has not been made up yet, which is nobody's fault but
     /// ours.
-    pub const OURS: usize = 2;
+    pub const OURS: usize = 1;
     /// Nothing blocks a modelled tier.
-    pub const NOTHING: usize = 3;
+    pub const NOTHING: usize = usize::MAX;
+
+    /// For so many storage targets.
+    pub fn new(targets: usize) -> Self {
+        let clocks = OTHERS + targets;
+        Self { totals: vec![0; clocks], since: vec![None; clocks], own: vec![0; clocks] }
+    }
+
+    /// Bytes in flight on a storage target are at their limit.
+    pub fn storage(target: u32) -> usize {
+        OTHERS + target as usize
+    }
 
     /// Says whether `what` is blocked from now on.
     pub fn set(&mut self, what: usize, blocked: bool, now: u64) {
@@ -59,16 +71,17 @@ mod tests {
 
     #[test]
     fn clocks_run_only_while_blocked() {
-        let mut blocked = Blocked::default();
-        blocked.set(Blocked::STORAGE, true, 10);
-        blocked.set(Blocked::STORAGE, true, 15);
-        assert_eq!(blocked.total(Blocked::STORAGE, 30), 20);
-        blocked.set(Blocked::STORAGE, false, 40);
-        assert_eq!((blocked.total(Blocked::STORAGE, 99), blocked.total(Blocked::MEMORY, 99)), (30, 0));
+        let mut blocked = Blocked::new(2);
+        let storage = Blocked::storage(1);
+        blocked.set(storage, true, 10);
+        blocked.set(storage, true, 15);
+        assert_eq!(blocked.total(storage, 30), 20);
+        blocked.set(storage, false, 40);
+        assert_eq!((blocked.total(storage, 99), blocked.total(Blocked::MEMORY, 99)), (30, 0));
         assert_eq!(blocked.total(Blocked::NOTHING, 99), 0);
-        blocked.own_work(Blocked::STORAGE, 5);
-        blocked.set(Blocked::STORAGE, true, 100);
-        blocked.own_work(Blocked::STORAGE, 7);
-        assert_eq!(blocked.total(Blocked::STORAGE, 110), 33);
+        blocked.own_work(storage, 5);
+        blocked.set(storage, true, 100);
+        blocked.own_work(storage, 7);
+        assert_eq!(blocked.total(storage, 110), 33);
     }
 }

@@ -5,7 +5,7 @@ use crate::error::Result;
 
 use super::Run;
 use super::crew::{Done, Job, Whose, Work, perform};
-use super::op::Chunk;
+use super::op::{Chunk, Source};
 use crate::replay::config::{Pace, Verify};
 use crate::replay::content::fill::Stream;
 use crate::replay::content::verify::STAMP_EVERY;
@@ -20,21 +20,16 @@ impl Run<'_> {
         self.crew.len() > 0 && bytes > FOR_HELPERS
     }
 
-    /// Gives a chunk a slot; none when the arena is full.
+    /// Gives a chunk a slot; none when its target's share of the arena is full.
     pub fn take_slot(&mut self, chunk: Chunk) -> Option<u32> {
-        let slot = self.free_slots.pop()?;
-        let Some((at, _)) = self.pieces.take(chunk.padded as usize) else {
-            self.free_slots.push(slot);
-            return None;
-        };
+        let (slot, at) = self.lanes.take_slot(&chunk)?;
         self.chunks[slot as usize] = Chunk { at, ..chunk };
         Some(slot)
     }
 
     /// A slot is free again.
     pub fn free_slot(&mut self, slot: u32) {
-        self.pieces.give(self.chunks[slot as usize].at);
-        self.free_slots.push(slot);
+        self.lanes.free_slot(slot, self.chunks[slot as usize].at);
     }
 
     /// Fills a slot with an object's data: a helper that has time does, or this thread.
@@ -76,7 +71,7 @@ impl Run<'_> {
                     self.free_slot(done.slot);
                 } else if chunk.op != NONE {
                     self.filling -= 1;
-                    self.to_write.push_back(done.slot);
+                    self.write_later(done.slot);
                 }
             }
             Work::Check { all, whose } => {
@@ -96,26 +91,29 @@ impl Run<'_> {
         while let Some(slot) = self.ops[index as usize].filled.next() {
             let there = self.chunks[slot as usize];
             let wanted = self.next_chunk(index);
-            // The object's place may be in shorter runs than was known.
-            if wanted.offset != there.offset || wanted.len > there.len || wanted.write != there.write {
+            let owner = self.lanes.owner(slot);
+            // The object's place may be in shorter runs than was known, or on another target.
+            let is_other = wanted.len > there.len || wanted.volume != owner;
+            if wanted.offset != there.offset || is_other || wanted.write != there.write {
                 self.drop_filled(slot);
                 continue;
             }
-            self.ahead.bytes -= u64::from(there.padded);
+            self.lanes.get(owner).ahead_bytes -= u64::from(there.padded);
             self.chunks[slot as usize] = Chunk { at: there.at, filling: there.filling, ..wanted };
             self.note_issued(&wanted);
             if there.filling {
                 self.filling += 1;
             } else {
-                self.to_write.push_back(slot);
+                self.write_later(slot);
             }
         }
     }
 
     /// A slot that was filled before its operation was due is not wanted any more.
     pub fn drop_filled(&mut self, slot: u32) {
+        let owner = self.lanes.owner(slot);
         let chunk = &mut self.chunks[slot as usize];
-        self.ahead.bytes -= u64::from(chunk.padded);
+        self.lanes.get(owner).ahead_bytes -= u64::from(chunk.padded);
         if chunk.filling {
             chunk.unwanted = true;
         } else {
@@ -127,20 +125,24 @@ impl Run<'_> {
     /// was some.
     pub fn fill_due(&mut self) -> bool {
         let mut any = false;
-        while self.crew.has_time()
-            && let Some(index) = self.next_to_fill()
-        {
-            let chunk = self.next_chunk(index);
-            if !self.is_for_helpers(chunk.padded) {
-                break;
-            }
-            let Some(slot) = self.take_slot(chunk) else { break };
-            self.note_issued(&chunk);
-            let stream = self.ops[index as usize].stream.clone();
-            self.fill(slot, &stream);
+        while self.crew.has_time() && self.lanes.in_turn().any(|lane| self.fill_due_for(lane)) {
             any = true;
         }
         any
+    }
+
+    /// Has a helper make up the next chunk of a storage target. True when there was one.
+    fn fill_due_for(&mut self, lane: u32) -> bool {
+        let Some(index) = self.next_in_queue(lane, |source, _| source == Source::Fill) else { return false };
+        let chunk = self.next_chunk(index);
+        if !self.is_for_helpers(chunk.padded) {
+            return false;
+        }
+        let Some(slot) = self.take_slot(chunk) else { return false };
+        self.note_issued(&chunk);
+        let stream = self.ops[index as usize].stream.clone();
+        self.fill(slot, &stream);
+        true
     }
 
     /// What was read into a slot has to be checked, if anything is.

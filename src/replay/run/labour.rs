@@ -27,9 +27,11 @@ impl Run<'_> {
             self.take_landed(slot)?;
             return Ok(true);
         }
-        if let Some(index) = self.next_in_queue(|source| source != Source::Storage)
-            && self.produce(index)
-        {
+        let produced = self.lanes.in_turn().any(|lane| {
+            let next = self.next_in_queue(lane, |source, _| source != Source::Storage);
+            next.is_some_and(|index| self.produce(index))
+        });
+        if produced {
             return Ok(true);
         }
         if let Some(&index) = self.memory_queue.front() {
@@ -66,7 +68,7 @@ impl Run<'_> {
         (op.sourced, op.sourced_at) = (op.sourced + u64::from(chunk.len), now);
         self.tally.bytes(op.legs[pass.source_leg].tier, false, chunk.len.into(), 0, now);
         self.check_slot(slot);
-        self.to_write.push_back(slot);
+        self.write_later(slot);
         true
     }
 
@@ -96,7 +98,7 @@ impl Run<'_> {
         self.release_slot(slot, now)
     }
 
-    /// What was read from one slab is written to another.
+    /// What was read from one storage target is written to another.
     fn turn_around(&mut self, slot: u32) -> Result<()> {
         let chunk = self.chunks[slot as usize];
         let op = &self.ops[chunk.op as usize];
@@ -105,8 +107,9 @@ impl Run<'_> {
         let (at, _) = locate(extents, chunk.offset).expect("a place is as long as its object");
         let Backend::Storage(file) = leg.backend else { unreachable!("the sink is storage") };
         let chunk = &mut self.chunks[slot as usize];
-        (chunk.write, chunk.file, chunk.file_offset, chunk.moved) = (true, file, at, 0);
-        self.to_write.push_back(slot);
+        (chunk.volume, chunk.file) = (file, file);
+        (chunk.write, chunk.file_offset, chunk.moved) = (true, at, 0);
+        self.write_later(slot);
         Ok(())
     }
 

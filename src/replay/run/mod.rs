@@ -10,6 +10,7 @@ pub mod data;
 pub mod errand;
 pub mod finish;
 pub mod labour;
+pub mod lane;
 pub mod op;
 pub mod order;
 pub mod pieces;
@@ -34,9 +35,9 @@ use ahead::Ahead;
 use backlog::Backlog;
 use blocked::Blocked;
 use crew::{Crew, Job};
+use lane::Lanes;
 use op::{Chunk, NEVER, Op, Sink, Source};
 use order::Chains;
-use pieces::Pieces;
 use tally::Tally;
 use wait::{NAP_NS, Waiter};
 
@@ -96,24 +97,19 @@ pub(super) struct Run<'a> {
     pub ops: Vec<Op>,
     pub free_ops: Vec<u32>,
     pub live_ops: u32,
-    /// The slots of the arena, and what is free of both.
+    /// The slots of the arena.
     pub chunks: Vec<Chunk>,
-    pub free_slots: Vec<u32>,
-    pub pieces: Pieces,
+    /// The storage targets, with what waits for each.
+    pub lanes: Lanes,
     /// Who makes data up and checks it beside this thread.
     pub crew: Crew,
-    /// Operations with storage at an end, in the order in which they became ready.
-    pub io_queue: VecDeque<u32>,
     /// Operations between memory and memory.
     pub memory_queue: VecDeque<u32>,
-    /// Slots whose bytes wait to be written.
-    pub to_write: VecDeque<u32>,
     /// Slots whose bytes were read and have to be passed on.
     pub landed: VecDeque<u32>,
     /// What was read and has to be checked.
     pub unchecked: VecDeque<Job>,
     pub in_flight: u32,
-    pub in_flight_bytes: u64,
     pub timers: BinaryHeap<Reverse<(u64, u32)>>,
     /// When the modelled channel of each tier is free.
     pub channel_free: [u64; 3],
@@ -141,7 +137,8 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, stage: &'a mut Stage, config: &'a ReplayConfig, tally: &'a mut Tally, crew: Crew) -> Self {
-        let slots = stage.slots();
+        let slots = stage.lane_slots() * stage.lanes();
+        let window = config.window() as usize;
         Self {
             ahead: Ahead::new(plan.rows.iter()),
             plan,
@@ -149,25 +146,21 @@ impl<'a> Run<'a> {
             tally,
             row_number: 0,
             scheduled: 0,
-            ops: Vec::with_capacity(config.window() as usize),
+            ops: Vec::with_capacity(window),
             free_ops: Vec::new(),
             live_ops: 0,
             chunks: vec![Chunk::default(); slots],
-            free_slots: (0..slots as u32).rev().collect(),
-            pieces: Pieces::new(stage.arena.len(), config.io_size_bytes as usize),
+            lanes: Lanes::new(stage, config.bytes_in_flight, config.io_size_bytes as usize, window),
             crew,
-            io_queue: VecDeque::with_capacity(config.window() as usize),
-            memory_queue: VecDeque::with_capacity(config.window() as usize),
-            to_write: VecDeque::with_capacity(slots),
+            memory_queue: VecDeque::with_capacity(window),
             landed: VecDeque::with_capacity(slots),
             unchecked: VecDeque::with_capacity(slots),
             in_flight: 0,
-            in_flight_bytes: 0,
-            timers: BinaryHeap::with_capacity(config.window() as usize),
+            timers: BinaryHeap::with_capacity(window),
             channel_free: [0; 3],
             starting: Vec::with_capacity(slots),
             batch: Vec::with_capacity(slots),
-            blocked: Blocked::default(),
+            blocked: Blocked::new(stage.lanes()),
             backlog: Backlog::default(),
             chains: Chains::default(),
             filling: 0,
@@ -337,7 +330,7 @@ pub(super) fn blocked_by(op: &Op) -> usize {
     let pass = op.pass();
     match (pass.source, pass.sink) {
         (Source::Timer, _) => Blocked::NOTHING,
-        (Source::Storage, _) | (_, Sink::Storage) => Blocked::STORAGE,
+        (Source::Storage, _) | (_, Sink::Storage) => Blocked::storage(Run::lane_of(op)),
         _ => Blocked::MEMORY,
     }
 }

@@ -203,7 +203,9 @@ pub struct Chunk {
     pub op: u32,
     /// Whether it is being written, not read.
     pub write: bool,
-    /// The number of the file that is read or written.
+    /// The storage target that is read or written.
+    pub volume: u32,
+    /// The number of the file on it.
     pub file: u32,
     /// Where in the file.
     pub file_offset: u64,

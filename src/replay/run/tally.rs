@@ -56,6 +56,17 @@ pub struct Moved {
     pub write_padding: u64,
 }
 
+impl Moved {
+    /// So many more bytes, with `padding` beyond the object's end.
+    pub fn add(&mut self, write: bool, len: u64, padding: u64) {
+        if write {
+            (self.written, self.write_padding) = (self.written + len, self.write_padding + padding);
+        } else {
+            (self.read, self.read_padding) = (self.read + len, self.read_padding + padding);
+        }
+    }
+}
+
 /// What the run counts.
 pub struct Tally {
     kinds: Vec<Kind>,
@@ -81,6 +92,8 @@ pub struct Tally {
     pub broken: u64,
     /// By tier.
     pub moved: [Moved; 3],
+    /// By storage target.
+    pub volumes: Vec<Moved>,
     /// Where the time went.
     pub spent: Spent,
     /// I/Os that had not ended five seconds after the run had to.
@@ -141,6 +154,7 @@ impl Tally {
             skipped: 0,
             broken: 0,
             moved: [Moved::default(); 3],
+            volumes: Vec::new(),
             spent: Spent::default(),
             hung: 0,
             chunks: 0,
@@ -192,14 +206,7 @@ impl Tally {
 
     /// Bytes of an object were read from or written to a tier, with `padding` beyond its end.
     pub fn bytes(&mut self, tier: Tier, write: bool, len: u64, padding: u64, now: u64) {
-        let moved = &mut self.moved[tier.index()];
-        if write {
-            moved.written += len;
-            moved.write_padding += padding;
-        } else {
-            moved.read += len;
-            moved.read_padding += padding;
-        }
+        self.moved[tier.index()].add(write, len, padding);
         match (tier, write) {
             (Tier::Storage, false) => self.at(now, |series, i| series.tier2_read_bytes[i] += len),
             (Tier::Storage, true) => self.at(now, |series, i| series.tier2_write_bytes[i] += len),

@@ -12,12 +12,6 @@ use crate::replay::prepare::Backend;
 use crate::replay::prepare::extents::locate;
 use crate::replay::prepare::objects::NONE;
 
-/// Chunks of one object that are on their way at most, as a worker of a serving system would.
-pub const OBJECT_CHUNKS: u32 = 8;
-
-/// Operations that are looked at for the next chunk.
-const LOOK_AHEAD: usize = 64;
-
 /// What O_DIRECT transfers are multiples of.
 const SECTOR: u32 = 512;
 
@@ -25,55 +19,89 @@ impl Run<'_> {
     /// Queues writes that are filled and reads that have a slot. True when there was one.
     pub fn issue(&mut self) -> Result<bool> {
         let mut any = self.fill_due();
-        while let Some(&slot) = self.to_write.front() {
-            if !self.fits(self.chunks[slot as usize].padded) {
-                self.set_blocked(true);
+        for lane in 0..self.lanes.len() as u32 {
+            any |= self.issue_to(lane)?;
+        }
+        self.note_blocked();
+        Ok(any)
+    }
+
+    /// The same for one storage target.
+    fn issue_to(&mut self, lane: u32) -> Result<bool> {
+        let mut any = false;
+        while let Some(&slot) = self.lanes.get(lane).to_write.front() {
+            let chunk = self.chunks[slot as usize];
+            if !self.lanes.fits(lane, chunk.padded) {
+                self.lanes.get(lane).full = true;
                 return Ok(any);
             }
-            self.to_write.pop_front();
+            self.lanes.get(lane).to_write.pop_front();
+            self.arrived(&chunk);
             self.push(slot)?;
             any = true;
         }
-        let mut blocked = false;
-        while let Some(index) = self.next_in_queue(|source| source == Source::Storage) {
+        let mut full;
+        loop {
+            full = false;
+            let next = self.next_in_queue(lane, |source, index| {
+                let held = source == Source::Storage && !self.may_leave(index);
+                full |= held;
+                source == Source::Storage && !held
+            });
+            let Some(index) = next else { break };
             let chunk = self.next_chunk(index);
-            if !self.fits(chunk.padded) {
-                blocked = true;
+            if !self.lanes.fits(lane, chunk.padded) {
+                full = true;
                 break;
             }
             // Without a slot it waits for data to be checked or made up: that is our own delay.
             let Some(slot) = self.take_slot(chunk) else { break };
             self.note_issued(&chunk);
+            self.leaves(&chunk);
             self.push(slot)?;
             any = true;
         }
-        self.set_blocked(blocked);
+        self.lanes.get(lane).full = full;
         Ok(any)
     }
 
-    /// The oldest operation whose next chunk has to be made up.
-    pub fn next_to_fill(&self) -> Option<u32> {
-        self.next_in_queue(|source| source == Source::Fill)
+    fn note_blocked(&mut self) {
+        let (now, mut any) = (self.now(), false);
+        for (number, lane) in self.lanes.iter().enumerate() {
+            self.blocked.set(Blocked::storage(number as u32), lane.full, now);
+            any |= lane.full;
+        }
+        let fills = |lane| self.next_in_queue(lane, |source, _| source == Source::Fill).is_some();
+        let unfilled = self.filling > 0 || (0..self.lanes.len() as u32).any(fills);
+        self.blocked.set(Blocked::OURS, unfilled && !any, now);
     }
 
-    /// The oldest operation of a kind of source that may have one more chunk. Older ones come
-    /// first, and no object takes all of the device.
-    pub fn next_in_queue(&self, wanted: impl Fn(Source) -> bool) -> Option<u32> {
-        self.io_queue.iter().take(LOOK_AHEAD).copied().find(|&index| {
-            let op = &self.ops[index as usize];
-            op.chunks < OBJECT_CHUNKS && wanted(op.pass().source)
-        })
+    /// The storage target that what an operation reads is written to, if there is one.
+    fn destination(&self, index: u32) -> Option<u32> {
+        let op = &self.ops[index as usize];
+        let pass = op.pass();
+        match op.legs[pass.sink_leg].backend {
+            Backend::Storage(number) if pass.source == Source::Storage && pass.sink == Sink::Storage => Some(number),
+            _ => None,
+        }
     }
 
-    fn set_blocked(&mut self, blocked: bool) {
-        let now = self.now();
-        self.blocked.set(Blocked::STORAGE, blocked, now);
-        let unfilled = self.filling > 0 || self.next_to_fill().is_some();
-        self.blocked.set(Blocked::OURS, unfilled && !blocked, now);
+    /// Whether what an operation reads will soon be taken from it.
+    fn may_leave(&self, index: u32) -> bool {
+        self.destination(index).is_none_or(|to| self.lanes.may_come(to))
     }
 
-    fn fits(&self, bytes: u32) -> bool {
-        self.in_flight == 0 || self.in_flight_bytes + u64::from(bytes) <= self.config.bytes_in_flight
+    fn leaves(&mut self, chunk: &Chunk) {
+        if let Some(to) = self.destination(chunk.op) {
+            self.lanes.get(to).coming += u64::from(chunk.padded);
+        }
+    }
+
+    /// What was read to be written has arrived there, or never will.
+    fn arrived(&mut self, chunk: &Chunk) {
+        if let Some(to) = self.destination(chunk.op) {
+            self.lanes.get(to).coming -= u64::from(chunk.padded);
+        }
     }
 
     /// The next part of an operation's object: as long as one I/O may be and as both its places
@@ -82,7 +110,7 @@ impl Run<'_> {
         let op = &self.ops[index as usize];
         let pass = op.pass();
         let mut len = (op.size - op.issued).min(self.config.io_size_bytes);
-        let (mut file, mut file_offset) = (0, 0);
+        let (mut volume, mut file, mut file_offset) = (0, 0, 0);
         for number in [pass.source_leg, pass.sink_leg] {
             let leg = &op.legs[number];
             if leg.place == NONE {
@@ -94,12 +122,13 @@ impl Run<'_> {
             if let Backend::Storage(number) = leg.backend
                 && !(pass.source == Source::Storage && leg.op == crate::trace::Op::Write)
             {
-                (file, file_offset) = (number, at);
+                (volume, file, file_offset) = (number, number, at);
             }
         }
         Chunk {
             op: index,
             write: pass.source != Source::Storage,
+            volume,
             file,
             file_offset,
             offset: op.issued,
@@ -115,8 +144,9 @@ impl Run<'_> {
         op.issued += u64::from(chunk.len);
         op.chunks += 1;
         if op.issued == op.size {
-            let place = self.io_queue.iter().position(|queued| *queued == chunk.op);
-            place.and_then(|place| self.io_queue.remove(place));
+            let queue = &mut self.lanes.get(Self::lane_of(&self.ops[chunk.op as usize])).queue;
+            let place = queue.iter().position(|queued| *queued == chunk.op);
+            place.and_then(|place| queue.remove(place));
         }
     }
 
@@ -125,7 +155,8 @@ impl Run<'_> {
         let chunk = self.chunks[slot as usize];
         let rest = chunk.padded - chunk.moved;
         self.in_flight += 1;
-        self.in_flight_bytes += u64::from(rest);
+        let lane = self.lanes.get(chunk.volume);
+        (lane.in_flight, lane.in_flight_bytes) = (lane.in_flight + 1, lane.in_flight_bytes + u64::from(rest));
         self.tally.chunks += 1;
         self.batch.push(slot);
         let pass = self.ops[chunk.op as usize].pass();
@@ -153,7 +184,8 @@ impl Run<'_> {
         use rustix::io::Errno;
         let chunk = &mut self.chunks[slot as usize];
         self.in_flight -= 1;
-        self.in_flight_bytes -= u64::from(chunk.padded - chunk.moved);
+        let (lane, rest) = (self.lanes.get(chunk.volume), u64::from(chunk.padded - chunk.moved));
+        (lane.in_flight, lane.in_flight_bytes) = (lane.in_flight - 1, lane.in_flight_bytes - rest);
         if result < 0 {
             let errno = Errno::from_raw_os_error(-result);
             if matches!(errno, Errno::AGAIN | Errno::INTR) && self.early.is_none() {
@@ -169,7 +201,7 @@ impl Run<'_> {
         if chunk.moved < chunk.padded {
             self.tally.short += 1;
             let chunk = *chunk;
-            let aligned = chunk.moved.is_multiple_of(SECTOR) || !self.stage.slabs[chunk.file as usize].direct;
+            let aligned = chunk.moved.is_multiple_of(SECTOR) || !self.stage.volumes[chunk.volume as usize].direct();
             return if aligned && self.early.is_none() {
                 self.push(slot)
             } else {
@@ -183,6 +215,7 @@ impl Run<'_> {
         if self.config.engine == Engine::IoUring {
             let padding = chunk.padded - chunk.len;
             self.tally.bytes(leg.tier, chunk.write, chunk.len.into(), padding.into(), now);
+            self.tally.volumes[chunk.volume as usize].add(chunk.write, chunk.len.into(), padding.into());
         }
         if chunk.write {
             return self.release_slot(slot, now);
@@ -214,9 +247,12 @@ impl Run<'_> {
 
     fn fail(&mut self, slot: u32, errno: i32, message: &str, now: u64) -> Result<()> {
         let chunk = self.chunks[slot as usize];
+        if !chunk.write {
+            self.arrived(&chunk);
+        }
         let op = &mut self.ops[chunk.op as usize];
         if !op.failed && op.issued < op.size {
-            self.io_queue.retain(|queued| *queued != chunk.op);
+            self.lanes.get(Self::lane_of(op)).queue.retain(|queued| *queued != chunk.op);
         }
         let pass = op.pass();
         let leg = op.legs[if chunk.write { pass.sink_leg } else { pass.source_leg }];

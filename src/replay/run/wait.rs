@@ -98,8 +98,7 @@ impl Run<'_> {
         let due = timer.min(self.next_admission().unwrap_or(NEVER));
         let until = due.min(now + NAP_NS);
         let sleep_ns = self.waiter.sleep_ns(until.saturating_sub(now), until == due);
-        let stuck = self.in_flight == 0 && timer == NEVER && self.crew.busy() == 0 && !self.io_queue.is_empty();
-        if stuck && self.ahead.bytes > 0 {
+        if timer == NEVER && self.crew.busy() == 0 && self.lanes.stuck() {
             // What runs cannot go on, and nothing will end that it could wait for.
             self.strip_ahead();
         } else if sleep_ns > 0 && self.crew.may_sleep() {
@@ -129,7 +128,7 @@ impl Run<'_> {
     /// Ends the run when what has not started is further behind the schedule than allowed.
     fn check_lag(&mut self) {
         let Some(most) = self.config.max_lag_ns.filter(|_| self.config.pace != Pace::Asap) else { return };
-        let waiting = [self.io_queue.front(), self.memory_queue.front()].into_iter().flatten();
+        let waiting = self.lanes.iter().filter_map(|lane| lane.queue.front()).chain(self.memory_queue.front());
         let legs = waiting.map(|index| self.ops[*index as usize].legs[0]);
         let queued = legs.filter(|leg| leg.start == NEVER).map(|leg| leg.sched);
         let next = self.ahead.first().map(|row| self.schedule(row, NEVER));

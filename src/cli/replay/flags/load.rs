@@ -19,10 +19,11 @@ pub struct LoadFlags {
     /// them), also earlier ones of the same request, or of the same conversation
     #[arg(long, value_enum, default_value_t = Order::Key)]
     order: Order,
-    /// Most bytes of I/O in flight
+    /// Most bytes of I/O in flight, on each storage target
     #[arg(long, value_name = "SIZE", default_value = "16MiB")]
     bytes_in_flight: Size,
-    /// Most objects being worked on at once [default: 64 with --pace asap, 4096 otherwise]
+    /// Most objects being worked on at once [default: 64 with --pace asap, and that
+    /// for each of several targets of a tier; 4096 otherwise]
     #[arg(long, value_name = "N")]
     max_objects: Option<u32>,
     /// How the schedule is waited for: asleep, asleep until shortly before and then awake, or

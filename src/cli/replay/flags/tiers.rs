@@ -9,15 +9,17 @@ use crate::units::Size;
 #[derive(Clone, Debug, clap::Args)]
 pub struct TierFlags {
     /// What stands for tier 0: model:64GB/s+10us (time only), dram[:SIZE], dir:PATH,
-    /// file:PATH,size=SIZE, skip
+    /// file:PATH,size=SIZE, block:DEVICE[,size=SIZE], skip. Given several times with storage, the
+    /// tier's objects are spread over the targets by the hash of their keys
     #[arg(long = "tier-0", value_name = "SPEC", default_value = "model:64GB/s+10us")]
-    tier_0: Target,
-    /// What stands for tier 1
+    tier_0: Vec<Target>,
+    /// What stands for tier 1; several storage targets as with tier 0
     #[arg(long = "tier-1", value_name = "SPEC", default_value = "dram")]
-    tier_1: Target,
-    /// What stands for tier 2 [default: dir:./kvtrace-data; with `kvtrace run`, dir:DIR/data]
+    tier_1: Vec<Target>,
+    /// What stands for tier 2; several storage targets as with tier 0 [default:
+    /// dir:./kvtrace-data; with `kvtrace run`, dir:DIR/data]
     #[arg(long = "tier-2", value_name = "SPEC")]
-    tier_2: Option<Target>,
+    tier_2: Vec<Target>,
     /// Leave the rows of all tiers but this one out; its timeline stays
     #[arg(long, value_name = "TIER", value_parser = clap::value_parser!(u8).range(0..3))]
     only_tier: Option<u8>,
@@ -46,8 +48,10 @@ pub struct TierFlags {
 impl TierFlags {
     /// Says it to the configuration; `storage` is the folder that tier 2 is by default.
     pub fn apply(&self, storage: &Path, config: &mut ReplayConfig) {
-        let tier_2 = self.tier_2.clone().unwrap_or_else(|| Target::Dir(storage.to_owned()));
-        config.targets = [self.tier_0.clone(), self.tier_1.clone(), tier_2];
+        for (tier, named) in [&self.tier_0, &self.tier_1, &self.tier_2].into_iter().enumerate() {
+            let default = if tier == 2 { Target::Dir(storage.to_owned()) } else { Target::defaults()[tier].clone() };
+            config.targets[tier] = Target::of(named.clone()).unwrap_or(default);
+        }
         for (tier, target) in config.targets.iter_mut().enumerate() {
             if self.only_tier.is_some_and(|only| usize::from(only) != tier) {
                 *target = Target::Skip;

@@ -1,0 +1,120 @@
+//! `kvtrace replay` on several storage targets, on block devices and on one file per object.
+
+use std::fs;
+use std::path::Path;
+
+use kvtrace::progress::Silent;
+use kvtrace::replay::{Pace, ReplayConfig, Target, Unwatched, Verify, replay};
+use kvtrace::stop::Stop;
+use serde_json::Value;
+
+use super::{trace, wild_rows};
+use crate::support::Bench;
+
+/// Writes and reads of `count` objects of tier 2.
+fn round(count: u64, size: u64) -> Vec<String> {
+    let writes = (0..count).map(|i| format!("0 Write {size} Tier-2 k{i} Prefill"));
+    writes.chain((0..count).map(|i| format!("1 Read {size} Tier-2 k{i} Decode"))).collect()
+}
+
+fn write_trace(bench: &Bench, rows: &[String]) {
+    trace(bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+fn sum(targets: &Value, name: &str) -> u64 {
+    targets.as_array().unwrap().iter().map(|target| target[name].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn objects_spread_over_the_targets_of_a_tier_and_read_back_right() {
+    let bench = Bench::on_disk();
+    write_trace(&bench, &round(60, 300_000));
+    let tiers = ["--tier-2", "dir:A", "--tier-2", "dir:B", "--tier-2", "file:c,size=12MiB", "--verify", "full"];
+    bench.ok(&[&["replay", "t.csv", "-o", "r.json"][..], &tiers].concat());
+    let result = bench.json("r.json");
+    let tier = &result["tiers"][2];
+    assert_eq!(tier["target"], "dir:A + dir:B + file:c,size=12582912");
+    let targets = &tier["targets"];
+    assert_eq!((sum(targets, "read_bytes"), &tier["read_bytes"]), (60 * 303_104, &(60 * 303_104u64).into()));
+    assert_eq!(sum(targets, "write_bytes"), 60 * 303_104);
+    for target in targets.as_array().unwrap() {
+        let objects = target["write_bytes"].as_u64().unwrap() / 303_104;
+        assert!((8..=32).contains(&objects), "{objects} of 60 on {}", target["target"]);
+        assert_eq!((&target["facts"]["slab"], &target["direct"]), (&"written before the run".into(), &true.into()));
+    }
+    assert_eq!((&result["verify"]["failure_count"], &result["valid"]), (&0.into(), &true.into()));
+    assert!(result["verify"]["checked_bytes"].as_u64() >= Some(60 * 300_000));
+    let notes = result["notes"].to_string();
+    assert!(notes.contains("on one device") && notes.contains("own limit of bytes in flight"), "{notes}");
+    assert!(bench.path("A/kvtrace-tier2.slab").exists() && bench.path("B/kvtrace-tier2.slab").exists());
+    let again = bench.run(&[&["replay", "t.csv", "-o", "r.json", "--prepare", "never"][..], &tiers].concat());
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let moved = |result: &Value| -> Vec<u64> {
+        let targets = result["tiers"][2]["targets"].as_array().unwrap();
+        targets.iter().map(|target| target["write_bytes"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(moved(&bench.json("r.json")), moved(&result), "the same keys go to the same targets");
+    assert!(again.stderr.contains("  dir:A: "), "{}", again.stderr);
+}
+
+#[test]
+fn targets_that_cannot_share_a_tier_are_refused_before_anything_is_touched() {
+    let bench = Bench::on_disk();
+    write_trace(&bench, &round(40, 300_000));
+    std::os::unix::fs::symlink(bench.path("A"), bench.path("link")).unwrap();
+    fs::create_dir(bench.path("A")).unwrap();
+    let refused = |tiers: &[&str]| bench.refused(2, &[&["replay", "t.csv", "-o", "r.json"][..], tiers].concat());
+    let last = refused(&["--tier-2", "dir:A", "--tier-2", "dir:link"]);
+    assert!(last.contains("are the same place") && last.contains("dir:link"), "{last}");
+    let last = refused(&["--tier-2", "dir:A", "--tier-2", "dram"]);
+    assert!(last.contains("several storage targets only"), "{last}");
+    let last = refused(&["--tier-2", "file:b,size=1GiB", "--tier-2", "file:c,size=1MiB"]);
+    assert!(last.contains("--tier-2 file:c,size=1048576: the trace needs") && last.contains("larger size="), "{last}");
+    let many: Vec<_> = (0..40).flat_map(|i| ["--tier-2".to_owned(), format!("dir:D{i}")]).collect();
+    let last = refused(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(last.contains("--bytes-in-flight") && last.contains("40 storage targets"), "{last}");
+    assert_eq!(fs::read_dir(bench.path("A")).unwrap().count(), 0);
+    assert_eq!(bench.files(), ["A", "link", "t.csv"]);
+}
+
+#[test]
+fn any_rows_are_right_on_any_number_of_targets() {
+    let bench = Bench::on_disk();
+    for seed in 0..8u64 {
+        let rows = wild_rows(100 + seed, 400);
+        write_trace(&bench, &rows);
+        let mut config = ReplayConfig::new(bench.path("t.csv"));
+        let dirs =
+            |names: &[&str]| Target::of(names.iter().map(|name| Target::Dir(bench.path(name))).collect()).unwrap();
+        config.targets = match seed % 3 {
+            0 => [Target::Dram(None), Target::Dram(None), dirs(&["A", "B", "C"])],
+            1 => [Target::Dram(None), dirs(&["D", "E"]), dirs(&["A", "B"])],
+            _ => [dirs(&["F", "G"]), dirs(&["D"]), dirs(&["A", "B", "C"])],
+        };
+        config.verify = Verify::Full;
+        config.io_size_bytes = if seed % 2 == 0 { 64 << 10 } else { 1 << 20 };
+        config.bytes_in_flight = config.io_size_bytes * [1, 4][seed as usize / 2 % 2];
+        config.max_objects = [None, Some(1), Some(7)][seed as usize % 3];
+        config.pace = if seed % 4 == 3 { Pace::Rate(5000.0) } else { Pace::Asap };
+        run_right(&config, 400);
+    }
+}
+
+/// Runs a replay in which nothing may go wrong but the pace, which a busy machine may not keep.
+fn run_right(config: &ReplayConfig, rows: u64) -> kvtrace::measure::ReplayResult {
+    let replayed = replay(config, &mut Unwatched, &Stop::new(), &Silent).unwrap();
+    let wrong = replayed.failure.filter(|e| e.kind().exit_code() != 3 || config.pace == Pace::Asap);
+    assert!(wrong.is_none(), "{wrong:?}");
+    assert_eq!((replayed.result.totals.ops, replayed.result.verify.failure_count), (rows, 0));
+    assert!(replayed.result.verify.checked_bytes > 0);
+    replayed.result
+}
+
+#[test]
+fn without_a_device_several_targets_work_too() {
+    let bench = Bench::new();
+    write_trace(&bench, &round(50, 100_000));
+    bench.ok(&["replay", "t.csv", "--tier-2", "dir:A", "--tier-2", "dir:B", "--engine", "nop", "-o", "r.json"]);
+    assert_eq!(bench.json("r.json")["totals"]["ops"], 100);
+    assert!(!Path::new(&bench.path("A")).exists());
+}
