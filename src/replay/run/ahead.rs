@@ -115,9 +115,9 @@ impl Run<'_> {
     }
 
     /// Has one more slot of a row ahead filled, if there is time and room. True when it did.
-    pub fn fill_ahead(&mut self) -> bool {
+    pub fn fill_ahead(&mut self) -> Result<bool> {
         if self.config.pace == Pace::Asap {
-            return false;
+            return Ok(false);
         }
         while let Some(next) = self.ahead.queue.get(self.ahead.ready) {
             let Some(chunk) = self.chunk_ahead(next) else {
@@ -127,16 +127,16 @@ impl Run<'_> {
             let row = next.row;
             if self.ahead.bytes + u64::from(chunk.padded) > self.config.bytes_in_flight || !self.may_fill(chunk.padded)
             {
-                return false;
+                return Ok(false);
             }
-            let Some(slot) = self.take_slot(chunk) else { return false };
+            let Some(slot) = self.take_slot(chunk) else { return Ok(false) };
             self.ahead.bytes += u64::from(chunk.padded);
-            self.fill(slot, &Stream::new(self.stage.data_seed, row.content, row.version.into()));
+            self.fill(slot, &Stream::new(self.stage.data_seed, row.content, row.version.into()))?;
             let ready = self.ahead.ready;
             self.ahead.queue[ready].filled.push(slot);
-            return true;
+            return Ok(true);
         }
-        false
+        Ok(false)
     }
 
     /// The next part of a row's object that can be made up; none when there is none.

@@ -34,6 +34,11 @@ impl Blocked {
         }
     }
 
+    /// Whether `what` is blocked.
+    pub fn is_running(&self, what: usize) -> bool {
+        self.since[what].is_some()
+    }
+
     /// So much of the latest time was our own work.
     pub fn own_work(&mut self, what: usize, ns: u64) {
         if self.since[what].is_some() {

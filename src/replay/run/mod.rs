@@ -7,6 +7,7 @@ pub mod backlog;
 pub mod blocked;
 pub mod crew;
 pub mod data;
+pub mod desk;
 pub mod errand;
 pub mod finish;
 pub mod labour;
@@ -33,7 +34,8 @@ use crate::replay::prepare::{Backend, Stage};
 use ahead::Ahead;
 use backlog::Backlog;
 use blocked::Blocked;
-use crew::{Crew, Job};
+use crew::Crew;
+use desk::{Desk, Job};
 use op::{Chunk, NEVER, Op, Sink, Source};
 use order::Chains;
 use pieces::Pieces;
@@ -127,10 +129,8 @@ pub(super) struct Run<'a> {
     pub chains: Chains,
     /// Slots of operations that run whose data is being made up.
     pub filling: u32,
-    pub scratch: Vec<u8>,
-    pub scratch_at: usize,
-    /// What read data is compared with when every byte is checked.
-    pub expected: Vec<u8>,
+    /// Where this thread makes data up, copies and checks it.
+    pub desk: Desk,
     pub early: Option<Early>,
     pub waiter: Waiter,
     /// When completions were looked for.
@@ -171,9 +171,7 @@ impl<'a> Run<'a> {
             backlog: Backlog::default(),
             chains: Chains::default(),
             filling: 0,
-            scratch: vec![0; labour::SCRATCH],
-            scratch_at: 0,
-            expected: vec![0; crew::EXPECTED],
+            desk: Desk::new(),
             early: None,
             waiter: Waiter::new(config.wait),
             looked: 0,
@@ -186,6 +184,11 @@ impl<'a> Run<'a> {
     /// Nanoseconds since the clock started.
     pub fn now(&self) -> u64 {
         self.clock.elapsed().as_nanos() as u64
+    }
+
+    /// When the clock started.
+    pub fn clock(&self) -> Instant {
+        self.clock
     }
 
     fn work(&mut self, stop: &Stop, progress: &dyn Progress) -> Result<()> {
@@ -205,7 +208,7 @@ impl<'a> Run<'a> {
             let issued = self.issue()?;
             self.flush()?;
             let reaped = self.reap()?;
-            let laboured = self.labour()? | self.look_ahead()? | self.fill_ahead();
+            let laboured = self.labour()? | self.look_ahead()? | self.fill_ahead()?;
             if self.row_number >= reported + REPORT_ROWS {
                 progress.advance(self.row_number - reported);
                 reported = self.row_number;
@@ -226,7 +229,7 @@ impl<'a> Run<'a> {
     fn make_ready(&mut self) -> Result<()> {
         self.stage.ring.listen(self.crew.bell())?;
         self.learn_to_wait()?;
-        while self.look_ahead()? | self.fill_ahead() | self.collect()? || self.crew.busy() > 0 {}
+        while self.look_ahead()? | self.fill_ahead()? | self.collect()? || self.crew.busy() > 0 {}
         Ok(())
     }
 
@@ -287,8 +290,16 @@ impl<'a> Run<'a> {
 
     /// A leg's first I/O starts now; for an operation's first leg, how late that is.
     pub fn mark_start(&mut self, op: u32, leg: usize, now: u64) {
+        let blocked = self.blocked.total(blocked_by(&self.ops[op as usize]), now);
+        self.mark_start_after(op, leg, now, blocked);
+    }
+
+    /// The same where the clock of blocked time said `blocked` then.
+    pub fn mark_start_after(&mut self, op: u32, leg: usize, now: u64, blocked: u64) {
         let op = &mut self.ops[op as usize];
         if op.legs[leg].start != NEVER {
+            // Copies of one operation may begin in another order than they are heard of.
+            op.legs[leg].start = op.legs[leg].start.min(now);
             return;
         }
         op.legs[leg].start = now;
@@ -297,7 +308,7 @@ impl<'a> Run<'a> {
             return;
         }
         let first = op.legs[0];
-        let blocked = self.blocked.total(blocked_by(op), now).saturating_sub(op.blocked_at_due);
+        let blocked = blocked.saturating_sub(op.blocked_at_due);
         let since_due = now.saturating_sub(first.due);
         // A row that waited for room and then for another operation waited for room before that.
         let (room_before, room_after) = if first.due > first.sched { (op.window_wait, 0) } else { (0, op.window_wait) };
@@ -326,7 +337,7 @@ impl<'a> Run<'a> {
                 self.take_landed(slot)?;
             }
         }
-        self.check_all_landed();
+        self.check_all_landed()?;
         self.tally.hung = self.in_flight;
         Ok(())
     }
