@@ -117,6 +117,7 @@ impl Region {
     }
 
     /// A part of it.
+    #[cfg(test)]
     pub fn slice(&self, at: usize, len: usize) -> &[u8] {
         assert!(at <= self.len && len <= self.len - at, "a part lies inside its region");
         // SAFETY: inside the mapping (asserted), initialised by the kernel, and no part that the

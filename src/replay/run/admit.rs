@@ -126,6 +126,7 @@ impl Run<'_> {
             sourced_at: 0,
             first_done: 0,
             chunks: 0,
+            copied_at: 0,
             failed: broken,
             window_wait,
             blocked_at_due: 0,
@@ -215,7 +216,7 @@ impl Run<'_> {
                 self.claim_filled(index);
             } else {
                 self.memory_queue.push_back(index);
-                self.blocked.set(Blocked::MEMORY, true, now);
+                self.set_memory_blocked();
             }
             return Ok(());
         }

@@ -113,9 +113,9 @@ impl Run<'_> {
     }
 
     /// Has one more slot of a row ahead filled, if there is time and room. True when it did.
-    pub fn fill_ahead(&mut self) -> bool {
+    pub fn fill_ahead(&mut self) -> Result<bool> {
         if self.config.pace == Pace::Asap {
-            return false;
+            return Ok(false);
         }
         while let Some(next) = self.ahead.queue.get(self.ahead.ready) {
             let Some(chunk) = self.chunk_ahead(next) else {
@@ -129,19 +129,19 @@ impl Run<'_> {
                     self.ahead.ready += 1;
                     continue;
                 }
-                return false;
+                return Ok(false);
             }
             if !self.may_fill(chunk.padded) {
-                return false;
+                return Ok(false);
             }
-            let Some(slot) = self.take_slot(chunk) else { return false };
+            let Some(slot) = self.take_slot(chunk) else { return Ok(false) };
             self.lanes.get(chunk.volume).ahead_bytes += u64::from(chunk.padded);
-            self.fill(slot, &Stream::new(self.stage.data_seed, row.content, row.version.into()));
+            self.fill(slot, &Stream::new(self.stage.data_seed, row.content, row.version.into()))?;
             let ready = self.ahead.ready;
             self.ahead.queue[ready].filled.push(slot);
-            return true;
+            return Ok(true);
         }
-        false
+        Ok(false)
     }
 
     /// The next part of a row's object that can be made up; none when there is none.

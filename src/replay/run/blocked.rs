@@ -46,6 +46,16 @@ impl Blocked {
         }
     }
 
+    /// Whether `what` is blocked.
+    pub fn is_running(&self, what: usize) -> bool {
+        self.since[what].is_some()
+    }
+
+    /// Whether a storage target is at its limit.
+    pub fn is_storage_running(&self) -> bool {
+        self.since[OTHERS..].iter().any(Option::is_some)
+    }
+
     /// So much of the latest time was our own work.
     pub fn own_work(&mut self, what: usize, ns: u64) {
         if self.since[what].is_some() {

@@ -1,123 +1,21 @@
-//! Helpers beside the run thread: they make data up before it is due and check what was read
-//! after it has come, so that neither delays the schedule. The run thread hands out jobs and
-//! collects them; it never waits for a helper and a helper never waits for it.
+//! Helpers beside the run thread: they copy from and to memory tiers, make data up before it is
+//! due and check what was read after it has come, so that nothing of that delays the schedule. The
+//! run thread hands out jobs and collects them; it never waits for a helper and a helper never
+//! waits for it. Copies are what operations wait for, so that they go first.
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use crate::error::{Error, Result, plain};
 
-use crate::replay::content::fill::{BLOCK, Stream};
-use crate::replay::content::verify::{Suspect, check_all, check_stamps};
-use crate::replay::io::memory::Part;
+use super::desk::{Desk, Done, Job};
 
-/// Jobs that a helper has at most, so that an urgent one does not stand behind many others.
+/// Jobs of each kind, urgent or not, that a helper has at most.
 const JOBS: usize = 4;
-
-/// Bytes that are made up at a time to compare with.
-pub const EXPECTED: usize = 64 << 10;
-
-/// Whose data is checked, for a complaint.
-#[derive(Clone, Copy, Debug)]
-pub struct Whose {
-    /// The row that read it, from 1.
-    pub row: u64,
-    /// The object.
-    pub key: u32,
-    /// Its content.
-    pub content: u64,
-    /// The version that should be there.
-    pub version: u32,
-}
-
-impl Whose {
-    /// The complaint that `found` is at `offset` of it.
-    pub fn suspect(self, offset: u64, found: [u8; BLOCK]) -> Suspect {
-        let Self { row, key, content, version } = self;
-        Suspect { row, key, content, version, offset, found }
-    }
-}
-
-/// What is to be done with a part of the arena.
-#[derive(Clone, Copy, Debug)]
-pub enum Work {
-    /// Make its data up.
-    Fill,
-    /// Compare it with what it should be: every byte, or stamps only.
-    Check {
-        /// Every byte.
-        all: bool,
-        /// Whose it is.
-        whose: Whose,
-    },
-}
-
-/// Work on the bytes of one slot.
-#[derive(Debug)]
-pub struct Job {
-    /// The slot.
-    pub slot: u32,
-    /// What the object contains.
-    pub stream: Stream,
-    /// Where the part lies in the object.
-    pub offset: u64,
-    /// The part.
-    pub part: Part,
-    /// What is to be done.
-    pub work: Work,
-}
-
-/// A job that has ended.
-#[derive(Debug)]
-pub struct Done {
-    /// The slot.
-    pub slot: u32,
-    /// What was done.
-    pub work: Work,
-    /// Where the part lies in the object.
-    pub offset: u64,
-    /// Its length.
-    pub len: usize,
-    /// The first block that is not what it should be: its place in the part, and itself.
-    pub wrong: Option<(usize, [u8; BLOCK])>,
-    /// How long it took.
-    pub ns: u64,
-    helper: usize,
-}
-
-/// Does a job. `expected` is overwritten.
-pub fn perform(mut job: Job, expected: &mut [u8]) -> Done {
-    let began = Instant::now();
-    let wrong = match job.work {
-        Work::Fill => {
-            job.stream.fill(job.offset, job.part.bytes_mut());
-            None
-        }
-        Work::Check { all, .. } => compare(&job.stream, job.offset, job.part.bytes(), all, expected),
-    };
-    let ns = began.elapsed().as_nanos() as u64;
-    Done { slot: job.slot, work: job.work, offset: job.offset, len: job.part.len(), wrong, ns, helper: 0 }
-}
-
-/// The first block of `data` that is not what it should be: its place, and itself.
-pub fn compare(
-    stream: &Stream,
-    offset: u64,
-    data: &[u8],
-    all: bool,
-    expected: &mut [u8],
-) -> Option<(usize, [u8; BLOCK])> {
-    let at = if all { check_all(stream, offset, data, expected) } else { check_stamps(stream, offset, data) }?;
-    let mut block = [0; BLOCK];
-    let end = data.len().min(at + BLOCK);
-    block[..end - at].copy_from_slice(&data[at..end]);
-    Some((at, block))
-}
 
 /// Wakes the run thread when it sleeps in its ring.
 struct Bell {
@@ -126,11 +24,16 @@ struct Bell {
 }
 
 struct Helper {
-    jobs: SyncSender<Job>,
-    /// Jobs that it has not ended.
-    busy: usize,
+    /// Copies, and everything else.
+    queues: [SyncSender<Job>; 2],
+    /// Jobs of both that it has not ended.
+    busy: [usize; 2],
     thread: JoinHandle<()>,
 }
+
+/// The number of the queue of copies, and of the other one.
+const COPIES: usize = 0;
+const OTHERS: usize = 1;
 
 /// The helpers of a run.
 pub struct Crew {
@@ -140,7 +43,7 @@ pub struct Crew {
     early: Option<Done>,
     bell: Arc<Bell>,
     pipe: std::io::PipeReader,
-    busy: usize,
+    busy: [usize; 2],
 }
 
 impl Crew {
@@ -154,14 +57,16 @@ impl Crew {
         let bell = Arc::new(Bell { asleep: AtomicBool::new(false), pipe: writer });
         let (results, done) = channel();
         let hire = |number| {
-            let (jobs, todo) = sync_channel(JOBS);
+            let (copies, urgent) = sync_channel(JOBS);
+            let (others, rest) = sync_channel(JOBS);
             let (results, bell) = (results.clone(), Arc::clone(&bell));
             let name = format!("kvtrace-data-{number}");
-            let thread = std::thread::Builder::new().name(name).spawn(move || help(number, &todo, &results, &bell))?;
-            Ok(Helper { jobs, busy: 0, thread })
+            let work = move || help(number, &[urgent, rest], &results, &bell);
+            let thread = std::thread::Builder::new().name(name).spawn(work)?;
+            Ok(Helper { queues: [copies, others], busy: [0; 2], thread })
         };
         let helpers = (0..helpers).map(hire).collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
-        Ok(Self { helpers, done, early: None, bell, pipe, busy: 0 })
+        Ok(Self { helpers, done, early: None, bell, pipe, busy: [0; 2] })
     }
 
     /// How many helpers there are.
@@ -169,32 +74,48 @@ impl Crew {
         self.helpers.len()
     }
 
-    /// Whether a helper takes another job.
+    /// Whether a helper takes another job that is not urgent.
     pub fn has_time(&self) -> bool {
-        self.helpers.iter().any(|helper| helper.busy < JOBS)
+        self.helpers.iter().any(|helper| helper.busy[OTHERS] < JOBS)
+    }
+
+    /// Whether a helper takes another copy.
+    pub fn takes_copies(&self) -> bool {
+        self.helpers.iter().any(|helper| helper.busy[COPIES] < JOBS)
     }
 
     /// Jobs that have not been collected.
     pub fn busy(&self) -> usize {
-        self.busy
+        self.busy[COPIES] + self.busy[OTHERS]
     }
 
-    /// Gives a job to the helper with the fewest. There is one that has time.
+    /// Copies that have not been collected.
+    pub fn copies(&self) -> usize {
+        self.busy[COPIES]
+    }
+
+    /// Gives a job to the helper with the fewest of its kind. There is one that has time.
     pub fn give(&mut self, job: Job) {
-        let helper = self.helpers.iter_mut().min_by_key(|helper| helper.busy).expect("there are helpers");
-        helper.busy += 1;
-        self.busy += 1;
-        helper.jobs.try_send(job).expect("a helper with time has room for a job");
+        let queue = if job.is_copy() { COPIES } else { OTHERS };
+        let fewest = |helper: &&mut Helper| (helper.busy[queue], helper.busy[1 - queue]);
+        let helper = self.helpers.iter_mut().min_by_key(fewest).expect("there are helpers");
+        helper.busy[queue] += 1;
+        self.busy[queue] += 1;
+        helper.queues[queue].try_send(job).expect("a helper with time has room for a job");
+        helper.thread.thread().unpark();
     }
 
-    /// A job that has ended.
+    /// A job that has ended, or a part of one.
     pub fn collect(&mut self) -> Option<Done> {
-        if self.busy == 0 {
+        if self.busy() == 0 {
             return None;
         }
         let done = self.early.take().or_else(|| self.done.try_recv().ok())?;
-        self.helpers[done.helper].busy -= 1;
-        self.busy -= 1;
+        if done.is_last {
+            let queue = if done.was_copy { COPIES } else { OTHERS };
+            self.helpers[done.helper].busy[queue] -= 1;
+            self.busy[queue] -= 1;
+        }
         Some(done)
     }
 
@@ -205,7 +126,7 @@ impl Crew {
 
     /// The run thread is going to sleep. False when it must not, because a job has ended.
     pub fn may_sleep(&mut self) -> bool {
-        if self.busy == 0 {
+        if self.busy() == 0 {
             return true;
         }
         self.bell.asleep.store(true, Ordering::SeqCst);
@@ -217,7 +138,7 @@ impl Crew {
 
     /// It does not sleep any more.
     pub fn awake(&self) {
-        if self.busy > 0 {
+        if self.busy() > 0 {
             self.bell.asleep.store(false, Ordering::SeqCst);
         }
     }
@@ -232,36 +153,60 @@ impl Crew {
 impl Drop for Crew {
     fn drop(&mut self) {
         for helper in self.helpers.drain(..) {
-            drop(helper.jobs);
+            drop(helper.queues);
+            helper.thread.thread().unpark();
             // A helper that panicked has said so itself.
             let _ = helper.thread.join();
         }
     }
 }
 
-fn help(number: usize, todo: &Receiver<Job>, results: &Sender<Done>, bell: &Bell) {
-    let mut expected = vec![0; EXPECTED];
-    while let Ok(job) = todo.recv() {
-        let done = Done { helper: number, ..perform(job, &mut expected) };
-        if results.send(done).is_err() {
-            return;
+/// The next job, the urgent ones first; waits for one. None when there will be no more.
+fn next(queues: &[Receiver<Job>; 2]) -> Option<Job> {
+    loop {
+        let mut open = false;
+        for queue in queues {
+            match queue.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Empty) => open = true,
+                Err(TryRecvError::Disconnected) => {}
+            }
         }
-        if bell.asleep.swap(false, Ordering::SeqCst) {
-            // A full pipe wakes it just as well.
-            let _ = (&bell.pipe).write(&[0]);
+        if !open {
+            return None;
         }
+        // A job that was sent since has left its mark, so that this returns at once.
+        std::thread::park();
+    }
+}
+
+fn help(number: usize, queues: &[Receiver<Job>; 2], results: &Sender<Done>, bell: &Bell) {
+    let mut desk = Desk::new();
+    while let Some(job) = next(queues) {
+        desk.perform(job, |done| {
+            // Nobody collects after the run, and nobody misses it.
+            let _ = results.send(Done { helper: number, ..done });
+            if bell.asleep.swap(false, Ordering::SeqCst) {
+                // A full pipe wakes it just as well.
+                let _ = (&bell.pipe).write(&[0]);
+            }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::replay::content::fill::Stream;
     use crate::replay::io::memory::Region;
+    use crate::replay::run::desk::{Act, Check, Whose, Work};
 
     fn job(region: &Region, slot: u32, work: Work) -> Job {
         // SAFETY: the slots of these tests do not overlap, and the region outlives the crew.
         let part = unsafe { region.lend(slot as usize * 8192, 8192) };
-        Job { slot, stream: Stream::new(1, slot.into(), 0), offset: 4096, part, work }
+        Job { slot, stream: Stream::new(1, slot.into(), 0), offset: 4096, part, work, given: Instant::now() }
     }
 
     fn all_of(crew: &mut Crew) -> Vec<Done> {
@@ -281,7 +226,7 @@ mod tests {
         assert!(!crew.has_time() && all_of(&mut crew).len() == 8);
         region.slice_mut(3 * 8192 + 4100, 1)[0] ^= 1;
         let whose = Whose { row: 1, key: 2, content: 3, version: 4 };
-        (0..8).for_each(|slot| crew.give(job(&region, slot, Work::Check { all: slot % 2 == 1, whose })));
+        (0..8).for_each(|slot| crew.give(job(&region, slot, Work::Check(Check { all: slot % 2 == 1, whose }))));
         let wrong: Vec<_> = all_of(&mut crew).iter().map(|done| done.wrong.map(|wrong| wrong.0)).collect();
         assert_eq!(wrong, [None, None, None, Some(4096), None, None, None, None]);
     }
@@ -298,5 +243,29 @@ mod tests {
             crew.awake();
             assert_eq!(all_of(&mut crew).len(), 1);
         }
+    }
+
+    #[test]
+    fn copies_arrive_and_what_they_carry_is_checked_behind_them() {
+        let mut region = Region::new(1 << 20, "a test", |_| Ok(())).unwrap();
+        let stream = Stream::new(1, 0, 0);
+        stream.fill(4096, region.slice_mut(0, 8192));
+        region.slice_mut(5000, 1)[0] ^= 1;
+        let mut crew = Crew::new(1).unwrap();
+        let whose = Whose { row: 1, key: 2, content: 3, version: 4 };
+        for (slot, to) in [(0, Some(512 << 10)), (1, None)] {
+            // SAFETY: as in `job`.
+            let to = to.map(|to| unsafe { region.lend(to, 8192) });
+            let work = Work::Copy { to, check: Some(Check { all: true, whose }), len: 8192 };
+            // SAFETY: as in `job`.
+            let part = unsafe { region.lend(0, 8192) };
+            crew.give(Job { slot, stream: stream.clone(), offset: 4096, part, work, given: Instant::now() });
+        }
+        let done = all_of(&mut crew);
+        let told: Vec<_> = done.iter().map(|d| (d.slot, d.act, d.wrong.map(|wrong| wrong.0))).collect();
+        let wrong = Some(4992);
+        assert_eq!(told, [(0, Act::Moved, wrong), (1, Act::Moved, None), (1, Act::Reviewed, wrong)]);
+        assert_eq!(region.slice(0, 8192), region.slice(512 << 10, 8192));
+        assert!(done[1].queued_ns > 0, "it waited for the first");
     }
 }

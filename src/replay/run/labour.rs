@@ -1,105 +1,167 @@
-//! What the processor does itself, in small steps so that nothing else waits for long: making
-//! data up, copying to and from memory tiers, checking what was read.
+//! Bytes of memory tiers. Helpers copy them where there are any and it takes longer than asking
+//! them; otherwise the run thread does, in small steps so that nothing else waits for long.
+//!
+//! Service counts from the real start of an operation's first copy to the end of its last one,
+//! both stamped by whoever copied. An operation that is due while all movers have copies of others
+//! waits for the tier, as one waits for a device; the time in which movers made data up or checked
+//! it instead is our own delay.
+
+use std::time::Instant;
 
 use crate::error::Result;
 
 use super::Run;
 use super::blocked::Blocked;
-use super::crew::{Whose, compare};
-use super::op::{Sink, Source};
-use crate::replay::config::Verify;
+use super::desk::{Done, Job, Work};
+use super::lane::OBJECT_CHUNKS;
+use super::op::{Chunk, Sink, Source};
+use crate::replay::config::Pace;
 use crate::replay::content::fill::BLOCK;
-use crate::replay::content::verify::STAMP_EVERY;
+use crate::replay::io::memory::Part;
 use crate::replay::prepare::Backend;
 use crate::replay::prepare::extents::locate;
 
-/// Bytes of a memory tier that are worked on in one step.
+/// Bytes that the run thread copies in one step.
 const STEP: u64 = 256 << 10;
+/// Bytes that a helper copies for one asking.
+const SHARE: u64 = 1 << 20;
 
-/// Where reads from memory tiers are copied to: larger than a core's own cache, so that the
-/// copies are real, and used round and round.
-pub const SCRATCH: usize = 8 << 20;
+/// Slots for the parts of operations between memory and memory that are on their way at a time.
+pub fn bare_slots(helpers: usize) -> usize {
+    helpers.max(2) * OBJECT_CHUNKS as usize
+}
 
 impl Run<'_> {
-    /// Does one step of work, if there is any. True when there was.
+    /// Hands out what there is to copy, or does one step of it here. True when there was any.
     pub fn labour(&mut self) -> Result<bool> {
-        if let Some(slot) = self.landed.pop_front() {
-            self.take_landed(slot)?;
-            return Ok(true);
-        }
-        let produced = self.lanes.in_turn().any(|lane| {
-            let next = self.next_in_queue(lane, |source, _| source != Source::Storage);
-            next.is_some_and(|index| self.produce(index))
-        });
-        if produced {
-            return Ok(true);
-        }
-        if let Some(&index) = self.memory_queue.front() {
-            self.memory_step(index)?;
-            return Ok(true);
-        }
-        Ok(self.check_landed())
-    }
-
-    /// Fills a slot with the next bytes to be written: made up, or from a memory tier. False when
-    /// that has to wait.
-    fn produce(&mut self, index: u32) -> bool {
-        let chunk = self.next_chunk(index);
-        let pass = self.ops[index as usize].pass();
-        if pass.source == Source::Fill && self.is_for_helpers(chunk.padded) {
-            return false;
-        }
-        let Some(slot) = self.take_slot(chunk) else { return false };
-        self.note_issued(&chunk);
-        if pass.source == Source::Fill {
-            let (before, stream) = (self.now(), self.ops[index as usize].stream.clone());
-            self.fill(slot, &stream);
-            self.own_work_since(before);
-            return true;
-        }
-        let (at, padded, before) = (self.slot_at(slot), chunk.padded as usize, self.now());
-        self.mark_start(index, pass.source_leg, before);
-        let (pool, from) = self.memory_at(index, pass.source_leg, chunk.offset);
-        let (pools, arena) = (&self.stage.pools, &mut self.stage.arena);
-        arena.slice_mut(at, padded).copy_from_slice(pools[pool].slice(from, padded));
-        let now = self.now();
-        self.tally.spent.copy_ns += now - before;
-        let op = &mut self.ops[index as usize];
-        (op.sourced, op.sourced_at) = (op.sourced + u64::from(chunk.len), now);
-        self.tally.bytes(op.legs[pass.source_leg].tier, false, chunk.len.into(), 0, now);
-        self.check_slot(slot);
-        self.write_later(slot);
-        true
-    }
-
-    /// Passes on what was read into a slot.
-    pub fn take_landed(&mut self, slot: u32) -> Result<()> {
-        let chunk = self.chunks[slot as usize];
-        self.check_slot(slot);
-        let op = &self.ops[chunk.op as usize];
-        let pass = op.pass();
-        match pass.sink {
-            Sink::Nothing => unreachable!("what goes nowhere does not land"),
-            Sink::Storage => return self.turn_around(slot),
-            Sink::Memory => {
-                let before = self.now();
-                self.mark_start(chunk.op, pass.sink_leg, before);
-                let (pool, to) = self.memory_at(chunk.op, pass.sink_leg, chunk.offset);
-                let at = self.slot_at(slot);
-                let (arena, pools) = (&self.stage.arena, &mut self.stage.pools);
-                let len = (chunk.len as usize).next_multiple_of(BLOCK);
-                pools[pool].slice_mut(to, len).copy_from_slice(arena.slice(at, len));
-                let (now, tier) = (self.now(), self.ops[chunk.op as usize].legs[pass.sink_leg].tier);
-                self.tally.spent.copy_ns += now - before;
-                self.tally.bytes(tier, true, chunk.len.into(), 0, now);
+        let mut any = false;
+        while let Some(&slot) = self.landed.front() {
+            if !self.may_copy(self.chunks[slot as usize].len) {
+                break;
+            }
+            self.landed.pop_front();
+            any = true;
+            if self.take_landed(slot)? {
+                return Ok(true);
             }
         }
-        let now = self.now();
-        self.release_slot(slot, now)
+        for kind in [Source::Memory, Source::Fill] {
+            while let Some(here) = self.produce_next(kind)? {
+                any = true;
+                if here {
+                    return Ok(true);
+                }
+            }
+        }
+        while let Some(index) = self.next_in_memory() {
+            let Some(here) = self.copy_part(index)? else { break };
+            any = true;
+            if here {
+                break;
+            }
+        }
+        if any {
+            self.set_memory_blocked();
+            return Ok(true);
+        }
+        self.check_landed()
     }
 
-    /// What was read from one storage target is written to another.
-    fn turn_around(&mut self, slot: u32) -> Result<()> {
+    /// Produces the next bytes of a kind for any storage target. None when there are none or they
+    /// have to wait, otherwise whether it was done here.
+    fn produce_next(&mut self, kind: Source) -> Result<Option<bool>> {
+        for lane in self.lanes.in_turn() {
+            if let Some(index) = self.next_in_queue(lane, |source, _| source == kind)
+                && let Some(here) = self.produce(index)?
+            {
+                return Ok(Some(here));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether so many bytes can be copied now, by a helper or here.
+    fn may_copy(&self, bytes: u32) -> bool {
+        self.early.is_some() || !self.is_for_helpers(bytes) || self.crew.takes_copies()
+    }
+
+    /// The operation between memory and memory that is served next: of as many as there are
+    /// movers, and at least two, so that a small one does not wait for the end of a large one, the
+    /// one with the fewest parts on their way.
+    fn next_in_memory(&self) -> Option<u32> {
+        let served = self.memory_queue.iter().take(self.crew.len().max(2)).copied();
+        let fewest = served.min_by_key(|index| self.ops[*index as usize].chunks)?;
+        (self.ops[fewest as usize].chunks < OBJECT_CHUNKS).then_some(fewest)
+    }
+
+    /// Whether operations between memory and memory wait for others.
+    pub fn set_memory_blocked(&mut self) {
+        let blocked = match self.memory_queue.front() {
+            Some(&first) if self.is_for_helpers(self.next_part(first, SHARE).len) => !self.crew.takes_copies(),
+            Some(_) => self.memory_queue.len() > 1,
+            None => false,
+        };
+        let now = self.now();
+        self.blocked.set(Blocked::MEMORY, blocked, now);
+    }
+
+    /// Fills a slot with the next bytes to be written: made up, or from a memory tier. None when
+    /// that has to wait, otherwise whether it was done here.
+    fn produce(&mut self, index: u32) -> Result<Option<bool>> {
+        let chunk = self.next_chunk(index);
+        let helper = self.is_for_helpers(chunk.padded);
+        let pass = self.ops[index as usize].pass();
+        if helper && (pass.source == Source::Fill || !self.crew.takes_copies()) {
+            return Ok(None);
+        }
+        let Some(slot) = self.take_slot(chunk) else { return Ok(None) };
+        self.note_issued(&chunk);
+        if pass.source == Source::Fill {
+            let stream = self.ops[index as usize].stream.clone();
+            self.fill(slot, &stream)?;
+            return Ok(Some(true));
+        }
+        let part = self.part_in_memory(index, pass.source_leg, chunk.offset, chunk.padded as usize);
+        let to = Some(self.part_in_arena(slot, chunk.padded as usize));
+        let work = Work::Copy { to, check: self.check_of(index), len: chunk.len as usize };
+        self.hand_over(slot, part, work, helper)
+    }
+
+    /// Has a copy made: by a helper, or here. Whether it was done here.
+    fn hand_over(&mut self, slot: u32, part: Part, work: Work, helper: bool) -> Result<Option<bool>> {
+        let now = self.now();
+        let chunk = &mut self.chunks[slot as usize];
+        let op = &self.ops[chunk.op as usize];
+        chunk.blocked = self.blocked.total(super::blocked_by(op), now);
+        let job = Job { slot, stream: op.stream.clone(), offset: chunk.offset, part, work, given: Instant::now() };
+        if helper {
+            self.crew.give(job);
+            // Where processors are few, the helper may be given this thread's at once.
+            self.tally.spent.copy_ns += self.now() - now;
+        } else {
+            self.perform(job)?;
+        }
+        Ok(Some(!helper))
+    }
+
+    /// Goes on with what was read into a slot. Whether that took long.
+    pub fn take_landed(&mut self, slot: u32) -> Result<bool> {
+        let chunk = self.chunks[slot as usize];
+        let pass = self.ops[chunk.op as usize].pass();
+        if pass.sink != Sink::Memory {
+            self.check_and_pass_on(slot)?;
+            return Ok(false);
+        }
+        let len = (chunk.len as usize).next_multiple_of(BLOCK);
+        let to = Some(self.part_in_memory(chunk.op, pass.sink_leg, chunk.offset, len));
+        let part = self.part_in_arena(slot, len);
+        let work = Work::Copy { to, check: self.check_of(chunk.op), len: chunk.len as usize };
+        let helper = self.early.is_none() && self.is_for_helpers(chunk.len);
+        Ok(self.hand_over(slot, part, work, helper)? == Some(true))
+    }
+
+    /// What was read into a slot and checked is written to the operation's other place.
+    pub fn pass_on(&mut self, slot: u32) -> Result<()> {
         let chunk = self.chunks[slot as usize];
         let op = &self.ops[chunk.op as usize];
         let leg = &op.legs[op.pass().sink_leg];
@@ -108,109 +170,84 @@ impl Run<'_> {
         let Backend::Storage(file) = leg.backend else { unreachable!("the sink is storage") };
         let chunk = &mut self.chunks[slot as usize];
         (chunk.volume, chunk.file) = (file, file);
-        (chunk.write, chunk.file_offset, chunk.moved) = (true, at, 0);
+        (chunk.write, chunk.file_offset, chunk.moved, chunk.checking) = (true, at, 0, false);
         self.write_later(slot);
         Ok(())
     }
 
-    /// One step of an operation that only memory takes part in.
-    fn memory_step(&mut self, index: u32) -> Result<()> {
-        let before = self.now();
-        let op = &self.ops[index as usize];
-        let (pass, offset) = (op.pass(), op.issued);
-        let mut len = (op.size - offset).min(STEP);
-        for number in [pass.source_leg, pass.sink_leg] {
-            let extents = &self.stage.objects.place(op.legs[number].place).extents;
-            len = len.min(locate(extents, offset).expect("a place is as long as its object").1);
-        }
-        if offset == 0 {
-            self.mark_start(index, pass.source_leg, before);
-        }
-        let whole = (len as usize).next_multiple_of(BLOCK);
-        if pass.source == Source::Fill {
-            let (pool, to) = self.memory_at(index, pass.sink_leg, offset);
-            self.ops[index as usize].stream.fill(offset, self.stage.pools[pool].slice_mut(to, whole));
-        } else {
-            let (pool, from) = self.memory_at(index, pass.source_leg, offset);
-            let at = self.next_scratch(whole);
-            self.scratch[at..at + whole].copy_from_slice(self.stage.pools[pool].slice(from, whole));
-            if pass.sink == Sink::Memory {
-                self.mark_start(index, pass.sink_leg, before);
-                let (pool, to) = self.memory_at(index, pass.sink_leg, offset);
-                self.stage.pools[pool].slice_mut(to, whole).copy_from_slice(&self.scratch[at..at + whole]);
+    /// Has the next part of an operation that only memory takes part in moved. None when that has
+    /// to wait, otherwise whether it was done here.
+    fn copy_part(&mut self, index: u32) -> Result<Option<bool>> {
+        let mut chunk = self.next_part(index, SHARE);
+        let mut helper = self.is_for_helpers(chunk.len);
+        if helper && !self.crew.takes_copies() {
+            // With a schedule, or while I/O is in flight, looking after those comes first.
+            if self.config.pace != Pace::Asap || self.in_flight > 0 {
+                return Ok(None);
             }
+            helper = false;
         }
-        let now = self.now();
-        self.tally.spent.copy_ns += now - before;
+        if !helper {
+            chunk = self.next_part(index, STEP);
+        }
+        let Some(slot) = self.take_bare_slot(chunk) else { return Ok(None) };
+        self.note_issued(&chunk);
+        let pass = self.ops[index as usize].pass();
+        let len = (chunk.len as usize).next_multiple_of(BLOCK);
+        let sink = (pass.sink == Sink::Memory).then(|| self.part_in_memory(index, pass.sink_leg, chunk.offset, len));
+        if pass.source == Source::Fill {
+            let part = sink.expect("what is made up goes somewhere");
+            return self.hand_over(slot, part, Work::Store, helper);
+        }
+        let part = self.part_in_memory(index, pass.source_leg, chunk.offset, len);
+        let work = Work::Copy { to: sink, check: self.check_of(index), len: chunk.len as usize };
+        self.hand_over(slot, part, work, helper)
+    }
+
+    /// Bytes of an operation were copied.
+    pub fn moved(&mut self, done: &Done) -> Result<()> {
+        let began = done.began.saturating_duration_since(self.clock()).as_nanos() as u64;
+        let ended = began + done.ns;
+        let (slot, Chunk { op: index, len, blocked, .. }) = (done.slot, self.chunks[done.slot as usize]);
         let op = &mut self.ops[index as usize];
-        (op.issued, op.sourced, op.sourced_at) = (offset + len, offset + len, now);
-        let (source, sink, done) = (op.legs[pass.source_leg].tier, op.legs[pass.sink_leg].tier, op.issued == op.size);
-        if pass.source == Source::Memory {
-            self.tally.bytes(source, false, len, 0, now);
-            self.check_scratch(index, offset, len as usize);
+        op.copied_at = op.copied_at.max(ended);
+        let pass = op.pass();
+        if pass.source != Source::Storage {
+            (op.sourced, op.sourced_at) = (op.sourced + u64::from(len), op.sourced_at.max(ended));
+            self.mark_start_after(index, pass.source_leg, began, blocked + done.queued_ns);
         }
         if pass.sink == Sink::Memory {
-            self.tally.bytes(sink, true, len, 0, now);
+            self.mark_start_after(index, pass.sink_leg, began, blocked + done.queued_ns);
         }
-        if done {
-            self.memory_queue.pop_front();
-            let now = self.now();
-            self.blocked.set(Blocked::MEMORY, !self.memory_queue.is_empty(), now);
-            self.end_pass(index, now)?;
+        let op = &self.ops[index as usize];
+        let (source, sink) = (op.legs[pass.source_leg].tier, op.legs[pass.sink_leg].tier);
+        if pass.source == Source::Memory {
+            self.tally.bytes(source, false, len.into(), 0, ended);
         }
-        Ok(())
+        match pass.sink {
+            Sink::Storage => {
+                self.write_later(slot);
+                return Ok(());
+            }
+            Sink::Memory => self.tally.bytes(sink, true, len.into(), 0, ended),
+            Sink::Nothing => {}
+        }
+        self.release_slot(slot, ended)
     }
 
-    /// The next part of the scratch memory; it is remembered as the latest.
-    fn next_scratch(&mut self, len: usize) -> usize {
-        let after = self.scratch_at + STEP as usize;
-        self.scratch_at = if after + len > SCRATCH { 0 } else { after };
-        self.scratch_at
+    fn part_in_arena(&self, slot: u32, len: usize) -> Part {
+        // SAFETY: the arena outlives the crew, and the slot is nobody's but the job's until it has
+        // been collected.
+        unsafe { self.stage.arena.lend(self.chunks[slot as usize].at, len) }
     }
 
-    fn memory_at(&self, index: u32, leg: usize, offset: u64) -> (usize, usize) {
+    fn part_in_memory(&self, index: u32, leg: usize, offset: u64, len: usize) -> Part {
         let leg = &self.ops[index as usize].legs[leg];
         let Backend::Memory(pool) = leg.backend else { unreachable!("the leg is a memory tier's") };
         let extents = &self.stage.objects.place(leg.place).extents;
         let (at, _) = locate(extents, offset).expect("a place is as long as its object");
-        (pool, at as usize)
-    }
-
-    fn check_slot(&mut self, slot: u32) {
-        let chunk = self.chunks[slot as usize];
-        self.check(chunk.op, chunk.offset, chunk.len as usize, |run| {
-            run.stage.arena.slice(chunk.at, chunk.len as usize)
-        });
-    }
-
-    fn check_scratch(&mut self, index: u32, offset: u64, len: usize) {
-        self.check(index, offset, len, |run| &run.scratch[run.scratch_at..run.scratch_at + len]);
-    }
-
-    /// Checks data of an operation that goes on with it.
-    fn check(&mut self, index: u32, offset: u64, len: usize, data: impl Fn(&Self) -> &[u8]) {
-        if self.config.verify == Verify::Off {
-            return;
-        }
-        let before = self.now();
-        let mut expected = std::mem::take(&mut self.expected);
-        let op = &self.ops[index as usize];
-        let wrong = compare(&op.stream, offset, data(self), op.check_all, &mut expected);
-        self.tally.checked(len, if op.check_all { 512 } else { STAMP_EVERY });
-        if let Some((at, found)) = wrong {
-            let whose = Whose { row: op.legs[0].row, key: op.key, content: op.content, version: op.version };
-            self.tally.suspect(whose.suspect(offset + at as u64, found));
-        }
-        self.expected = expected;
-        let spent = self.now() - before;
-        self.tally.verify_ns += spent;
-        self.tally.spent.data_ns += spent;
-        self.own_work_since(before);
-    }
-
-    /// What was done since `before` was our own work, not a tier's.
-    fn own_work_since(&mut self, before: u64) {
-        let spent = self.now() - before;
-        self.blocked.own_work(Blocked::MEMORY, spent);
+        // SAFETY: the pool outlives the crew. Operations on one object follow each other, and the
+        // place is held until this one has ended, so that nobody else writes here meanwhile.
+        unsafe { self.stage.pools[pool].lend(at as usize, len) }
     }
 }

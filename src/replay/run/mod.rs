@@ -7,6 +7,7 @@ pub mod backlog;
 pub mod blocked;
 pub mod crew;
 pub mod data;
+pub mod desk;
 pub mod errand;
 pub mod finish;
 pub mod labour;
@@ -34,7 +35,8 @@ use crate::replay::prepare::{Backend, Stage};
 use ahead::Ahead;
 use backlog::Backlog;
 use blocked::Blocked;
-use crew::{Crew, Job};
+use crew::Crew;
+use desk::{Desk, Job};
 use lane::Lanes;
 use op::{Chunk, NEVER, Op, Sink, Source};
 use order::Chains;
@@ -97,8 +99,9 @@ pub(super) struct Run<'a> {
     pub ops: Vec<Op>,
     pub free_ops: Vec<u32>,
     pub live_ops: u32,
-    /// The slots of the arena.
+    /// The slots of the arena, and after them those of chunks that need no room there.
     pub chunks: Vec<Chunk>,
+    pub bare_slots: Vec<u32>,
     /// The storage targets, with what waits for each.
     pub lanes: Lanes,
     /// Who makes data up and checks it beside this thread.
@@ -123,10 +126,8 @@ pub(super) struct Run<'a> {
     pub chains: Chains,
     /// Slots of operations that run whose data is being made up.
     pub filling: u32,
-    pub scratch: Vec<u8>,
-    pub scratch_at: usize,
-    /// What read data is compared with when every byte is checked.
-    pub expected: Vec<u8>,
+    /// Where this thread makes data up, copies and checks it.
+    pub desk: Desk,
     pub early: Option<Early>,
     pub waiter: Waiter,
     /// When completions were looked for.
@@ -138,6 +139,7 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, stage: &'a mut Stage, config: &'a ReplayConfig, tally: &'a mut Tally, crew: Crew) -> Self {
         let slots = stage.lane_slots() * stage.lanes();
+        let bare = labour::bare_slots(config.helpers as usize);
         let window = config.window() as usize;
         Self {
             ahead: Ahead::new(plan.rows.iter()),
@@ -149,7 +151,8 @@ impl<'a> Run<'a> {
             ops: Vec::with_capacity(window),
             free_ops: Vec::new(),
             live_ops: 0,
-            chunks: vec![Chunk::default(); slots],
+            chunks: vec![Chunk::default(); slots + bare],
+            bare_slots: (slots..slots + bare).rev().map(|slot| slot as u32).collect(),
             lanes: Lanes::new(stage, config.bytes_in_flight, config.io_size_bytes as usize, window),
             crew,
             memory_queue: VecDeque::with_capacity(window),
@@ -164,9 +167,7 @@ impl<'a> Run<'a> {
             backlog: Backlog::default(),
             chains: Chains::default(),
             filling: 0,
-            scratch: vec![0; labour::SCRATCH],
-            scratch_at: 0,
-            expected: vec![0; crew::EXPECTED],
+            desk: Desk::new(),
             early: None,
             waiter: Waiter::new(config.wait),
             looked: 0,
@@ -179,6 +180,11 @@ impl<'a> Run<'a> {
     /// Nanoseconds since the clock started.
     pub fn now(&self) -> u64 {
         self.clock.elapsed().as_nanos() as u64
+    }
+
+    /// When the clock started.
+    pub fn clock(&self) -> Instant {
+        self.clock
     }
 
     fn work(&mut self, stop: &Stop, progress: &dyn Progress) -> Result<()> {
@@ -198,7 +204,7 @@ impl<'a> Run<'a> {
             let issued = self.issue()?;
             self.flush()?;
             let reaped = self.reap()?;
-            let laboured = self.labour()? | self.look_ahead()? | self.fill_ahead();
+            let laboured = self.labour()? | self.look_ahead()? | self.fill_ahead()?;
             if self.row_number >= reported + REPORT_ROWS {
                 progress.advance(self.row_number - reported);
                 reported = self.row_number;
@@ -219,7 +225,7 @@ impl<'a> Run<'a> {
     fn make_ready(&mut self) -> Result<()> {
         self.stage.ring.listen(self.crew.bell())?;
         self.learn_to_wait()?;
-        while self.look_ahead()? | self.fill_ahead() | self.collect()? || self.crew.busy() > 0 {}
+        while self.look_ahead()? | self.fill_ahead()? | self.collect()? || self.crew.busy() > 0 {}
         Ok(())
     }
 
@@ -280,8 +286,16 @@ impl<'a> Run<'a> {
 
     /// A leg's first I/O starts now; for an operation's first leg, how late that is.
     pub fn mark_start(&mut self, op: u32, leg: usize, now: u64) {
+        let blocked = self.blocked.total(blocked_by(&self.ops[op as usize]), now);
+        self.mark_start_after(op, leg, now, blocked);
+    }
+
+    /// The same where the clock of blocked time said `blocked` then.
+    pub fn mark_start_after(&mut self, op: u32, leg: usize, now: u64, blocked: u64) {
         let op = &mut self.ops[op as usize];
         if op.legs[leg].start != NEVER {
+            // Copies of one operation may begin in another order than they are heard of.
+            op.legs[leg].start = op.legs[leg].start.min(now);
             return;
         }
         op.legs[leg].start = now;
@@ -290,7 +304,7 @@ impl<'a> Run<'a> {
             return;
         }
         let first = op.legs[0];
-        let blocked = self.blocked.total(blocked_by(op), now).saturating_sub(op.blocked_at_due);
+        let blocked = blocked.saturating_sub(op.blocked_at_due);
         let since_due = now.saturating_sub(first.due);
         // A row that waited for room and then for another operation waited for room before that.
         let (room_before, room_after) = if first.due > first.sched { (op.window_wait, 0) } else { (0, op.window_wait) };
@@ -319,7 +333,7 @@ impl<'a> Run<'a> {
                 self.take_landed(slot)?;
             }
         }
-        self.check_all_landed();
+        self.check_all_landed()?;
         self.tally.hung = self.in_flight;
         Ok(())
     }

@@ -118,6 +118,8 @@ pub struct Op {
     pub first_done: u64,
     /// Chunks that have not ended.
     pub chunks: u32,
+    /// The latest end of a copy of it.
+    pub copied_at: u64,
     /// An I/O failed: nothing more is issued, nothing is recorded.
     pub failed: bool,
     /// Time that the row waited for a free place among the operations.
@@ -196,6 +198,9 @@ pub fn leg(row: &Row, number: u64, backend: Backend, sched: u64) -> Leg {
     }
 }
 
+/// Stands for the place in the arena of a chunk that needs none.
+pub const NOWHERE: usize = usize::MAX;
+
 /// A part of an object in a slot of the arena.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chunk {
@@ -221,6 +226,10 @@ pub struct Chunk {
     pub at: usize,
     /// When its I/O was queued.
     pub pushed: u64,
+    /// What the clock of blocked time said when its copy was handed over.
+    pub blocked: u64,
+    /// Its bytes are checked before they go on.
+    pub checking: bool,
     /// Whether a helper makes its data up.
     pub filling: bool,
     /// Nobody wants it any more: it is free once it has been filled.

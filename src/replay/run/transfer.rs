@@ -18,7 +18,7 @@ const SECTOR: u32 = 512;
 impl Run<'_> {
     /// Queues writes that are filled and reads that have a slot. True when there was one.
     pub fn issue(&mut self) -> Result<bool> {
-        let mut any = self.fill_due();
+        let mut any = self.fill_due()?;
         for lane in 0..self.lanes.len() as u32 {
             any |= self.issue_to(lane)?;
         }
@@ -107,9 +107,14 @@ impl Run<'_> {
     /// The next part of an operation's object: as long as one I/O may be and as both its places
     /// go on without a gap.
     pub fn next_chunk(&self, index: u32) -> Chunk {
+        self.next_part(index, self.config.io_size_bytes)
+    }
+
+    /// The same, at most `most` bytes.
+    pub fn next_part(&self, index: u32, most: u64) -> Chunk {
         let op = &self.ops[index as usize];
         let pass = op.pass();
-        let mut len = (op.size - op.issued).min(self.config.io_size_bytes);
+        let mut len = (op.size - op.issued).min(most);
         let (mut volume, mut file, mut file_offset) = (0, 0, 0);
         for number in [pass.source_leg, pass.sink_leg] {
             let leg = &op.legs[number];
@@ -144,7 +149,10 @@ impl Run<'_> {
         op.issued += u64::from(chunk.len);
         op.chunks += 1;
         if op.issued == op.size {
-            let queue = &mut self.lanes.get(Self::lane_of(&self.ops[chunk.op as usize])).queue;
+            let queue = match op.uses_storage() {
+                true => &mut self.lanes.get(Self::lane_of(&self.ops[chunk.op as usize])).queue,
+                false => &mut self.memory_queue,
+            };
             let place = queue.iter().position(|queued| *queued == chunk.op);
             place.and_then(|place| queue.remove(place));
         }
@@ -221,9 +229,9 @@ impl Run<'_> {
             return self.release_slot(slot, now);
         }
         op.sourced += u64::from(chunk.len);
-        op.sourced_at = now;
+        op.sourced_at = op.sourced_at.max(now);
         if pass.sink == Sink::Nothing {
-            self.check_later(slot);
+            self.check_later(slot)?;
             return self.chunk_ended(chunk.op, now);
         }
         self.landed.push_back(slot);
@@ -236,9 +244,11 @@ impl Run<'_> {
         self.chunk_ended(self.chunks[slot as usize].op, now)
     }
 
-    fn chunk_ended(&mut self, index: u32, now: u64) -> Result<()> {
+    /// A chunk of an operation has ended.
+    pub fn chunk_ended(&mut self, index: u32, now: u64) -> Result<()> {
         let op = &mut self.ops[index as usize];
         op.chunks -= 1;
+        let now = now.max(op.copied_at);
         if op.chunks == 0 && (op.issued == op.size || op.failed) {
             return self.end_pass(index, now);
         }

@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 
 use crate::error::Result;
 
+use super::blocked::Blocked;
 use super::op::NEVER;
 use super::{Early, Run};
 use crate::replay::config::{Pace, Wait};
@@ -112,8 +113,14 @@ impl Run<'_> {
         self.check_lag();
         let after = self.now();
         self.waiter.idle_since = Some(after);
+        // Copies wait for the hands that make them, however much I/O is in flight besides, unless
+        // that is at its limit.
+        let movers = self.crew.copies() > 0
+            && (self.in_flight == 0 || self.blocked.is_running(Blocked::MEMORY) && !self.blocked.is_storage_running());
         let account = &mut self.tally.spent;
-        if self.in_flight > 0 {
+        if movers {
+            account.copy_ns += after - since;
+        } else if self.in_flight > 0 {
             account.device_ns += after - since;
         } else if timer != NEVER {
             account.model_ns += after - since;
