@@ -170,6 +170,10 @@ pub struct TierReport {
     pub read_bytes: u64,
     /// Bytes really written, padding included.
     pub write_bytes: u64,
+    /// From asking for the fdatasync or fsync of one written object to its end, as `--durability`
+    /// has it; none where that was not asked for or not needed.
+    #[serde(default)]
+    pub sync: Option<Histogram>,
     /// Facts of the device and the set-up: filesystem, device, scheduler, alignment, fixed
     /// buffers, page size of the buffers.
     pub facts: BTreeMap<String, serde_json::Value>,

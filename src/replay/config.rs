@@ -8,6 +8,7 @@ use std::str::FromStr;
 use crate::output::Overwrite;
 use crate::units::{MIB, Rate};
 
+use super::per_tier::{PerTier, Word};
 use super::target::Target;
 
 /// Helpers at most unless more are asked for: each makes up more than 10 GB/s.
@@ -37,11 +38,11 @@ pub struct ReplayConfig {
     /// What executes storage I/O.
     pub engine: Engine,
     /// Whether the page cache is bypassed.
-    pub io: IoMode,
+    pub io: PerTier<IoMode>,
     /// What is asked of the page cache, when it is not bypassed.
-    pub fadvise: Fadvise,
+    pub fadvise: PerTier<Fadvise>,
     /// When an object counts as written.
-    pub durability: Durability,
+    pub durability: PerTier<Durability>,
     /// What operations wait for besides earlier ones on the same object.
     pub order: Order,
     /// When a slab is written before the run.
@@ -74,9 +75,9 @@ impl ReplayConfig {
             max_objects: None,
             wait: Wait::Hybrid,
             engine: Engine::IoUring,
-            io: IoMode::Direct,
-            fadvise: Fadvise::None,
-            durability: Durability::None,
+            io: PerTier::all(IoMode::Direct),
+            fadvise: PerTier::all(Fadvise::None),
+            durability: PerTier::all(Durability::None),
             order: Order::Key,
             prepare: Prepare::Auto,
             verify: Verify::Stamp,
@@ -210,9 +211,10 @@ pub enum IoMode {
     Buffered,
 }
 
-impl IoMode {
-    /// The word for reports.
-    pub fn word(self) -> &'static str {
+impl Word for IoMode {
+    const ALL: &'static [Self] = &[IoMode::Direct, IoMode::Buffered];
+
+    fn word(self) -> &'static str {
         match self {
             IoMode::Direct => "direct",
             IoMode::Buffered => "buffered",
@@ -232,9 +234,10 @@ pub enum Fadvise {
     Dontneed,
 }
 
-impl Fadvise {
-    /// The word for reports.
-    pub fn word(self) -> &'static str {
+impl Word for Fadvise {
+    const ALL: &'static [Self] = &[Fadvise::None, Fadvise::Sequential, Fadvise::Dontneed];
+
+    fn word(self) -> &'static str {
         match self {
             Fadvise::None => "none",
             Fadvise::Sequential => "sequential",
@@ -256,9 +259,10 @@ pub enum Durability {
     Dsync,
 }
 
-impl Durability {
-    /// The word for reports.
-    pub fn word(self) -> &'static str {
+impl Word for Durability {
+    const ALL: &'static [Self] = &[Durability::None, Durability::Fdatasync, Durability::Fsync, Durability::Dsync];
+
+    fn word(self) -> &'static str {
         match self {
             Durability::None => "none",
             Durability::Fdatasync => "fdatasync",

@@ -7,6 +7,7 @@
 mod config;
 mod content;
 mod io;
+mod per_tier;
 mod plan;
 mod prepare;
 mod report;
@@ -26,6 +27,7 @@ use report::{host, requests};
 use run::tally;
 
 pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use per_tier::{PerTier, Word};
 pub use plan::{Plan, PlanFacts, plan};
 pub use prepare::fits::check_settings;
 pub use prepare::slab::SlabSpace;

@@ -2,6 +2,7 @@
 
 mod faults;
 mod pace;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -74,8 +74,8 @@ pub struct Ring {
     files: Vec<RawFd>,
     fixed_files: bool,
     engine: Engine,
-    /// Whether every write has to be durable when it ends.
-    pub dsync: bool,
+    /// By file: the flags of its writes.
+    write_flags: Vec<i32>,
     /// What was refused and what was done instead.
     pub notes: Vec<String>,
     /// How completions are delivered: `defer_taskrun`, `coop_taskrun`, `interrupt`.
@@ -98,7 +98,7 @@ impl Ring {
             files: files.to_vec(),
             fixed_files: false,
             engine,
-            dsync: false,
+            write_flags: vec![0; files.len()],
             notes: Vec::new(),
             taskrun,
         };
@@ -137,6 +137,11 @@ impl Ring {
         }
     }
 
+    /// Whether every write to a file has to be durable when it ends.
+    pub fn set_dsync(&mut self, file: usize, dsync: bool) {
+        self.write_flags[file] = if dsync { RWF_DSYNC } else { 0 };
+    }
+
     /// Whether buffers are registered.
     pub fn fixed_buffers(&self) -> bool {
         self.fixed_buffers
@@ -163,7 +168,7 @@ impl Ring {
         }
         // SAFETY: inside the arena, as asserted by the caller.
         let place = unsafe { self.arena.add(io.at) };
-        let (offset, len, flags) = (io.offset, io.len, if self.dsync { RWF_DSYNC } else { 0 });
+        let (offset, len, flags) = (io.offset, io.len, self.write_flags[io.file as usize]);
         let number = types::Fixed(io.file);
         let fd = types::Fd(self.files[io.file as usize]);
         let entry = match (io.write, self.fixed_buffers, self.fixed_files) {

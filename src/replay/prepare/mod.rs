@@ -7,6 +7,7 @@ pub mod fits;
 pub mod guard;
 pub mod objects;
 pub mod slab;
+pub mod storage;
 
 use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
@@ -122,7 +123,9 @@ pub fn prepare(
         }
         Err(error) => Err(error),
         Ok(()) => {
-            stage.ring.dsync = config.durability == Durability::Dsync;
+            for (number, slab) in stage.slabs.iter().enumerate() {
+                stage.ring.set_dsync(number, config.durability.of(slab.tier) == Durability::Dsync);
+            }
             stage.prepare_s = began.elapsed().as_secs_f64();
             Ok(stage)
         }

@@ -7,6 +7,7 @@ use crate::units;
 
 use super::Ended;
 use crate::replay::config::{Engine, IoMode, Pace};
+use crate::replay::prepare::storage;
 use crate::replay::run::Early;
 
 impl Ended<'_> {
@@ -70,9 +71,15 @@ impl Ended<'_> {
                     .to_owned(),
             );
         }
-        if self.config.io == IoMode::Buffered && !self.stage.slabs.is_empty() {
-            notes.push("storage tiers ran buffered: the page cache was measured too, not only the device".to_owned());
-        }
+        let buffered = self.stage.slabs.iter().filter(|slab| self.config.io.of(slab.tier) == IoMode::Buffered);
+        let mut tiers: Vec<_> = buffered.map(|slab| slab.tier).collect();
+        tiers.dedup();
+        notes.extend(
+            tiers
+                .iter()
+                .map(|tier| format!("tier {tier} ran buffered: the page cache was measured too, not only the device")),
+        );
+        notes.extend(storage::without_effect(self.config));
         notes.extend(self.stage.notes.iter().cloned());
         notes.extend(facts.freeing().map(str::to_owned));
         let huge = self.stage.arena.huge_bytes();

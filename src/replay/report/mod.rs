@@ -21,6 +21,7 @@ use crate::trace::{Op, Phase};
 
 use crate::replay::config::{Engine, Pace, ReplayConfig};
 use crate::replay::content::verify::Classifier;
+use crate::replay::per_tier::Word;
 use crate::replay::plan::Plan;
 use crate::replay::prepare::{Backend, Stage};
 use crate::replay::run::Early;
@@ -191,6 +192,7 @@ impl Ended<'_> {
             layout: None,
             read_bytes: moved.read + moved.read_padding,
             write_bytes: moved.written + moved.write_padding,
+            sync: self.sync(tier),
             facts: BTreeMap::new(),
         };
         let mut note = |name: &str, value: Value| {
@@ -216,6 +218,9 @@ impl Ended<'_> {
                 note("final_fdatasync_s", self.sync_s.into());
                 note("ios", self.tally.chunks.into());
                 note("short_ios", self.tally.short.into());
+                note("io", self.config.io.of(tier).word().into());
+                note("fadvise", self.config.fadvise.of(tier).word().into());
+                note("durability", self.config.durability.of(tier).word().into());
                 report.direct = Some(slab.direct);
                 report.layout = Some("slab".to_owned());
             }
@@ -227,6 +232,11 @@ impl Ended<'_> {
             Backend::Model { .. } | Backend::Skip => {}
         }
         report
+    }
+
+    fn sync(&self, tier: usize) -> Option<Histogram> {
+        let sync = self.tally.sync[tier].save("sync", Some("write"), "ns");
+        (sync.count > 0).then_some(sync)
     }
 
     fn tokens(&self, totals: &Totals, served: Option<&Served>) -> Option<Tokens> {
@@ -310,9 +320,9 @@ impl Ended<'_> {
             ("chunks-per-object", json!(crate::replay::run::transfer::OBJECT_CHUNKS)),
             ("wait", json!(c.wait.word())),
             ("engine", json!(c.engine.word())),
-            ("io", json!(c.io.word())),
-            ("fadvise", json!(c.fadvise.word())),
-            ("durability", json!(c.durability.word())),
+            ("io", json!(c.io.to_string())),
+            ("fadvise", json!(c.fadvise.to_string())),
+            ("durability", json!(c.durability.to_string())),
             ("order", json!(c.order.word())),
             ("prepare", json!(c.prepare.word())),
             ("verify", json!(c.verify.to_string())),
