@@ -1,5 +1,7 @@
 //! Offline analyses of traces and results, and what a file is.
 
+pub mod contents;
+mod duplicates;
 pub mod identity;
 mod likeness;
 pub mod summary;

@@ -8,6 +8,7 @@ use crate::trace::{Op, Phase, Tier};
 
 use super::block::BlockResult;
 use super::histogram::Histogram;
+use super::precondition::Preconditioned;
 
 /// The schema of a replay result.
 pub const REPLAY_SCHEMA: &str = "kvtrace.replay/1";
@@ -174,6 +175,9 @@ pub struct TierReport {
     /// has it; none where that was not asked for or not needed.
     #[serde(default)]
     pub sync: Option<Histogram>,
+    /// What was overwritten before the run, as `--precondition` has it.
+    #[serde(default)]
+    pub preconditioned: Vec<Preconditioned>,
     /// Facts of the device and the set-up: filesystem, device, scheduler, alignment, fixed
     /// buffers, page size of the buffers.
     pub facts: BTreeMap<String, serde_json::Value>,

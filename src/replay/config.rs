@@ -8,6 +8,7 @@ use std::str::FromStr;
 use crate::output::Overwrite;
 use crate::units::{MIB, Rate};
 
+use super::in_flight::{DEFAULT_BYTES, InFlight, Precondition};
 use super::per_tier::{PerTier, Word};
 use super::target::Target;
 
@@ -57,6 +58,10 @@ pub struct ReplayConfig {
     pub max_lag_ns: Option<u64>,
     /// The seed of the data.
     pub seed: u64,
+    /// How [`Self::bytes_in_flight`] is come by.
+    pub in_flight: InFlight,
+    /// How much of each storage tier is overwritten before the run.
+    pub precondition: Option<Precondition>,
     /// Whether strangers' files may be replaced.
     pub overwrite: Overwrite,
 }
@@ -71,7 +76,7 @@ impl ReplayConfig {
             speed: 1.0,
             size_scale: 1.0,
             io_size_bytes: MIB,
-            bytes_in_flight: 16 * MIB,
+            bytes_in_flight: DEFAULT_BYTES,
             max_objects: None,
             wait: Wait::Hybrid,
             engine: Engine::IoUring,
@@ -85,6 +90,8 @@ impl ReplayConfig {
             max_errors: 0,
             max_lag_ns: None,
             seed: 42,
+            in_flight: InFlight::Bytes(DEFAULT_BYTES),
+            precondition: None,
             overwrite: Overwrite::Ours,
         }
     }

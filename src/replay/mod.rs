@@ -6,6 +6,7 @@
 
 mod config;
 mod content;
+mod in_flight;
 mod io;
 mod per_tier;
 mod plan;
@@ -27,6 +28,8 @@ use report::{host, requests};
 use run::tally;
 
 pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use content::fill::Stream;
+pub use in_flight::{InFlight, Precondition};
 pub use per_tier::{PerTier, Word};
 pub use plan::{Plan, PlanFacts, plan};
 pub use prepare::fits::check_settings;
@@ -120,6 +123,7 @@ pub fn replay(
     let needs = needs?;
     let requests = requests::count(&config.trace, &plan.meta)?;
     let mut stage = prepare::prepare(&plan, needs, config, stop, progress)?;
+    let config = &prepare::depth::in_force(config, &stage);
     let mut tally = tally::Tally::new(requests.unwrap_or(0));
     let mut devices: Vec<_> = stage.slabs.iter().filter_map(|slab| Device::below(&slab.path)).collect();
     devices.dedup();

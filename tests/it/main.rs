@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod capture;
+mod contents;
 mod distill;
 mod record;
 mod replay;

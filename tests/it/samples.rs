@@ -145,8 +145,8 @@ fn tiers() -> Vec<TierReport> {
             layout: Some("slab".to_owned()),
             read_bytes: 13 << 30,
             write_bytes: 2 << 30,
-            sync: None,
             facts: BTreeMap::from([("filesystem".to_owned(), "ext4".into())]),
+            ..TierReport::default()
         },
     ]
 }

@@ -1,11 +1,14 @@
 //! Before the clock starts: slabs really written once, memory present, cold objects in their
 //! places.
 
+pub mod depth;
 pub mod extents;
 pub mod filesystem;
 pub mod fits;
 pub mod guard;
+pub mod load;
 pub mod objects;
+pub mod precondition;
 pub mod slab;
 pub mod storage;
 
@@ -13,6 +16,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 
 use crate::error::{Error, Kind, Result};
+use crate::measure::precondition::Preconditioned;
 use crate::progress::Progress;
 use crate::seed::{hash_bytes, mix};
 use crate::stop::Stop;
@@ -73,7 +77,11 @@ pub struct Stage {
     pub data_seed: u64,
     /// The number by which this run's data differs from earlier runs' on the same slabs.
     pub epoch: u64,
-    /// Seconds that it took.
+    /// The bytes in flight that were found for these slabs, when they were looked for.
+    pub found: Option<depth::Found>,
+    /// What was overwritten before the run.
+    pub preconditioned: Vec<Preconditioned>,
+    /// Seconds that it took, without overwriting.
     pub prepare_s: f64,
     /// What a reader of the result should know.
     pub notes: Vec<String>,
@@ -108,6 +116,8 @@ pub fn prepare(
         objects: Objects::new([Space::default(), Space::default(), Space::default()]),
         data_seed: mix(config.seed ^ mix(epoch)),
         epoch,
+        found: None,
+        preconditioned: Vec::new(),
         prepare_s: 0.0,
         notes,
         slabs,
@@ -126,7 +136,8 @@ pub fn prepare(
             for (number, slab) in stage.slabs.iter().enumerate() {
                 stage.ring.set_dsync(number, config.durability.of(slab.tier) == Durability::Dsync);
             }
-            stage.prepare_s = began.elapsed().as_secs_f64();
+            let overwriting: f64 = stage.preconditioned.iter().map(|one| one.seconds).sum();
+            stage.prepare_s = began.elapsed().as_secs_f64() - overwriting;
             Ok(stage)
         }
     }
@@ -164,6 +175,8 @@ impl Stage {
         self.make_tiers(plan, config, stop, progress)?;
         let mut writer = Writer { slot_bytes: config.io_size_bytes as usize, free: Vec::new(), done: Vec::new(), stop };
         self.fill_slabs(&mut writer, progress)?;
+        self.preconditioned = precondition::precondition(self, config, stop, progress)?;
+        self.found = depth::find(self, &plan.facts, config, stop, progress)?;
         self.put_cold(&mut writer, &plan.cold, config.engine, progress)
     }
 

@@ -84,9 +84,12 @@ impl Ended<'_> {
         notes.extend(facts.freeing().map(str::to_owned));
         let huge = self.stage.arena.huge_bytes();
         if !self.stage.slabs.is_empty() && huge.is_some_and(|huge| huge < self.stage.arena.len() as u64) {
-            notes.push(
-                "the I/O buffers are not all on huge pages: more CPU per I/O, and large I/Os may be split".to_owned(),
-            );
+            notes.push(format!(
+                "{} of the {} of I/O buffers are on huge pages: more CPU per I/O, and large I/Os may be split; see \
+                 /sys/kernel/mm/transparent_hugepage/enabled (madvise or always) and free memory",
+                units::bytes(huge.unwrap_or(0)),
+                units::bytes(self.stage.arena.len() as u64)
+            ));
         }
         if self.config.pace == Pace::Asap {
             let from = "the moment an operation's dependencies and the limit of objects let it start";

@@ -193,6 +193,7 @@ impl Ended<'_> {
             read_bytes: moved.read + moved.read_padding,
             write_bytes: moved.written + moved.write_padding,
             sync: self.sync(tier),
+            preconditioned: self.stage.preconditioned.iter().filter(|p| usize::from(p.tier) == tier).cloned().collect(),
             facts: BTreeMap::new(),
         };
         let mut note = |name: &str, value: Value| {
@@ -221,6 +222,7 @@ impl Ended<'_> {
                 note("io", self.config.io.of(tier).word().into());
                 note("fadvise", self.config.fadvise.of(tier).word().into());
                 note("durability", self.config.durability.of(tier).word().into());
+                note("bytes_in_flight_curve", json!(self.stage.found));
                 report.direct = Some(slab.direct);
                 report.layout = Some("slab".to_owned());
             }
@@ -316,6 +318,9 @@ impl Ended<'_> {
             ("size-scale", json!(c.size_scale)),
             ("io-size", json!(c.io_size_bytes)),
             ("bytes-in-flight", json!(c.bytes_in_flight)),
+            ("bytes-in-flight-asked", json!(c.in_flight.to_string())),
+            ("bytes-in-flight-found", json!(self.stage.found)),
+            ("precondition", json!(c.precondition.map(|p| p.to_string()))),
             ("max-objects", json!(c.window())),
             ("chunks-per-object", json!(crate::replay::run::transfer::OBJECT_CHUNKS)),
             ("wait", json!(c.wait.word())),

@@ -2,9 +2,14 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Mutex;
 
+use kvtrace::error::Kind;
+use kvtrace::replay::{Precondition, ReplayConfig, Target, Unwatched, replay};
+use kvtrace::stop::Stop;
 use serde_json::Value;
 
+use super::faults::Impatient;
 use super::trace;
 use crate::support::{Bench, has_program, is_root, skip};
 
@@ -148,4 +153,172 @@ fn root_durability_is_counted_in_flushes_of_the_device() {
     }
     let (flushes, _) = run("dsync");
     assert!(flushes - without >= OBJECTS, "every I/O is flushed: {flushes}");
+}
+
+/// A launcher that takes something away from what it starts: huge pages, or one of the calls by
+/// which a ring registers files (opcode 2) or buffers (opcode 0).
+const TAKE_AWAY: &str = r#"
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+int main(int n, char **args) {
+    if (!strcmp(args[1], "huge-pages")) {
+        if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)) return 99;
+    } else {
+        int opcode = strcmp(args[1], "files") ? 0 : 2;
+        struct sock_filter filter[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_register, 0, 3),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, opcode, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog program = {6, filter};
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 99;
+    }
+    execv(args[2], args + 2);
+    return 98;
+}
+"#;
+
+const VERIFIED: [&str; 7] = ["replay", "t.csv", "--tier-2", "dir:D", "--verify", "full", "-o"];
+
+/// That a run with less worked all the same, and said what it lacked both in its result and on
+/// stderr.
+fn assert_said(bench: &Bench, ended: std::process::Output, words: &str) -> Value {
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(0), "{words}: {stderr}");
+    let result = bench.json("r.json");
+    assert_eq!((&result["verify"]["failure_count"], &result["valid"]), (&0.into(), &Value::Bool(true)));
+    assert!(result["notes"].to_string().contains(words), "{words}: {}", result["notes"]);
+    assert!(stderr.lines().any(|line| line.trim_start().starts_with("note:") && line.contains(words)), "{stderr}");
+    result
+}
+
+#[test]
+fn what_the_kernel_refuses_is_done_without_and_said() {
+    let bench = Bench::on_disk();
+    let source = bench.write("take.c", TAKE_AWAY);
+    let built = Command::new("cc").args(["-o", "take"]).arg(&source).current_dir(bench.path("")).output();
+    if !built.is_ok_and(|o| o.status.success()) {
+        return skip("no C compiler to build the launcher that takes things away");
+    }
+    two_tiers(&bench, 20);
+    for (what, words, fact) in [
+        ("huge-pages", "0 B of the", "buffer_huge_page_bytes"),
+        ("files", "files could not be registered (Cannot allocate memory)", "fixed_files"),
+        ("buffers", "buffers could not be registered (Cannot allocate memory)", "fixed_buffers"),
+    ] {
+        let ended = Command::new(bench.path("take"))
+            .args([what, env!("CARGO_BIN_EXE_kvtrace")])
+            .args(VERIFIED)
+            .arg("r.json")
+            .current_dir(bench.path(""))
+            .output()
+            .unwrap();
+        let result = assert_said(&bench, ended, words);
+        let value = &result["tiers"][2]["facts"][fact];
+        assert!(*value == false || *value == 0, "{what}: {value}");
+    }
+}
+
+#[test]
+fn root_without_locked_memory_buffers_are_not_registered_and_that_is_said() {
+    const NOBODY: u32 = 65534;
+    if !is_root() || !has_program("prlimit") || !has_program("setpriv") {
+        return skip("needs root, prlimit and setpriv to run as somebody with less");
+    }
+    let bench = Bench::on_disk();
+    two_tiers(&bench, 20);
+    fs::copy(env!("CARGO_BIN_EXE_kvtrace"), bench.path("kvtrace")).unwrap();
+    std::os::unix::fs::chown(bench.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    let as_nobody = |program: &str, args: &[&str]| {
+        let mut command = Command::new("prlimit");
+        command.args(["--memlock=65536:65536", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(program).args(args).current_dir(bench.path(""));
+        command.output().unwrap()
+    };
+    if !as_nobody("./kvtrace", &["--version"]).status.success() {
+        return skip("the test's folder cannot be reached by an unprivileged user");
+    }
+    let ended = as_nobody("./kvtrace", &[&VERIFIED[..], &["r.json"]].concat());
+    let result = assert_said(&bench, ended, "raise the limit of locked memory (ulimit -l)");
+    assert_eq!(result["tiers"][2]["facts"]["fixed_buffers"], false);
+}
+
+#[test]
+fn the_bytes_in_flight_that_a_device_needs_are_found_before_the_clock_starts() {
+    let bench = Bench::on_disk();
+    two_tiers(&bench, 20);
+    let args = ["--bytes-in-flight", "auto", "--io-size", "128KiB", "--verify", "full", "-o", "r.json"];
+    bench.ok(&[&["replay", "t.csv", "--tier-2", "dir:D"][..], &args].concat());
+    let result = bench.json("r.json");
+    assert_eq!(result["verify"]["failure_count"], 0, "what is tried harms nothing");
+    let (config, found) = (&result["config"], &result["config"]["bytes-in-flight-found"]);
+    assert_eq!(
+        (&config["bytes-in-flight-asked"], &config["bytes-in-flight"]),
+        (&"auto".into(), &found["bytes_in_flight"])
+    );
+    assert_eq!(&result["tiers"][2]["facts"]["bytes_in_flight_curve"], found);
+    for of in ["read", "write"] {
+        let curve = found[of].as_array().unwrap();
+        let tried: Vec<_> = curve.iter().map(|point| point["bytes_in_flight"].as_u64().unwrap()).collect();
+        assert_eq!(tried, (0..tried.len()).map(|i| (256 << 10) << i).collect::<Vec<_>>(), "{of}");
+        assert!(!tried.is_empty() && curve.iter().all(|point| point["gb_per_s"].as_f64().unwrap() > 0.0), "{curve:?}");
+    }
+    assert!(found["bytes_in_flight"].as_u64().unwrap() <= 64 << 20);
+    bench.ok(&["replay", "t.csv", "--tier-2", "dram", "--bytes-in-flight", "auto", "-o", "r.json"]);
+    let result = bench.json("r.json");
+    assert!(result["notes"].to_string().contains("no slab to try it on"), "{}", result["notes"]);
+    assert_eq!(
+        (&result["config"]["bytes-in-flight"], &result["config"]["bytes-in-flight-found"]),
+        (&(16 << 20).into(), &Value::Null)
+    );
+}
+
+#[test]
+fn preconditioning_overwrites_the_slab_and_stays_out_of_the_figures() {
+    let bench = Bench::on_disk();
+    two_tiers(&bench, 20);
+    let run = |amount: &str| {
+        let args = ["--precondition", amount, "--verify", "full", "-o", "r.json"];
+        bench.ok(&[&["replay", "t.csv", "--tier-2", "file:slab,size=40MiB"][..], &args].concat());
+        bench.json("r.json")
+    };
+    let result = run("2x");
+    let before = bench.read("slab");
+    let done = &result["tiers"][2]["preconditioned"][0];
+    let body = (40 << 20) - (128u64 << 10);
+    let passes = done["passes"].as_array().unwrap();
+    assert_eq!(passes.iter().map(|pass| pass["bytes"].as_u64().unwrap()).collect::<Vec<_>>()[..2], [body, body]);
+    assert!(done["bytes"].as_u64().unwrap() >= 2 * body && done["seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!((&result["verify"]["failure_count"], &result["config"]["precondition"]), (&0.into(), &"2x".into()));
+    assert_eq!(result["totals"]["write_bytes"], 12_000_000, "rows of both tiers, and nothing else");
+    let again = run("8MiB");
+    let after = bench.read("slab");
+    let bytes = again["tiers"][2]["preconditioned"][0]["bytes"].as_u64().unwrap();
+    assert!((8 << 20..9 << 20).contains(&bytes), "{bytes}");
+    let changed = before.chunks(4096).zip(after.chunks(4096)).filter(|(a, b)| a != b).count() * 4096;
+    assert!((8 << 20..18 << 20).contains(&changed), "8 MiB and the run's 6 MB: {changed}");
+    let wrong = bench.run(&["replay", "t.csv", "--precondition", "0x"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("a factor above 0"), "{}", wrong.stderr);
+}
+
+#[test]
+fn preconditioning_ends_when_asked() {
+    let bench = Bench::on_disk();
+    let mut config = ReplayConfig::new(trace(&bench, "t.csv", &["0 Write 9000000 Tier-2 a Prefill"]));
+    config.targets[2] = Target::Dir(bench.path("D"));
+    config.precondition = Some(Precondition::Times(2.0));
+    let stop = Stop::new();
+    let impatient = Impatient { stop: &stop, stage: "precondition", now: Mutex::default() };
+    let error = replay(&config, &mut Unwatched, &stop, &impatient).map(drop).unwrap_err();
+    assert!(error.kind() == Kind::Interrupted && error.to_string().contains("nothing was measured"), "{error}");
 }
