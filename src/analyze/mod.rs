@@ -1,6 +1,8 @@
 //! Offline analyses of traces and results, and what a file is.
 
+pub mod contents;
 pub mod curve;
+mod duplicates;
 pub mod hits;
 pub mod identity;
 mod likeness;

@@ -1,5 +1,7 @@
 //! `kvtrace info`: what a file is.
 
+mod data;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -8,6 +10,7 @@ use serde_json::Value;
 use crate::analyze::identity::Identity;
 use crate::error::Result;
 use crate::output;
+use crate::stop::Stop;
 use crate::trace::meta::{Source, TierCapacity};
 use crate::trace::stamp;
 use crate::units;
@@ -18,11 +21,15 @@ use super::Global;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A trace, a requests file or a result; - is standard input
-    file: PathBuf,
+    #[arg(required_unless_present = "data")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    data: data::DataArgs,
 }
 
-pub fn run(args: Args, global: Global) -> Result<()> {
-    let identity = Identity::of(&args.file)?;
+pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
+    let Some(file) = args.file else { return data::run(&args.data, global, stop) };
+    let identity = Identity::of(&file)?;
     let text = if global.json { output::to_json(&identity) } else { lines(&identity).into_bytes() };
     output::to_stdout(&text)
 }

@@ -79,7 +79,7 @@ enum Command {
     Report(report::Args),
     /// Convert a trace between CSV and Parquet
     Convert(convert::Args),
-    /// Say what a file is
+    /// Say what a file is, or what the data of files is like
     Info(info::Args),
     /// Say what this machine can do, and what is missing
     Doctor(doctor::Args),
@@ -154,7 +154,7 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<()> {
         Command::Plot(args) => plot::run(args, global),
         Command::Report(args) => report::run(args, global),
         Command::Convert(args) => convert::run(args, global, stop),
-        Command::Info(args) => info::run(args, global),
+        Command::Info(args) => info::run(args, global, stop),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Models(args) => models::run(args, global),
         Command::Completions(args) => shell::completions(args),

@@ -1,6 +1,7 @@
 //! `kvtrace replay`
 
 mod flags;
+mod state;
 mod summary;
 mod words;
 
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::measure::replay::REPLAY_SCHEMA;
 use crate::output::{self, Output};
 use crate::progress::Progress;
-use crate::replay::{self, ReplayConfig, Replayed, RunWatch, Unwatched};
+use crate::replay::{self, Precondition, ReplayConfig, Replayed, RunWatch, Unwatched};
 use crate::stop::Stop;
 
 use super::Global;
@@ -37,13 +38,18 @@ pub struct Args {
     /// Watch what the block layer does meanwhile (needs the rights of `kvtrace capture`)
     #[arg(long, conflicts_with = "plan_only")]
     capture: bool,
+    /// Overwrite each storage tier's slab or device in random order before the run: 2x its size, or
+    /// a size such as 512GiB [default: nothing is overwritten]
+    #[arg(long, value_name = "TIMES|SIZE")]
+    precondition: Option<Precondition>,
     #[command(flatten)]
     flags: ReplayFlags,
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
-    let config = args.flags.config(&args.trace, Path::new(STORAGE), global);
+    let mut config = args.flags.config(&args.trace, Path::new(STORAGE), global);
+    config.precondition = args.precondition;
     if args.plan_only {
         return plan_only(&config, global, stop, &terminal);
     }

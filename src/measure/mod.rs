@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod histogram;
+pub mod precondition;
 pub mod replay;
 pub mod saved;
 

@@ -8,6 +8,7 @@ use crate::trace::{Op, Phase, Tier};
 
 use super::block::BlockResult;
 use super::histogram::Histogram;
+use super::precondition::Preconditioned;
 
 /// The schema of a replay result.
 pub const REPLAY_SCHEMA: &str = "kvtrace.replay/1";
@@ -170,6 +171,13 @@ pub struct TierReport {
     pub read_bytes: u64,
     /// Bytes really written, padding included.
     pub write_bytes: u64,
+    /// From asking for the fdatasync or fsync of one written object to its end, as `--durability`
+    /// has it; none where that was not asked for or not needed.
+    #[serde(default)]
+    pub sync: Option<Histogram>,
+    /// What was overwritten before the run, as `--precondition` has it.
+    #[serde(default)]
+    pub preconditioned: Vec<Preconditioned>,
     /// Facts of the device and the set-up: filesystem, device, scheduler, alignment, fixed
     /// buffers, page size of the buffers. Where several targets share the tier, what is true of
     /// one of them is with that one.

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use crate::output::Overwrite;
 use crate::units::{MIB, Rate};
 
+use super::in_flight::{DEFAULT_BYTES, InFlight, Precondition};
+use super::per_tier::{PerTier, Word};
 use super::target::Target;
 
 /// Helpers at most unless more are asked for: each makes up more than 10 GB/s.
@@ -37,11 +39,11 @@ pub struct ReplayConfig {
     /// What executes storage I/O.
     pub engine: Engine,
     /// Whether the page cache is bypassed.
-    pub io: IoMode,
+    pub io: PerTier<IoMode>,
     /// What is asked of the page cache, when it is not bypassed.
-    pub fadvise: Fadvise,
+    pub fadvise: PerTier<Fadvise>,
     /// When an object counts as written.
-    pub durability: Durability,
+    pub durability: PerTier<Durability>,
     /// What operations wait for besides earlier ones on the same object.
     pub order: Order,
     /// When a slab is written before the run.
@@ -56,6 +58,10 @@ pub struct ReplayConfig {
     pub max_lag_ns: Option<u64>,
     /// The seed of the data.
     pub seed: u64,
+    /// How [`Self::bytes_in_flight`] is come by.
+    pub in_flight: InFlight,
+    /// How much of each storage tier is overwritten before the run.
+    pub precondition: Option<Precondition>,
     /// Whether strangers' files may be replaced.
     pub overwrite: Overwrite,
 }
@@ -70,13 +76,13 @@ impl ReplayConfig {
             speed: 1.0,
             size_scale: 1.0,
             io_size_bytes: MIB,
-            bytes_in_flight: 16 * MIB,
+            bytes_in_flight: DEFAULT_BYTES,
             max_objects: None,
             wait: Wait::Hybrid,
             engine: Engine::IoUring,
-            io: IoMode::Direct,
-            fadvise: Fadvise::None,
-            durability: Durability::None,
+            io: PerTier::all(IoMode::Direct),
+            fadvise: PerTier::all(Fadvise::None),
+            durability: PerTier::all(Durability::None),
             order: Order::Key,
             prepare: Prepare::Auto,
             verify: Verify::Stamp,
@@ -84,6 +90,8 @@ impl ReplayConfig {
             max_errors: 0,
             max_lag_ns: None,
             seed: 42,
+            in_flight: InFlight::Bytes(DEFAULT_BYTES),
+            precondition: None,
             overwrite: Overwrite::Ours,
         }
     }
@@ -217,9 +225,10 @@ pub enum IoMode {
     Buffered,
 }
 
-impl IoMode {
-    /// The word for reports.
-    pub fn word(self) -> &'static str {
+impl Word for IoMode {
+    const ALL: &'static [Self] = &[IoMode::Direct, IoMode::Buffered];
+
+    fn word(self) -> &'static str {
         match self {
             IoMode::Direct => "direct",
             IoMode::Buffered => "buffered",
@@ -239,9 +248,10 @@ pub enum Fadvise {
     Dontneed,
 }
 
-impl Fadvise {
-    /// The word for reports.
-    pub fn word(self) -> &'static str {
+impl Word for Fadvise {
+    const ALL: &'static [Self] = &[Fadvise::None, Fadvise::Sequential, Fadvise::Dontneed];
+
+    fn word(self) -> &'static str {
         match self {
             Fadvise::None => "none",
             Fadvise::Sequential => "sequential",
@@ -263,9 +273,10 @@ pub enum Durability {
     Dsync,
 }
 
-impl Durability {
-    /// The word for reports.
-    pub fn word(self) -> &'static str {
+impl Word for Durability {
+    const ALL: &'static [Self] = &[Durability::None, Durability::Fdatasync, Durability::Fsync, Durability::Dsync];
+
+    fn word(self) -> &'static str {
         match self {
             Durability::None => "none",
             Durability::Fdatasync => "fdatasync",

@@ -6,7 +6,9 @@
 
 mod config;
 mod content;
+mod in_flight;
 mod io;
+mod per_tier;
 mod plan;
 mod prepare;
 mod report;
@@ -27,6 +29,9 @@ use report::{host, requests};
 use run::tally;
 
 pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use content::fill::Stream;
+pub use in_flight::{InFlight, Precondition};
+pub use per_tier::{PerTier, Word};
 pub use plan::{Plan, PlanFacts, plan};
 pub use prepare::fits::check_settings;
 pub use prepare::slab::SlabSpace;
@@ -120,6 +125,7 @@ pub fn replay(
     let needs = needs?;
     let requests = requests::count(&config.trace, &plan.meta)?;
     let mut stage = prepare::prepare(&plan, needs, config, stop, progress)?;
+    let config = &prepare::depth::in_force(config, &stage);
     let mut tally = tally::Tally::new(requests.unwrap_or(0));
     tally.volumes = vec![tally::Moved::default(); stage.lanes()];
     let devices = stage.devices();

@@ -7,6 +7,7 @@
 mod analyze;
 mod bad_input;
 mod capture;
+mod contents;
 mod distill;
 mod record;
 mod replay;

@@ -2,6 +2,7 @@
 
 mod faults;
 mod pace;
+mod storage;
 mod volumes;
 
 use std::collections::BTreeMap;

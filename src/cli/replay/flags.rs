@@ -2,6 +2,7 @@
 
 mod data;
 mod load;
+mod storage;
 mod tiers;
 
 use std::path::Path;
@@ -15,6 +16,8 @@ pub struct ReplayFlags {
     #[command(flatten)]
     tiers: tiers::TierFlags,
     #[command(flatten)]
+    storage: storage::StorageFlags,
+    #[command(flatten)]
     load: load::LoadFlags,
     #[command(flatten)]
     data: data::DataFlags,
@@ -26,6 +29,7 @@ impl ReplayFlags {
         let mut config = ReplayConfig::new(trace.to_owned());
         config.overwrite = global.overwrite();
         self.tiers.apply(storage, &mut config);
+        self.storage.apply(&mut config);
         self.load.apply(&mut config);
         self.data.apply(&mut config);
         config

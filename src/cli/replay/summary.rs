@@ -4,6 +4,8 @@ use crate::measure::ReplayResult;
 use crate::replay::{Plan, ReplayConfig};
 use crate::units;
 
+use super::state;
+
 /// The result in a few lines.
 pub fn lines(result: &ReplayResult) -> Vec<String> {
     let mut lines = Vec::new();
@@ -14,6 +16,7 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
     });
     lines.extend(result.invalid_reasons.iter().map(|reason| format!("  because {reason}")));
     lines.extend(result.notes.iter().map(|note| format!("  note: {note}")));
+    lines.extend(state::lines(result));
     let totals = &result.totals;
     lines.push(format!(
         "{} rows in {}: {} of reads, {} of writes",

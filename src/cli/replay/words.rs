@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::replay::{Durability, Engine, Fadvise, IoMode, Order, Prepare, Wait};
+use crate::replay::{Engine, Order, Prepare, Wait};
 
 /// Lets a flag take the words of a setting.
 macro_rules! words {
@@ -23,9 +23,6 @@ macro_rules! words {
 words! {
     Wait: Timeout, Hybrid, Spin;
     Engine: IoUring, Nop;
-    IoMode: Direct, Buffered;
-    Fadvise: None, Sequential, Dontneed;
-    Durability: None, Fdatasync, Fsync, Dsync;
     Order: Key, Request, Conversation;
     Prepare: Auto, Always, Never;
 }

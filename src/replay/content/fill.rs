@@ -79,10 +79,22 @@ impl Stream {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("aes") {
             // SAFETY: the processor has the instructions that the function is compiled for.
-            unsafe { x86::fill(&self.keys, first, out) };
+            unsafe { x86::fill::<false>(&self.keys, first, out) };
             return;
         }
         self.fill_portable(first, out);
+    }
+
+    /// The same, past the processor's caches where it can be done: for data that will not fit into
+    /// them before it is read again. Needs `out` to be aligned to a block.
+    pub fn fill_past_cache(&self, offset: u64, out: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("aes") && out.as_ptr().cast::<u128>().is_aligned() {
+            // SAFETY: the processor has the instructions that the function is compiled for.
+            unsafe { x86::fill::<true>(&self.keys, offset / BLOCK as u64, out) };
+            return;
+        }
+        self.fill(offset, out);
     }
 
     /// Compares one block of every `every` bytes of `data`, which begins at byte `offset` of the
@@ -98,8 +110,9 @@ impl Stream {
         places.zip(0..).find(|(at, i)| data[*at..at + BLOCK] != self.block(first + i * step)).map(|found| found.0)
     }
 
-    /// The same bytes as [`Stream::fill`], without instructions that not every machine has.
-    fn fill_portable(&self, first: u64, out: &mut [u8]) {
+    /// The same bytes as [`Stream::fill`], without instructions that not every machine has; `first` is
+    /// the index of the first block.
+    pub fn fill_portable(&self, first: u64, out: &mut [u8]) {
         for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
             block.copy_from_slice(&self.block_portable(first + i as u64));
         }
@@ -121,7 +134,7 @@ fn xor(block: &mut Block, key: &[u8; BLOCK]) {
 mod x86 {
     use std::arch::x86_64::{
         __m128i, _MM_HINT_T1, _mm_aesenc_si128, _mm_and_si128, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_prefetch,
-        _mm_set_epi64x, _mm_storeu_si128, _mm_xor_si128,
+        _mm_set_epi64x, _mm_sfence, _mm_storeu_si128, _mm_stream_si128, _mm_xor_si128,
     };
 
     use super::{BLOCK, TAG};
@@ -146,7 +159,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "aes,sse2")]
-    pub fn fill(keys: &[[u8; BLOCK]; 6], first: u64, out: &mut [u8]) {
+    pub fn fill<const PAST_CACHE: bool>(keys: &[[u8; BLOCK]; 6], first: u64, out: &mut [u8]) {
         let key = keys.map(|key| load(key));
         let mut index = first;
         let mut groups = out.chunks_exact_mut(LANES * BLOCK);
@@ -160,9 +173,20 @@ mod x86 {
             each!(lanes, _mm_aesenc_si128, key[4]);
             each!(lanes, _mm_aesenc_si128, key[5]);
             let place = group.as_mut_ptr().cast::<[__m128i; LANES]>();
-            // SAFETY: a group is exactly eight blocks long, and the store needs no alignment.
-            unsafe { place.write_unaligned(lanes) };
+            if PAST_CACHE {
+                for (lane, value) in lanes.into_iter().enumerate() {
+                    // SAFETY: inside the group, and aligned, as the caller made sure.
+                    unsafe { _mm_stream_si128(place.cast::<__m128i>().add(lane), value) };
+                }
+            } else {
+                // SAFETY: a group is exactly eight blocks long, and the store needs no alignment.
+                unsafe { place.write_unaligned(lanes) };
+            }
             index += LANES as u64;
+        }
+        if PAST_CACHE {
+            // Before anybody else is told that the data is there.
+            _mm_sfence();
         }
         for place in groups.into_remainder().chunks_exact_mut(BLOCK) {
             place.copy_from_slice(&block(keys, index));
@@ -301,6 +325,9 @@ mod tests {
             let (mut fast, mut portable) = (vec![0; blocks * BLOCK], vec![0; blocks * BLOCK]);
             stream.fill(first * BLOCK as u64, &mut fast);
             stream.fill_portable(first, &mut portable);
+            prop_assert_eq!(&fast, &portable);
+            portable.fill(0);
+            stream.fill_past_cache(first * BLOCK as u64, &mut portable);
             prop_assert_eq!(&fast, &portable);
             let last: [u8; BLOCK] = fast[(blocks - 1) * BLOCK..].try_into().unwrap();
             prop_assert_eq!(stream.index_of(last), Some(first + blocks as u64 - 1));

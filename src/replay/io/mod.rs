@@ -3,3 +3,4 @@
 pub mod copy;
 pub mod memory;
 pub mod ring;
+pub mod setup;

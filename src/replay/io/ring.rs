@@ -8,6 +8,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 use crate::error::{Error, Result, plain};
 
 use super::memory::Region;
+use super::setup::{self, Kind};
 use crate::replay::config::Engine;
 
 /// One I/O, from or to the arena.
@@ -74,8 +75,8 @@ pub struct Ring {
     files: Vec<RawFd>,
     fixed_files: bool,
     engine: Engine,
-    /// Whether every write has to be durable when it ends.
-    pub dsync: bool,
+    /// By file: the flags of its writes.
+    write_flags: Vec<i32>,
     /// What was refused and what was done instead.
     pub notes: Vec<String>,
     /// How completions are delivered: `defer_taskrun`, `coop_taskrun`, `interrupt`.
@@ -89,7 +90,10 @@ impl Ring {
     /// # Errors
     /// When this machine has no io_uring or forbids it.
     pub fn new(entries: u32, arena: &Region, files: &[RawFd], engine: Engine) -> Result<Self> {
-        let (ring, taskrun) = set_up(entries)?;
+        Ok(Self::over(setup::best(entries)?, arena, files, engine))
+    }
+
+    fn over((ring, kind): (IoUring, Kind), arena: &Region, files: &[RawFd], engine: Engine) -> Self {
         let mut made = Self {
             ring,
             arena: arena.as_ptr(),
@@ -98,17 +102,12 @@ impl Ring {
             files: files.to_vec(),
             fixed_files: false,
             engine,
-            dsync: false,
-            notes: Vec::new(),
-            taskrun,
+            write_flags: vec![0; files.len()],
+            notes: kind.note().into_iter().collect(),
+            taskrun: kind.taskrun(),
         };
-        if taskrun != "defer_taskrun" {
-            made.notes.push(format!(
-                "io_uring without DEFER_TASKRUN on this kernel, {taskrun} instead: completion times are less exact"
-            ));
-        }
         made.register(arena);
-        Ok(made)
+        made
     }
 
     fn register(&mut self, arena: &Region) {
@@ -137,6 +136,11 @@ impl Ring {
         }
     }
 
+    /// Whether every write to a file has to be durable when it ends.
+    pub fn set_dsync(&mut self, file: usize, dsync: bool) {
+        self.write_flags[file] = if dsync { RWF_DSYNC } else { 0 };
+    }
+
     /// Whether buffers are registered.
     pub fn fixed_buffers(&self) -> bool {
         self.fixed_buffers
@@ -163,7 +167,7 @@ impl Ring {
         }
         // SAFETY: inside the arena, as asserted by the caller.
         let place = unsafe { self.arena.add(io.at) };
-        let (offset, len, flags) = (io.offset, io.len, if self.dsync { RWF_DSYNC } else { 0 });
+        let (offset, len, flags) = (io.offset, io.len, self.write_flags[io.file as usize]);
         let number = types::Fixed(io.file);
         let fd = types::Fd(self.files[io.file as usize]);
         let entry = match (io.write, self.fixed_buffers, self.fixed_files) {
@@ -282,41 +286,48 @@ fn settled(entered: io::Result<usize>) -> Result<()> {
     }
 }
 
-fn set_up(entries: u32) -> Result<(IoUring, &'static str)> {
-    let with = |defer: bool, coop: bool| {
-        let mut builder = IoUring::builder();
-        builder.setup_clamp().setup_cqsize(entries * 4);
-        if defer {
-            builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
-        } else if coop {
-            builder.setup_coop_taskrun().setup_taskrun_flag();
-        }
-        builder.build(entries)
-    };
-    let refused = match with(true, false) {
-        Ok(ring) => return Ok((ring, "defer_taskrun")),
-        Err(e) => e,
-    };
-    use rustix::io::Errno;
-    match Errno::from_io_error(&refused) {
-        Some(Errno::NOSYS) => Err(Error::unavailable(
-            "this kernel has no io_uring (ENOSYS); use Linux 5.11 or later, built with CONFIG_IO_URING",
-        )),
-        Some(Errno::PERM | Errno::ACCESS) => Err(Error::unavailable(
-            "io_uring is not permitted here (EPERM); set the sysctl kernel.io_uring_disabled to 0, or let the \
-             container's seccomp profile allow io_uring_setup, io_uring_enter and io_uring_register",
-        )),
-        _ => {
-            if let Ok(ring) = with(false, true) {
-                return Ok((ring, "coop_taskrun"));
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    /// One write and one read of it through a ring.
+    fn round(ring: &mut Ring, arena: &mut Region) {
+        arena.slice_mut(0, 4096).fill(7);
+        let mut done = Vec::new();
+        for (write, at) in [(true, 0), (false, 8192)] {
+            ring.push(Io { write, file: 0, offset: 4096, at, len: 4096, id: 3 }).unwrap();
+            ring.submit().unwrap();
+            while done.is_empty() {
+                ring.wait(1_000_000_000).unwrap();
+                ring.completions(&mut done);
             }
-            let ring = with(false, false).map_err(|e| {
-                Error::unavailable(format!(
-                    "cannot set up io_uring: {}; check the limit of locked memory (ulimit -l)",
-                    plain(&e)
-                ))
-            })?;
-            Ok((ring, "interrupt"))
+            assert_eq!(done.drain(..).collect::<Vec<_>>(), [(3, 4096)]);
+        }
+        assert_eq!(arena.slice(8192, 4096), [7; 4096]);
+    }
+
+    #[test]
+    fn io_works_whatever_the_kernel_refuses() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[0; 16384]).unwrap();
+        let mut arena = Region::new(1 << 20, "a test", |_| Ok(())).unwrap();
+        for (words, refuse_defer, refuse_single) in
+            [("", false, false), ("DEFER_TASKRUN on", true, false), ("and SINGLE_ISSUER", true, true)]
+        {
+            let knows = |kind: Kind| !(refuse_defer && kind.defer_taskrun || refuse_single && kind.single_issuer);
+            let Ok(kind) = setup::best_where(8, knows) else { return };
+            let mut ring = Ring::over(kind, &arena, &[file.as_raw_fd()], Engine::IoUring);
+            assert!(ring.notes.join(" ").contains(words), "{:?}", ring.notes);
+            round(&mut ring, &mut arena);
+            (ring.fixed_files, ring.fixed_buffers) = (false, false);
+            round(&mut ring, &mut arena);
+            ring.fixed_files = true;
+            round(&mut ring, &mut arena);
+            ring.set_dsync(0, true);
+            round(&mut ring, &mut arena);
         }
     }
 }

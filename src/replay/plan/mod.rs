@@ -92,6 +92,10 @@ pub struct PlanFacts {
     pub read_bytes: u64,
     /// Bytes of Write rows.
     pub write_bytes: u64,
+    /// Bytes of Read rows, by tier.
+    pub tier_read_bytes: [u64; 3],
+    /// Bytes of Write rows, by tier.
+    pub tier_write_bytes: [u64; 3],
     /// Bytes that the busiest second of the trace asks for.
     pub busiest_second_bytes: u64,
 }
@@ -219,14 +223,16 @@ impl Planner {
         facts.ordered_rows += u64::from(row.chain != NONE);
         facts.span_s = row.at_ns as f64 / 1e9;
         let moved = match row.op {
-            Op::Read => &mut facts.read_bytes,
-            Op::Write => &mut facts.write_bytes,
+            Op::Read => (&mut facts.read_bytes, &mut facts.tier_read_bytes),
+            Op::Write => (&mut facts.write_bytes, &mut facts.tier_write_bytes),
             Op::Delete => {
                 facts.deletes += 1;
                 return;
             }
         };
-        *moved = moved.saturating_add(row.size);
+        *moved.0 = moved.0.saturating_add(row.size);
+        let tier = &mut moved.1[row.tier.index()];
+        *tier = tier.saturating_add(row.size);
         let largest = &mut facts.largest_bytes[row.tier.index()];
         *largest = row.size.max(*largest);
         let second = row.at_ns.div_euclid(1_000_000_000);

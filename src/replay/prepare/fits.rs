@@ -6,8 +6,9 @@ use crate::units;
 use super::extents::GRANULE;
 use super::guard;
 use super::slab::{Share, SlabPlan};
+use super::storage;
 use super::volume::{MediumPlan, VolumePlan};
-use crate::replay::config::{Engine, Fadvise, IoMode, ReplayConfig};
+use crate::replay::config::{Engine, ReplayConfig};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
 
@@ -147,12 +148,7 @@ pub fn check_settings(config: &ReplayConfig) -> Result<()> {
     if config.max_objects == Some(0) {
         return refuse("--max-objects 0: at least one object must be in flight".to_owned());
     }
-    if config.fadvise != Fadvise::None && config.io == IoMode::Direct {
-        return refuse(format!(
-            "--fadvise {}: O_DIRECT bypasses the page cache; add --io buffered, or leave it out",
-            config.fadvise.word()
-        ));
-    }
+    storage::check(config)?;
     if config.helpers > 256 {
         return refuse(format!("--helpers {}: at most 256 threads", config.helpers));
     }

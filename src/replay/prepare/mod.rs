@@ -1,19 +1,24 @@
 //! Before the clock starts: slabs really written once, memory present, cold objects in their
 //! places.
 
+pub mod depth;
 pub mod extents;
 pub mod filesystem;
 pub mod fits;
 pub mod guard;
+pub mod load;
 pub mod objects;
+pub mod precondition;
 pub mod shelf;
 pub mod slab;
+pub mod storage;
 pub mod volume;
 mod writer;
 
 use std::time::{Instant, SystemTime};
 
 use crate::error::{Error, Kind, Result};
+use crate::measure::precondition::Preconditioned;
 use crate::progress::Progress;
 use crate::seed::{hash_bytes, mix};
 use crate::stop::Stop;
@@ -83,7 +88,11 @@ pub struct Stage {
     pub data_seed: u64,
     /// The number by which this run's data differs from earlier runs' on the same slabs.
     pub epoch: u64,
-    /// Seconds that it took.
+    /// The bytes in flight that were found for these slabs, when they were looked for.
+    pub found: Option<depth::Found>,
+    /// What was overwritten before the run.
+    pub preconditioned: Vec<Preconditioned>,
+    /// Seconds that it took, without overwriting.
     pub prepare_s: f64,
     /// What a reader of the result should know.
     pub notes: Vec<String>,
@@ -127,6 +136,8 @@ pub fn prepare(
         objects: Objects::new([Shelves::default(), Shelves::default(), Shelves::default()]),
         data_seed: mix(config.seed ^ mix(epoch)),
         epoch,
+        found: None,
+        preconditioned: Vec::new(),
         prepare_s: 0.0,
         notes,
         lane_bytes,
@@ -143,8 +154,11 @@ pub fn prepare(
         }
         Err(error) => Err(error),
         Ok(()) => {
-            stage.ring.dsync = config.durability == Durability::Dsync;
-            stage.prepare_s = began.elapsed().as_secs_f64();
+            for (number, volume) in stage.volumes.iter().filter(|volume| volume.file().is_some()).enumerate() {
+                stage.ring.set_dsync(number, config.durability.of(volume.tier) == Durability::Dsync);
+            }
+            let overwriting: f64 = stage.preconditioned.iter().map(|one| one.seconds).sum();
+            stage.prepare_s = began.elapsed().as_secs_f64() - overwriting;
             Ok(stage)
         }
     }
@@ -166,6 +180,11 @@ fn run_id() -> String {
 }
 
 impl Stage {
+    /// The slabs of storage targets.
+    pub fn slabs(&self) -> impl Iterator<Item = &Slab> {
+        self.volumes.iter().filter_map(Volume::slab)
+    }
+
     /// Storage targets, at least one: each has a share of the arena.
     pub fn lanes(&self) -> usize {
         self.volumes.len().max(1)
@@ -222,6 +241,8 @@ impl Stage {
         self.make_tiers(plan, config, stop, progress)?;
         let mut writer = Writer::new(config.io_size_bytes as usize, stop);
         self.fill_slabs(&mut writer, progress)?;
+        self.preconditioned = precondition::precondition(self, config, stop, progress)?;
+        self.found = depth::find(self, &plan.facts, config, stop, progress)?;
         self.put_cold(&mut writer, &plan.cold, config.engine, progress)
     }
 

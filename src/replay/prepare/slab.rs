@@ -134,8 +134,15 @@ impl SlabPlan {
             Some(size) => given_size(size, target, share)?,
             None => fitting_size(&path, found.as_ref(), target, share)?,
         };
-        let plan =
-            Self { tier, path, size_bytes, found, io: config.io, fadvise: config.fadvise, prepare: config.prepare };
+        let plan = Self {
+            tier,
+            path,
+            size_bytes,
+            found,
+            io: config.io.of(tier),
+            fadvise: config.fadvise.of(tier),
+            prepare: config.prepare,
+        };
         plan.check_space(target)?;
         plan.check_direct(target)?;
         if plan.prepare == Prepare::Never && !plan.is_prepared() {

@@ -7,6 +7,7 @@ use crate::units;
 
 use super::Ended;
 use crate::replay::config::{Engine, IoMode, Pace};
+use crate::replay::prepare::storage;
 use crate::replay::run::Early;
 
 impl Ended<'_> {
@@ -70,16 +71,25 @@ impl Ended<'_> {
                     .to_owned(),
             );
         }
-        if self.config.io == IoMode::Buffered && self.stage.has_storage() {
-            notes.push("storage tiers ran buffered: the page cache was measured too, not only the device".to_owned());
-        }
+        let buffered = self.stage.slabs().filter(|slab| self.config.io.of(slab.tier) == IoMode::Buffered);
+        let mut tiers: Vec<_> = buffered.map(|slab| slab.tier).collect();
+        tiers.dedup();
+        notes.extend(
+            tiers
+                .iter()
+                .map(|tier| format!("tier {tier} ran buffered: the page cache was measured too, not only the device")),
+        );
+        notes.extend(storage::without_effect(self.config));
         notes.extend(self.stage.notes.iter().cloned());
         notes.extend(facts.freeing().map(str::to_owned));
         let huge = self.stage.arena.huge_bytes();
         if self.stage.has_storage() && huge.is_some_and(|huge| huge < self.stage.arena.len() as u64) {
-            notes.push(
-                "the I/O buffers are not all on huge pages: more CPU per I/O, and large I/Os may be split".to_owned(),
-            );
+            notes.push(format!(
+                "{} of the {} of I/O buffers are on huge pages: more CPU per I/O, and large I/Os may be split; see \
+                 /sys/kernel/mm/transparent_hugepage/enabled (madvise or always) and free memory",
+                units::bytes(huge.unwrap_or(0)),
+                units::bytes(self.stage.arena.len() as u64)
+            ));
         }
         if self.config.pace == Pace::Asap {
             let from = "the moment an operation's dependencies and the limit of objects let it start";

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::measure::Histogram;
 use crate::measure::replay::{TargetReport, TierReport};
 
 use super::{Ended, host};
 use crate::replay::config::Engine;
+use crate::replay::per_tier::Word;
 use crate::replay::prepare::Backend;
 use crate::replay::prepare::volume::Volume;
 
@@ -25,6 +27,8 @@ impl Ended<'_> {
             layout: None,
             read_bytes: moved.read + moved.read_padding,
             write_bytes: moved.written + moved.write_padding,
+            sync: self.sync(tier),
+            preconditioned: self.stage.preconditioned.iter().filter(|p| usize::from(p.tier) == tier).cloned().collect(),
             facts: Facts::new(),
             targets: Vec::new(),
         };
@@ -76,6 +80,15 @@ impl Ended<'_> {
         note("final_fdatasync_s", self.sync_s.into());
         note("ios", self.tally.chunks.into());
         note("short_ios", self.tally.short.into());
+        note("io", self.config.io.of(tier).word().into());
+        note("fadvise", self.config.fadvise.of(tier).word().into());
+        note("durability", self.config.durability.of(tier).word().into());
+        note("bytes_in_flight_curve", json!(stage.found));
+    }
+
+    fn sync(&self, tier: usize) -> Option<Histogram> {
+        let sync = self.tally.sync[tier].save("sync", Some("write"), "ns");
+        (sync.count > 0).then_some(sync)
     }
 
     /// That objects went to another target than their own, if any did.

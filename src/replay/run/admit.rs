@@ -110,6 +110,7 @@ impl Run<'_> {
             chain_next: NONE,
             holds: 0,
             errands: 0,
+            sync_asked: 0,
             advised: false,
             synced: false,
             request: row.request,

@@ -16,12 +16,11 @@ impl Run<'_> {
     /// Asks for what has to be done before an operation's object is read. True when it has to be
     /// waited for.
     pub fn prepare_read(&mut self, index: u32) -> Result<bool> {
-        if self.config.io != IoMode::Buffered || self.config.fadvise != Fadvise::Dontneed {
-            return Ok(false);
-        }
         let op = &mut self.ops[index as usize];
         let pass = op.pass();
-        if pass.source != Source::Storage || std::mem::replace(&mut op.advised, true) {
+        let tier = op.legs[pass.source_leg].tier.index();
+        let dropped = self.config.io.of(tier) == IoMode::Buffered && self.config.fadvise.of(tier) == Fadvise::Dontneed;
+        if !dropped || pass.source != Source::Storage || std::mem::replace(&mut op.advised, true) {
             return Ok(false);
         }
         let leg = op.legs[pass.source_leg];
@@ -38,17 +37,19 @@ impl Run<'_> {
     /// Asks for what has to be done after an operation's object was written. True when it has to
     /// be waited for.
     pub fn make_durable(&mut self, index: u32) -> Result<bool> {
-        let data_only = match self.config.durability {
+        let now = self.now();
+        let op = &mut self.ops[index as usize];
+        let pass = op.pass();
+        let data_only = match self.config.durability.of(op.legs[pass.sink_leg].tier.index()) {
             Durability::Fdatasync => true,
             Durability::Fsync => false,
             Durability::None | Durability::Dsync => return Ok(false),
         };
-        let op = &mut self.ops[index as usize];
-        let pass = op.pass();
         if pass.sink != Sink::Storage || op.failed || std::mem::replace(&mut op.synced, true) {
             return Ok(false);
         }
         let Backend::Storage(file) = op.legs[pass.sink_leg].backend else { return Ok(false) };
+        op.sync_asked = now;
         self.send(index, file, Errand::Sync { data_only })?;
         Ok(true)
     }
@@ -64,6 +65,10 @@ impl Run<'_> {
         self.in_flight -= 1;
         let op = &mut self.ops[index as usize];
         op.errands -= 1;
+        if op.synced && result >= 0 {
+            let tier = op.legs[op.pass().sink_leg].tier.index();
+            self.tally.sync[tier].record(now.saturating_sub(op.sync_asked));
+        }
         if op.errands > 0 {
             return Ok(());
         }

@@ -90,6 +90,8 @@ pub struct Op {
     pub advised: bool,
     /// It was asked to be made durable.
     pub synced: bool,
+    /// When that was.
+    pub sync_asked: u64,
     /// The request it belongs to.
     pub request: Option<u64>,
     /// Bytes of the object.

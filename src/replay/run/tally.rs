@@ -82,6 +82,8 @@ pub struct Tally {
     pub reap_gap: LogLinear,
     /// From queueing an I/O to its completion; reads and writes.
     pub io: [LogLinear; 2],
+    /// By tier: from asking for an fdatasync or fsync of an object to its end.
+    pub sync: [LogLinear; 3],
     /// The last margin of hybrid waiting.
     pub spin_margin_ns: Option<u64>,
     /// Rows executed.
@@ -149,6 +151,7 @@ impl Tally {
             queue: LogLinear::times(),
             reap_gap: LogLinear::times(),
             io: [LogLinear::times(), LogLinear::times()],
+            sync: [LogLinear::times(), LogLinear::times(), LogLinear::times()],
             spin_margin_ns: None,
             ops: 0,
             skipped: 0,

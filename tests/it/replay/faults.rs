@@ -77,10 +77,10 @@ fn an_interrupted_run_keeps_what_it_has_as_partial() {
 }
 
 /// Presses Ctrl-C as soon as a stage has begun and moved.
-struct Impatient<'a> {
-    stop: &'a Stop,
-    stage: &'static str,
-    now: Mutex<String>,
+pub struct Impatient<'a> {
+    pub stop: &'a Stop,
+    pub stage: &'static str,
+    pub now: Mutex<String>,
 }
 
 impl Progress for Impatient<'_> {

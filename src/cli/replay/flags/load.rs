@@ -1,7 +1,7 @@
 //! How much is asked of the tiers, when, and in which order.
 
-use crate::replay::{Order, Pace, ReplayConfig, Wait};
-use crate::units::{Size, Time};
+use crate::replay::{InFlight, Order, Pace, ReplayConfig, Wait};
+use crate::units::Time;
 
 /// The load.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,9 +19,11 @@ pub struct LoadFlags {
     /// them), also earlier ones of the same request, or of the same conversation
     #[arg(long, value_enum, default_value_t = Order::Key)]
     order: Order,
-    /// Most bytes of I/O in flight, on each storage target
-    #[arg(long, value_name = "SIZE", default_value = "16MiB")]
-    bytes_in_flight: Size,
+    /// Most bytes of I/O in flight, on each storage target; auto finds before the clock starts where
+    /// more makes the device no faster (at most 64MiB; what it finds differs from run to run, so
+    /// compare runs with a size)
+    #[arg(long, value_name = "SIZE|auto", default_value = "16MiB")]
+    bytes_in_flight: InFlight,
     /// Most objects being worked on at once [default: 64 with --pace asap, and that
     /// for each of several targets of a tier; 4096 otherwise]
     #[arg(long, value_name = "N")]
@@ -42,7 +44,8 @@ impl LoadFlags {
         config.speed = self.speed;
         config.size_scale = self.size_scale;
         config.order = self.order;
-        config.bytes_in_flight = self.bytes_in_flight.0;
+        config.in_flight = self.bytes_in_flight;
+        config.bytes_in_flight = self.bytes_in_flight.most_bytes();
         config.max_objects = self.max_objects;
         config.wait = self.wait;
         config.max_lag_ns = self.max_lag.map(|lag| lag.0);

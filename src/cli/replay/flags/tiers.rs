@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::replay::{Durability, Engine, Fadvise, IoMode, Prepare, ReplayConfig, Target};
+use crate::replay::{Engine, Prepare, ReplayConfig, Target};
 use crate::units::Size;
 
 /// The tiers.
@@ -29,17 +29,6 @@ pub struct TierFlags {
     /// What executes storage I/O; with nop nothing does, so that the replay's own part is measured
     #[arg(long, value_enum, default_value_t = Engine::IoUring)]
     engine: Engine,
-    /// Past the page cache, or through it
-    #[arg(long, value_enum, default_value_t = IoMode::Direct)]
-    io: IoMode,
-    /// With --io buffered: what the page cache is told. dontneed drops each object before it is
-    /// read, sequential reads ahead
-    #[arg(long, value_enum, default_value_t = Fadvise::None)]
-    fadvise: Fadvise,
-    /// When an object of a storage tier counts as written: after its I/O, after an fdatasync or an
-    /// fsync, or with every I/O durable by itself
-    #[arg(long, value_enum, default_value_t = Durability::None)]
-    durability: Durability,
     /// When a slab is written before the run: if there is none yet, always, never
     #[arg(long, value_enum, default_value_t = Prepare::Auto)]
     prepare: Prepare,
@@ -59,9 +48,6 @@ impl TierFlags {
         }
         config.io_size_bytes = self.io_size.0;
         config.engine = self.engine;
-        config.io = self.io;
-        config.fadvise = self.fadvise;
-        config.durability = self.durability;
         config.prepare = self.prepare;
     }
 }
