@@ -58,6 +58,10 @@ pub struct ReplayConfig {
     pub seed: u64,
     /// Whether strangers' files may be replaced.
     pub overwrite: Overwrite,
+    /// Where latency by interval goes, besides the result.
+    pub hlog: Option<PathBuf>,
+    /// The length of its intervals.
+    pub hlog_interval_ns: u64,
 }
 
 impl ReplayConfig {
@@ -85,6 +89,8 @@ impl ReplayConfig {
             max_lag_ns: None,
             seed: 42,
             overwrite: Overwrite::Ours,
+            hlog: None,
+            hlog_interval_ns: 1_000_000_000,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod data;
 mod load;
+mod log;
 mod tiers;
 
 use std::path::Path;
@@ -18,6 +19,8 @@ pub struct ReplayFlags {
     load: load::LoadFlags,
     #[command(flatten)]
     data: data::DataFlags,
+    #[command(flatten)]
+    log: log::LogFlags,
 }
 
 impl ReplayFlags {
@@ -28,6 +31,7 @@ impl ReplayFlags {
         self.tiers.apply(storage, &mut config);
         self.load.apply(&mut config);
         self.data.apply(&mut config);
+        self.log.apply(&mut config);
         config
     }
 }

@@ -1,6 +1,7 @@
 //! Whether the plan fits, decided before anything is touched.
 
 use crate::error::{Error, Result};
+use crate::output;
 use crate::units;
 
 use super::extents::GRANULE;
@@ -8,6 +9,9 @@ use super::slab::SlabPlan;
 use crate::replay::config::{Engine, Fadvise, IoMode, ReplayConfig};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
+
+/// Intervals of a log: its stamps have milliseconds.
+const HLOG_INTERVALS_NS: std::ops::RangeInclusive<u64> = 100_000_000..=3_600_000_000_000;
 
 /// Memory that is left to the rest of the machine.
 const SPARE: u64 = 256 << 20;
@@ -97,6 +101,12 @@ pub fn check_settings(config: &ReplayConfig) -> Result<()> {
             "--fadvise {}: O_DIRECT bypasses the page cache; add --io buffered, or leave it out",
             config.fadvise.word()
         ));
+    }
+    if config.hlog.as_deref().is_some_and(output::is_standard) {
+        return refuse("--hlog -: the log needs a file of its own; name one".to_owned());
+    }
+    if config.hlog.is_some() && !HLOG_INTERVALS_NS.contains(&config.hlog_interval_ns) {
+        return refuse(format!("--hlog-interval {}: from 100ms to 1h", units::ns(config.hlog_interval_ns as f64)));
     }
     if config.helpers > 256 {
         return refuse(format!("--helpers {}: at most 256 threads", config.helpers));
