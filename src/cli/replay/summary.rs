@@ -70,7 +70,8 @@ fn tier_line(tier: &TierReport) -> String {
         (_, None) => "bytes really copied",
     };
     let layout = tier.layout.as_ref().map_or_else(String::new, |layout| format!(", {layout}"));
-    format!("tier {}: {} {}{layout}: {how}", tier.tier, tier.backend, tier.target)
+    let backend = if tier.target.starts_with(&tier.backend) { "" } else { &format!("{} ", tier.backend) };
+    format!("tier {}: {backend}{}{layout}: {how}", tier.tier, tier.target)
 }
 
 /// Rows, bytes and rates.

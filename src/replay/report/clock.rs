@@ -18,10 +18,13 @@ const LATE_SHARE: f64 = 0.05;
 
 /// The bound of the reap gap of a run with a schedule, in ns.
 const GAP_NS: f64 = 1e6;
-/// Without a schedule, the share of the service time at the same quantile that a gap may be, and
-/// the quantiles that are compared, with gaps that are never too long.
-const GAP_SHARE: f64 = 0.10;
-const GAP_FLOORS_NS: [(f64, f64); 2] = [(0.5, 1e5), (0.99, GAP_NS)];
+/// Without a schedule, the quantiles at which gaps are compared with service times.
+const COMPARED: [f64; 2] = [0.5, 0.99];
+/// The share of the service time from which a gap is worth a word: the time is that much too long
+/// at most.
+const NOTED_SHARE: f64 = 0.1;
+/// The share from which a time may be more the replay's own than the device's.
+const OWN_SHARE: f64 = 0.5;
 
 impl Ended<'_> {
     /// The timing.
@@ -70,10 +73,24 @@ impl Ended<'_> {
         })
     }
 
-    /// That completions were seen so late that the times of storage are the replay's own.
+    /// That completions were seen so late that times are not those of storage.
     pub fn late_looks(&self, timing: &Timing) -> Option<String> {
-        let service = self.service(|backend| matches!(backend, Backend::Storage(_)));
-        gap_too_long(&timing.reap_gap, &service, self.config.pace != Pace::Asap)
+        if self.config.pace != Pace::Asap {
+            return gap_of_a_schedule(&timing.reap_gap);
+        }
+        gap_beside_times(&timing.reap_gap, &self.storage_service(), OWN_SHARE)
+    }
+
+    /// That they were seen late enough to be said, but not so late.
+    pub fn noted_looks(&self, timing: &Timing) -> Option<String> {
+        if self.config.pace != Pace::Asap || self.late_looks(timing).is_some() {
+            return None;
+        }
+        gap_beside_times(&timing.reap_gap, &self.storage_service(), NOTED_SHARE)
+    }
+
+    fn storage_service(&self) -> Histogram {
+        self.service(|backend| matches!(backend, Backend::Storage(_)))
     }
 }
 
@@ -83,35 +100,39 @@ fn highest(count: u64) -> Option<f64> {
 }
 
 /// A completion is seen when the run thread looks, so that a time may be too long by the gap
-/// before that look. With a schedule each time is read as what a lone operation takes, and the
-/// P99.9 of the gaps, or the highest quantile that so many carry, must be below 1 ms. Without one
-/// the device is kept busy, times are mostly queues, and a gap matters by its share of them:
-/// compared at the same quantile, as the long gaps are in the long times.
-fn gap_too_long(gaps: &Histogram, service: &Histogram, paced: bool) -> Option<String> {
-    if paced {
-        let q = highest(gaps.count)?;
-        let gap = gaps.quantile(q).filter(|gap| *gap > GAP_NS)?;
-        return Some(format!(
-            "completions were seen late: the time for which nobody had looked has a {} of {}, the bound is {}; give \
-             the replay more processor time",
-            quantile_name(q),
-            units::ns(gap),
-            units::ns(GAP_NS)
-        ));
+/// before that look. With a schedule each time is read as what a lone operation takes: the P99.9
+/// of the gaps, or the highest quantile that so many carry, must be below 1 ms.
+fn gap_of_a_schedule(gaps: &Histogram) -> Option<String> {
+    let q = highest(gaps.count)?;
+    let gap = gaps.quantile(q).filter(|gap| *gap > GAP_NS)?;
+    Some(format!(
+        "completions were seen late: the time for which nobody had looked has a {} of {}, the bound is {}; give the \
+         replay more processor time",
+        quantile_name(q),
+        units::ns(gap),
+        units::ns(GAP_NS)
+    ))
+}
+
+/// Without a schedule the device is kept busy and times are mostly queues, so that a gap matters
+/// by its share of them: compared at the same quantile, as the long gaps are in the long times,
+/// and only beyond 1 ms.
+fn gap_beside_times(gaps: &Histogram, service: &Histogram, share: f64) -> Option<String> {
+    if gaps.count < least_sample(0.99) {
+        return None;
     }
-    let too_long = |&(q, floor): &(f64, f64)| {
+    COMPARED.into_iter().find_map(|q| {
         let (gap, service) = (gaps.quantile(q)?, service.quantile(q)?);
-        (gaps.count >= least_sample(0.99) && gap > floor.max(GAP_SHARE * service)).then(|| {
+        (gap > GAP_NS.max(share * service)).then(|| {
             format!(
-                "completions were seen late: the time for which nobody had looked has a {} of {}, more than a tenth \
-                 of the service times' {}; latencies are too long, bytes per second are right",
+                "completions were seen late: the time for which nobody had looked has a {0} of {1}, that of storage \
+                 service a {0} of {2}; latencies are too long by up to that much, bytes per second are right",
                 quantile_name(q),
                 units::ns(gap),
                 units::ns(service)
             )
         })
-    };
-    GAP_FLOORS_NS.iter().find_map(too_long)
+    })
 }
 
 /// The share of values that lie above `bound`.
@@ -132,7 +153,7 @@ mod tests {
 
     #[test]
     fn gaps_of_a_schedule_are_judged_by_the_highest_quantile_that_they_carry() {
-        let of = |values: &[(u64, u64)]| gap_too_long(&times(values), &times(&[(9000, 9)]), true);
+        let of = |values: &[(u64, u64)]| gap_of_a_schedule(&times(values));
         assert!(of(&[(10, 9_980), (5_000, 20)]).unwrap().contains("P99.9 of"));
         assert_eq!(of(&[(10, 9_995), (5_000, 5)]), None);
         assert!(of(&[(10, 390), (5_000, 10)]).unwrap().contains("P99 of"), "400 do not carry P99.9");
@@ -142,12 +163,14 @@ mod tests {
 
     #[test]
     fn without_a_schedule_gaps_are_judged_by_their_share_of_the_times() {
-        let of = |gaps: &[(u64, u64)], service: &[(u64, u64)]| gap_too_long(&times(gaps), &times(service), false);
-        let slow = [(60_000, 900), (200_000, 100)];
-        assert_eq!(of(&[(50, 900), (15_000, 100)], &slow), None, "15 ms of 200 ms");
-        assert!(of(&[(50, 900), (25_000, 100)], &slow).unwrap().contains("P99 of"));
-        assert!(of(&[(50, 900), (25_000, 100)], &[(200, 900), (25_000, 100)]).is_some());
-        assert!(of(&[(150, 1000)], &[(400, 1000)]).unwrap().contains("P50"));
-        assert_eq!(of(&[(80, 1000)], &[(100, 1000)]), None, "below the floor");
+        let of =
+            |gaps: &[(u64, u64)], service: &[(u64, u64)], share| gap_beside_times(&times(gaps), &times(service), share);
+        let (slow, gaps) = ([(60_000, 900), (200_000, 100)], [(50, 900), (25_000, 100)]);
+        assert!(of(&gaps, &slow, 0.1).unwrap().contains("P99 of"));
+        assert_eq!(of(&gaps, &slow, 0.5), None, "25 ms of 200 ms");
+        assert!(of(&gaps, &[(200, 900), (25_000, 100)], 0.5).is_some());
+        assert!(of(&[(5_000, 1000)], &slow, 0.05).unwrap().contains("P50"));
+        assert_eq!(of(&[(800, 1000)], &[(900, 1000)], 0.1), None, "below 1 ms");
+        assert_eq!(of(&[(25_000, 100)], &slow, 0.1), None, "so few carry no P99");
     }
 }

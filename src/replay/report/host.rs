@@ -95,8 +95,10 @@ pub(super) fn mount_of(path: &Path) -> Option<(String, String, String)> {
         let (left, right) = line.split_once(" - ")?;
         let fields: Vec<_> = left.split(' ').collect();
         let mount = fields.get(4)?.replace("\\040", " ");
-        let kind = right.split(' ').next()?;
-        path.starts_with(&mount).then(|| (mount, kind.to_owned(), fields[5].to_owned()))
+        let right: Vec<_> = right.split(' ').collect();
+        // Those of the mount, then those of the filesystem, which all its mounts share.
+        let options = [fields.get(5).copied(), right.get(2).copied()].into_iter().flatten().collect::<Vec<_>>();
+        path.starts_with(&mount).then(|| (mount, right[0].to_owned(), options.join(",")))
     });
     // The last one of the longest is the one on top.
     entries.max_by_key(|(mount, ..)| mount.len())

@@ -50,7 +50,7 @@ impl Ended<'_> {
 
     /// What a reader should know although it does not make the run invalid.
     /// `reached` is what the block layer showed.
-    pub fn notes(&self, reached: Vec<String>) -> Vec<String> {
+    pub fn notes(&self, timing: &Timing, reached: Vec<String>) -> Vec<String> {
         let (facts, tally) = (&self.plan.facts, self.tally);
         let mut notes: Vec<String> = self.not_sustained().into_iter().collect();
         if self.config.engine == Engine::Nop {
@@ -64,6 +64,7 @@ impl Ended<'_> {
         }
         notes.extend(self.stage.notes.iter().cloned());
         notes.extend(reached);
+        notes.extend(self.noted_looks(timing));
         notes.extend(doubts(&self.host.conditions, self.host.cpus));
         notes.extend(facts.freeing().map(str::to_owned));
         let huge = self.stage.arena.huge_bytes();

@@ -84,7 +84,7 @@ impl Ended<'_> {
             complete: self.early.is_none(),
             valid: true,
             invalid_reasons: [self.invalid_reasons(&timing, &verify), reached.invalid].concat(),
-            notes: self.notes(reached.notes),
+            notes: self.notes(&timing, reached.notes),
             host: self.host.clone(),
             trace: self.trace(),
             config: self.settings(),

@@ -240,3 +240,47 @@ impl Book {
         Served { report, generated_tokens: self.generated_tokens, storage_s: self.storage_ns as f64 / 1e9 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::meta::Source;
+
+    fn closed(planned: Option<Vec<u32>>, all_rows: bool) -> Served {
+        let mut times = PerRequest::new(5);
+        for request in 0..4 {
+            times.ended(Some(request), 1_000_000, 3_000_000);
+        }
+        times.failed(Some(0));
+        times.skipped(Some(1));
+        let mut book = Book::new(Targets::of(&Meta::foreign(Source::default())));
+        let whole = Wholeness { planned, all_rows };
+        for request in 0..5 {
+            let row = RequestRow { request, qos: "batch".to_owned(), generate_tokens: 7, ..RequestRow::default() };
+            book.add(&row, &times, &whole);
+        }
+        book.close("measured".to_owned())
+    }
+
+    #[test]
+    fn only_requests_that_completed_are_averaged() {
+        let served = closed(None, true);
+        let apart = Apart { failed: 1, skipped: 1, unfinished: 0 };
+        assert_eq!((served.report.count, served.report.apart, served.report.without_rows), (3, apart, 1));
+        assert_eq!((served.generated_tokens, served.report.storage.sum), (21, 2_000_000));
+        assert_eq!(served.report.storage_response.sum, 6_000_000);
+        assert_eq!((served.report.qos["batch"].count, served.report.qos["interactive"].no_data), (3, true));
+    }
+
+    #[test]
+    fn requests_without_rows_of_a_part_of_a_trace_are_not_finished() {
+        let served = closed(None, false);
+        assert_eq!((served.report.count, served.report.apart.unfinished), (2, 1));
+    }
+
+    #[test]
+    fn requests_that_an_early_end_cut_are_not_finished() {
+        let served = closed(Some(vec![1, 1, 1, 2, 0]), true);
+        assert_eq!((served.report.count, served.report.apart.unfinished, served.generated_tokens), (1, 2, 7));
+    }
+}

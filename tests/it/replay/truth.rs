@@ -13,10 +13,10 @@ use rustix::fs::FallocateFlags;
 use serde_json::{Value, json};
 
 use super::{record, trace};
-use crate::support::Bench;
+use crate::support::{Bench, is_root, skip};
 
-/// A trace with a requests file: `requests` of the class, each writing an object and reading it
-/// twice; what `change` says of a request's rows is done to their tier.
+/// A trace with a requests file: interactive and batch in turns, each writing an object and reading it
+/// twice, but for those without rows.
 fn recorded(path: &Path, requests: u64, meta: &Meta, rows_of: impl Fn(u64) -> bool) {
     let options = WriteOptions::default();
     let mut writer = TraceWriter::create(path, options, 0).unwrap();
@@ -197,4 +197,35 @@ fn a_slab_with_holes_is_written_again_before_it_is_relied_on() {
     assert!(last.contains("never written") && last.contains("--prepare auto"), "{last}");
     assert_eq!(slab(&[]), "written before the run", "a hole reads at the speed of memory");
     assert_eq!(slab(&["--prepare", "never"]), "reused");
+}
+
+#[test]
+fn bytes_at_the_block_layer_tell_the_device_from_the_page_cache() {
+    if !is_root() {
+        return skip("the capture needs root");
+    }
+    let bench = Bench::on_disk();
+    let rows: Vec<_> = (0..20)
+        .flat_map(|i| [format!("0 Write 1000000 Tier-2 k{i} Prefill"), format!("1 Read 1000000 Tier-2 k{i} Decode")])
+        .collect();
+    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let run = |more: &[&str]| {
+        bench.run(&[&["replay", "t.csv", "--tier-2", "dir:D", "--capture", "-o", "r.json"], more].concat())
+    };
+    let direct = run(&[]);
+    if direct.code == 6 {
+        return skip(direct.stderr.lines().last().unwrap_or_default());
+    }
+    let result = bench.json("r.json");
+    let factor = |result: &Value, number: usize| result["amplification"][number]["amplification"].as_f64().unwrap();
+    let (read, written) = (factor(&result, 0), factor(&result, 1));
+    assert!((0.99..1.2).contains(&read) && (0.99..1.3).contains(&written), "{read} and {written}");
+    assert_eq!(result["amplification"][0]["asked_bytes"], result["tiers"][2]["read_bytes"]);
+    assert_eq!(result["tiers"][2]["decode_read_bytes"], 20_000_000);
+    run(&["--io", "buffered"]);
+    let result = bench.json("r.json");
+    assert!(factor(&result, 0) < 0.5, "what was just written is in the page cache");
+    let notes = result["notes"].to_string();
+    assert!(notes.contains("the page cache had the rest") && notes.contains("ran buffered"), "{notes}");
+    assert!(!result["invalid_reasons"].to_string().contains("block layer"), "nobody claimed to be direct");
 }
