@@ -96,6 +96,9 @@ pub fn replay_to(
     if let Some(written) = written {
         terminal.say(format!("result: {}", written.display()));
     }
+    if let Some(log) = &replayed.log {
+        terminal.say(format!("interval log: {}", log.display()));
+    }
     Ok(replayed)
 }
 

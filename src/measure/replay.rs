@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::trace::{Op, Phase, Tier};
 
 use super::block::BlockResult;
+use super::conditions::Conditions;
 use super::histogram::Histogram;
 use super::precondition::Preconditioned;
+
+pub use super::requests::{QosReport, QosTarget, Requests};
 
 /// The schema of a replay result.
 pub const REPLAY_SCHEMA: &str = "kvtrace.replay/1";
@@ -56,6 +59,9 @@ pub struct ReplayResult {
     pub verify: Verify,
     /// I/O errors.
     pub errors: Vec<IoError>,
+    /// Bytes asked of storage against bytes at the block layer, when captured.
+    #[serde(default)]
+    pub amplification: Vec<Amplification>,
     /// What the block layer did, when captured.
     pub block: Option<BlockResult>,
     /// The run over time.
@@ -86,6 +92,9 @@ pub struct Host {
     pub memory_bytes: u64,
     /// When the run started, as RFC 3339 in UTC.
     pub started: String,
+    /// What else it did meanwhile and how it is set.
+    #[serde(default)]
+    pub conditions: Conditions,
 }
 
 /// The trace that was replayed.
@@ -178,6 +187,12 @@ pub struct TierReport {
     /// What was overwritten before the run, as `--precondition` has it.
     #[serde(default)]
     pub preconditioned: Vec<Preconditioned>,
+    /// Bytes of objects that rows read in the phase Decode; none where rows are skipped.
+    #[serde(default)]
+    pub decode_read_bytes: Option<u64>,
+    /// Bytes of objects that rows wrote in the phase Prefill; none where rows are skipped.
+    #[serde(default)]
+    pub prefill_write_bytes: Option<u64>,
     /// Facts of the device and the set-up: filesystem, device, scheduler, alignment, fixed
     /// buffers, page size of the buffers. Where several targets share the tier, what is true of
     /// one of them is with that one.
@@ -219,36 +234,45 @@ pub struct Latency {
     pub response: Histogram,
     /// Done less actual start.
     pub service: Histogram,
+    /// The same by the size of the object; classes without objects are left out.
+    #[serde(default)]
+    pub by_size: Vec<SizeLatency>,
 }
 
-/// Requests of the trace, as this run would have served them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Requests {
-    /// Requests.
-    pub count: u64,
-    /// Sum of a request's storage service times; `measured`.
-    pub storage: Histogram,
-    /// Wait for a worker in the recording; `modelled`.
-    pub queue: Histogram,
-    /// Generation in the recording; `modelled`.
-    pub generation: Histogram,
-    /// Queue, storage and generation together; `modelled`.
-    pub end_to_end: Histogram,
-    /// By QoS class.
-    pub qos: BTreeMap<String, QosReport>,
+/// Latency of objects of one size class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SizeLatency {
+    /// The largest size of the class; none of the last one. The smallest is one more than the
+    /// largest of the class before.
+    pub up_to_bytes: Option<u64>,
+    /// Objects.
+    pub ops: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Done less intended start.
+    pub response: Histogram,
+    /// Done less actual start.
+    pub service: Histogram,
 }
 
-/// One QoS class.
+/// Bytes that the replay asked of storage, and bytes that went through the block layer for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct QosReport {
-    /// Requests of the class.
-    pub count: u64,
-    /// Their end-to-end time; `modelled`.
-    pub end_to_end: Histogram,
-    /// The class's P95 target.
-    pub target_p95_ms: f64,
-    /// Share of requests within the target.
-    pub compliance: f64,
+pub struct Amplification {
+    /// The tiers.
+    pub tiers: Vec<u8>,
+    /// The devices below them.
+    pub devices: Vec<String>,
+    /// `read` or `write`.
+    pub op: String,
+    /// Bytes that the replay asked for, padding included.
+    pub asked_bytes: u64,
+    /// Bytes at the block layer for this process.
+    pub block_bytes: u64,
+    /// Bytes at the block layer of the same devices for others: other processes, the filesystem's
+    /// journal, write-back of the page cache.
+    pub others_bytes: u64,
+    /// `block_bytes` of each asked: near 0 is the page cache; none when nothing was asked.
+    pub amplification: Option<f64>,
 }
 
 /// What bounded the run.
@@ -261,7 +285,7 @@ pub struct Verdict {
     pub because: String,
 }
 
-/// Token rates, never one alone.
+/// Token rates, never one alone. Tokens generated are those of requests that completed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tokens {
     /// Generated tokens of the requests per wall second.
@@ -271,8 +295,45 @@ pub struct Tokens {
     /// Generated tokens per second of storage service summed over requests: the reference's
     /// "storage throughput".
     pub generated_per_storage_s: Option<f64>,
-    /// Tokens read from any tier per token written by prefill.
+    /// Tokens moved by tier 2 per token generated: the second rate over the first.
     pub read_amplification: Option<f64>,
+    /// Tokens read from any tier, demotions apart, per token written by prefill.
+    #[serde(default)]
+    pub read_per_written: Option<f64>,
+    /// What the rates are made of.
+    #[serde(default)]
+    pub sums: TokenSums,
+}
+
+/// What token rates are made of: sums, which can be added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenSums {
+    /// Tokens generated; none without a requests file.
+    pub generated: Option<u64>,
+    /// Seconds of storage service of the requests that generated them.
+    pub storage_s: Option<f64>,
+    /// Tokens moved by tier 2.
+    pub tier2_moved: f64,
+    /// Tokens read from any tier, demotions apart.
+    pub read: f64,
+    /// Tokens written by prefill.
+    pub written: f64,
+}
+
+impl TokenSums {
+    /// The rates of a run of `wall_s` seconds, which is not 0.
+    pub fn rates(self, wall_s: f64) -> Tokens {
+        let ratio = |above: f64, below: f64| (below > 0.0).then(|| above / below);
+        let generated = self.generated.map(|tokens| tokens as f64);
+        Tokens {
+            generated_per_s: generated.map(|tokens| tokens / wall_s),
+            tier2_moved_per_s: self.tier2_moved / wall_s,
+            generated_per_storage_s: generated.zip(self.storage_s).and_then(|(tokens, s)| ratio(tokens, s)),
+            read_amplification: generated.and_then(|tokens| ratio(self.tier2_moved, tokens)),
+            read_per_written: ratio(self.read, self.written),
+            sums: self,
+        }
+    }
 }
 
 /// How well the run kept its own schedule.
@@ -301,6 +362,9 @@ pub struct Timing {
     /// where that is not done.
     #[serde(default)]
     pub spin_margin_ns: Option<u64>,
+    /// The bound of lateness.
+    #[serde(default)]
+    pub late_bound_ns: Option<f64>,
     /// Share of operations that started later than the bound.
     pub late_fraction: f64,
     /// Actual span against intended, in parts per million; none when unpaced.

@@ -4,12 +4,14 @@
 pub mod axis;
 mod block_sections;
 pub mod blocks;
+mod condition_sections;
 pub mod html;
 pub mod image;
 pub mod latency;
 pub mod picture;
 mod render;
 pub mod report;
+mod request_sections;
 mod sections;
 pub mod throughput;
 

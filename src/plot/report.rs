@@ -7,7 +7,7 @@ use crate::trace::Meta;
 
 use super::html::{escape, list, section, style};
 use super::picture::Picture;
-use super::{block_sections, blocks, image, latency, sections, throughput};
+use super::{block_sections, blocks, condition_sections, image, latency, request_sections, sections, throughput};
 
 /// The schema that a report carries.
 pub const REPORT_SCHEMA: &str = "kvtrace.report/1";
@@ -60,14 +60,18 @@ pub fn report_html(input: &ReportInput) -> String {
         ),
         opening(replay, input.capture().map(|capture| capture.0)),
         section("Key numbers", &sections::key_numbers(replay)),
-        section("Latency", &sections::latency(replay)),
+        section("Latency", &(sections::latency(replay) + &condition_sections::sizes(replay))),
         section("Where the time went", &block_sections::where_time_went(replay, input.capture())),
         section("Pictures", &pictures(input)),
-        section("Requests", &sections::requests(replay)),
+        section("Requests", &request_sections::requests(replay)),
         section("Verification and errors", &sections::verification(replay)),
-        section("The block layer", &block_sections::block_layer(input.capture())),
+        section(
+            "The block layer",
+            &(condition_sections::amplification(replay) + &block_sections::block_layer(input.capture())),
+        ),
         section("The recording", &sections::recording(input.meta)),
         section("The distilled fio job", &sections::job(input.job)),
+        section("Conditions of the host", &condition_sections::conditions(replay)),
         section("Provenance", &sections::provenance(input)),
         section("What this does not measure", &sections::limits(replay, input.capture())),
         "</body>\n</html>\n".to_owned(),

@@ -1,16 +1,17 @@
 //! The sections of the report but those of the block layer: what each says, from a result to HTML.
 
 use crate::measure::replay::Totals;
-use crate::measure::{BlockResult, Histogram, ReplayResult};
+use crate::measure::{BlockResult, ReplayResult};
 use crate::trace::{Meta, Op};
 use crate::units;
 
 use super::html::{escape, facts, list, paragraph, table};
 use super::latency::tier_name;
 use super::report::ReportInput;
+use super::request_sections::tokens;
 
 /// The quantiles of a latency table.
-const QUANTILES: [(&str, f64); 5] = [("P50", 0.5), ("P95", 0.95), ("P99", 0.99), ("P99.9", 0.999), ("max", 1.0)];
+pub const QUANTILES: [(&str, f64); 5] = [("P50", 0.5), ("P95", 0.95), ("P99", 0.99), ("P99.9", 0.999), ("max", 1.0)];
 
 /// A time for people, or a dash.
 pub fn time(value: Option<f64>) -> String {
@@ -57,7 +58,18 @@ pub fn key_numbers(replay: &ReplayResult) -> String {
         ));
     }
     let tiers: Vec<Vec<String>> = replay.tiers.iter().map(|tier| tier_row(tier, wall_s)).collect();
-    let head = ["tier", "backend", "target", "cache", "read", "written", "read rate", "write rate"];
+    let head = [
+        "tier",
+        "backend",
+        "target",
+        "cache",
+        "read",
+        "written",
+        "read rate",
+        "write rate",
+        "decode read",
+        "prefill written",
+    ];
     let mut out = format!("<div class=\"cards\">\n{}</div>\n", cards.concat());
     out.push_str(&table(&head, 4, &tiers));
     out.push_str(&paragraph(&format!(
@@ -87,23 +99,9 @@ fn tier_row(tier: &crate::measure::replay::TierReport, wall_s: f64) -> Vec<Strin
         units::bytes(tier.write_bytes),
         rate(tier.read_bytes),
         rate(tier.write_bytes),
+        tier.decode_read_bytes.map_or("-".to_owned(), units::bytes),
+        tier.prefill_write_bytes.map_or("-".to_owned(), units::bytes),
     ]
-}
-
-fn tokens(replay: &ReplayResult) -> String {
-    let Some(tokens) = &replay.tokens else { return String::new() };
-    let rate = |value: f64| format!("{}/s", units::three_digits(value));
-    let mut pairs = vec![("tokens moved by tier 2".to_owned(), rate(tokens.tier2_moved_per_s))];
-    if let Some(value) = tokens.generated_per_s {
-        pairs.push(("tokens generated, per wall second".to_owned(), rate(value)));
-    }
-    if let Some(value) = tokens.generated_per_storage_s {
-        pairs.push(("tokens generated, per summed storage second (the reference's)".to_owned(), rate(value)));
-    }
-    if let Some(value) = tokens.read_amplification {
-        pairs.push(("read amplification (tokens read for each written)".to_owned(), units::three_digits(value)));
-    }
-    facts(&pairs)
 }
 
 pub fn latency(replay: &ReplayResult) -> String {
@@ -130,31 +128,6 @@ pub fn latency(replay: &ReplayResult) -> String {
             "Times are of whole objects. Response counts from the intended start, service from the actual start; the \
              difference is waiting.",
         )
-}
-
-pub fn requests(replay: &ReplayResult) -> String {
-    let Some(requests) = &replay.requests else {
-        return replay.requests_absent.as_deref().map(paragraph).unwrap_or_default();
-    };
-    let line = |name: &str, how: &str, histogram: &Histogram| {
-        let mut row = vec![name.to_owned(), how.to_owned(), units::count(histogram.count)];
-        row.extend(QUANTILES.iter().map(|&(_, q)| time(histogram.quantile(q))));
-        row
-    };
-    let mut rows = vec![
-        line("storage", "measured", &requests.storage),
-        line("queue", "modelled", &requests.queue),
-        line("generation", "modelled", &requests.generation),
-        line("end to end", "modelled", &requests.end_to_end),
-    ];
-    for (class, report) in &requests.qos {
-        let mut row = line(&format!("end to end, {class}"), "modelled", &report.end_to_end);
-        row[1] = format!("modelled; P95 target {} ms met by {:.1} %", report.target_p95_ms, report.compliance * 100.0);
-        rows.push(row);
-    }
-    let mut head = vec!["part", "how", "requests"];
-    head.extend(QUANTILES.iter().map(|quantile| quantile.0));
-    table(&head, 2, &rows)
 }
 
 pub fn verification(replay: &ReplayResult) -> String {

@@ -64,6 +64,10 @@ pub struct ReplayConfig {
     pub precondition: Option<Precondition>,
     /// Whether strangers' files may be replaced.
     pub overwrite: Overwrite,
+    /// Where latency by interval goes, besides the result.
+    pub hlog: Option<PathBuf>,
+    /// The length of its intervals.
+    pub hlog_interval_ns: u64,
 }
 
 impl ReplayConfig {
@@ -93,6 +97,8 @@ impl ReplayConfig {
             in_flight: InFlight::Bytes(DEFAULT_BYTES),
             precondition: None,
             overwrite: Overwrite::Ours,
+            hlog: None,
+            hlog_interval_ns: 1_000_000_000,
         }
     }
 

@@ -15,17 +15,21 @@ mod report;
 mod run;
 mod target;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::measure::{BlockResult, ReplayResult};
+use crate::output::Output;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::TraceReader;
 
 use prepare::fits;
 use prepare::volume::VolumePlan;
+use report::conditions::{self, Snapshot};
 use report::{host, requests};
+use run::interval_log::{HLOG_SCHEMA, IntervalLog};
 use run::tally;
 
 pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
@@ -75,6 +79,8 @@ pub struct Replayed {
     /// What went wrong, if anything: wrong data, I/O errors, a load that was not sustained, an
     /// interruption.
     pub failure: Option<Error>,
+    /// The interval log that was written, if any.
+    pub log: Option<PathBuf>,
 }
 
 /// Opens and plans a trace, and checks that the plan fits the targets. Touches nothing. What it
@@ -124,6 +130,7 @@ pub fn replay(
     let (plan, needs) = survey_needs(config, stop, progress)?;
     let needs = needs?;
     let requests = requests::count(&config.trace, &plan.meta)?;
+    let log = config.hlog.as_deref().map(|path| Output::create(path, HLOG_SCHEMA, config.overwrite)).transpose()?;
     let mut stage = prepare::prepare(&plan, needs, config, stop, progress)?;
     let config = &prepare::depth::in_force(config, &stage);
     let mut tally = tally::Tally::new(requests.unwrap_or(0));
@@ -133,9 +140,15 @@ pub fn replay(
         stage.leave();
         return Err(error);
     }
-    let (host, before) = (host::host(), host::cpu_times());
+    tally.log = log.map(|file| IntervalLog::start(file, config.hlog_interval_ns, log_head(&plan))).transpose()?;
+    let below: Vec<_> =
+        stage.volumes.iter().filter_map(|volume| Some((volume.tier as u8, volume.path()?.to_owned()))).collect();
+    let below: Vec<_> = below.iter().map(|(tier, path)| (*tier, path.as_path())).collect();
+    let (mut host, conditions) = (host::host(), Snapshot::take(&below));
+    let before = host::cpu_times();
     let early = run::run(&plan, &mut stage, config, &mut tally, stop, progress);
     let after = host::cpu_times();
+    host.conditions = conditions::between(&conditions, &below);
     let syncing = Instant::now();
     // A device that does not answer would not answer this either.
     let synced = if tally.hung == 0 { stage.sync() } else { Ok(()) };
@@ -150,8 +163,19 @@ pub fn replay(
     if tally.hung == 0 {
         stage.leave();
     }
+    let log = tally.log.take().map(|log| log.finish(early.is_none()));
     let cpu_s = (after.0 - before.0, after.1 - before.1);
     let ended = report::Ended { config, plan: &plan, stage: &stage, tally: &tally, early, host, cpu_s, sync_s, block };
     let (result, failure) = ended.report()?;
-    Ok(Replayed { result, failure })
+    let log = log.transpose();
+    Ok(Replayed { result, failure: failure.or(log.as_ref().err().cloned()), log: log.ok().flatten() })
+}
+
+/// What an interval log says of itself.
+fn log_head(plan: &Plan) -> Vec<String> {
+    vec![
+        format!("{HLOG_SCHEMA} {}", crate::TOOL),
+        format!("trace sha256 {}, seed {}", plan.sha256, plan.meta.seed.map_or("none".to_owned(), |s| s.to_string())),
+        "values in ns, maxima of lines in ms; tags without -service: response times, with it: service times".to_owned(),
+    ]
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod pace;
 mod storage;
+mod truth;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -365,16 +366,20 @@ fn requests_are_taken_from_the_file_beside_the_trace() {
     let result = bench.json("r.json");
     let requests = &result["requests"];
     assert_eq!((&requests["count"], &requests["queue"]["min"]), (&20.into(), &60_000_000.into()));
-    assert_eq!(requests["qos"]["interactive"]["compliance"], 0.0, "60 ms of queue are beyond 50 ms");
+    let target = |class: &str, number: usize| requests["qos"][class]["targets"][number].clone();
+    let late = target("interactive", 0);
+    assert_eq!((&late["share_within"], &late["met"]), (&0.0.into(), &false.into()), "60 ms of queue are beyond 50 ms");
+    assert_eq!((&requests["qos"]["batch"]["count"], &target("batch", 0)["target_ms"]), (&10.into(), &1000.0.into()));
+    assert!(target("batch", 3)["met"].is_null() && target("batch", 3)["why_null"].to_string().contains("29956"));
     assert_eq!(
-        (&requests["qos"]["batch"]["count"], &requests["qos"]["batch"]["target_p95_ms"]),
-        (&10.into(), &1000.0.into())
+        (&requests["qos"]["responsive"]["no_data"], &requests["targets_from"]),
+        (&true.into(), &"defaults".into())
     );
     let service: i64 =
         result["latency"].as_array().unwrap().iter().map(|k| k["service"]["sum"].as_i64().unwrap()).sum();
     assert_eq!(requests["storage"]["sum"], service, "every row belongs to a request");
     let tokens = &result["tokens"];
-    assert_eq!(tokens["read_amplification"], 2.0);
+    assert_eq!((&tokens["read_per_written"], &tokens["read_amplification"]), (&2.0.into(), &15.0.into()));
     let wall = result["totals"]["wall_s"].as_f64().unwrap();
     assert!((tokens["tier2_moved_per_s"].as_f64().unwrap() * wall - 3000.0).abs() < 1.0);
     assert!((tokens["generated_per_s"].as_f64().unwrap() * wall - 200.0).abs() < 1.0);

@@ -1,5 +1,8 @@
 //! `kvtrace plot` and `kvtrace report`: what pictures and the page hold.
 
+use kvtrace::measure::replay::{QosReport, QosTarget, Requests, TokenSums};
+use serde_json::{Value, json};
+
 use crate::samples;
 use crate::support::Bench;
 
@@ -141,4 +144,64 @@ fn a_report_needs_one_replay() {
     assert!(bench.refused(2, &["report", "r.json", "r.json", "-o", "x.html"]).contains("second file of its kind"));
     bench.write("junk.json", "{}");
     assert!(bench.refused(2, &["report", "r.json", "junk.json", "-o", "x.html"]).contains("no `schema`"));
+}
+
+#[test]
+fn a_report_says_what_is_modelled_and_what_few_requests_do_not_carry() {
+    let bench = Bench::new();
+    let mut replay = samples::replay(None);
+    let end_to_end = samples::times("end_to_end", None, 40e6, 500);
+    let targets = [(0.95, 50.0, 300), (0.9999, 60_000.0, 500)];
+    let targets = targets.map(|(q, ms, within)| QosTarget::judge(q, ms, within, &end_to_end)).into();
+    let kept = QosReport { count: 500, end_to_end: end_to_end.clone(), targets, ..QosReport::default() };
+    let nobody = QosReport { no_data: true, ..QosReport::default() };
+    replay.requests = Some(Requests {
+        count: 500,
+        storage: end_to_end.clone(),
+        end_to_end,
+        qos: [("batch".to_owned(), kept), ("responsive".to_owned(), nobody)].into(),
+        ..Requests::default()
+    });
+    let sums = TokenSums { generated: Some(1200), storage_s: Some(3.0), tier2_moved: 60_000.0, ..TokenSums::default() };
+    replay.tokens = Some(sums.rates(12.0));
+    replay.host.conditions.steal_share = Some(0.07);
+    bench.write("r.json", samples::json(&replay));
+    let page = bench.ok(&["report", "r.json", "-o", "-"]);
+    for said in [
+        "tokens generated per wall second</dt><dd>100/s",
+        "tokens moved by tier 2 per wall second</dt><dd>5000/s",
+        "(the reference&#39;s)</dt><dd>400/s",
+        "moved by tier 2 for each token generated</dt><dd>50.0",
+        "500 requests do not carry P99.99: it takes 29956",
+        "<td>no data</td>",
+        "60.00 %</td><td class=\"n\">NO",
+        "Conditions of the host",
+        "<dd>7.0 %</dd>",
+    ] {
+        assert!(page.contains(said), "no `{said}` in {page}");
+    }
+}
+
+#[test]
+fn results_of_earlier_versions_are_still_read() {
+    let bench = Bench::new();
+    let mut old = serde_json::to_value(samples::replay(None)).unwrap();
+    let remove = |value: &mut Value, names: &[&str]| {
+        names.iter().for_each(|name| assert!(value.as_object_mut().unwrap().remove(*name).is_some(), "{name}"));
+    };
+    remove(&mut old, &["amplification"]);
+    remove(&mut old["host"], &["conditions"]);
+    remove(&mut old["latency"][0], &["by_size"]);
+    remove(&mut old["tiers"][2], &["decode_read_bytes", "prefill_write_bytes"]);
+    remove(&mut old["timing"], &["late_bound_ns"]);
+    let times = serde_json::to_value(samples::times("storage", None, 40e6, 500)).unwrap();
+    old["requests"] = json!({
+        "count": 500, "storage": times, "queue": times, "generation": times, "end_to_end": times,
+        "qos": {"batch": {"count": 500, "end_to_end": times, "target_p95_ms": 1000.0, "compliance": 1.0}},
+    });
+    old["tokens"] = json!({
+        "generated_per_s": 1.0, "tier2_moved_per_s": 2.0, "generated_per_storage_s": null, "read_amplification": 3.0,
+    });
+    bench.write("old.json", old.to_string());
+    assert!(bench.ok(&["report", "old.json", "-o", "-"]).contains("end to end, batch"));
 }

@@ -117,6 +117,7 @@ fn latency() -> Vec<Latency> {
         bytes: count << 20,
         response: times("response", None, median * 1.7, count),
         service: times("service", None, median, count),
+        by_size: Vec::new(),
     };
     kinds.map(measured).into()
 }
@@ -167,6 +168,7 @@ pub fn replay(block: Option<BlockResult>) -> ReplayResult {
             cpus: 2,
             memory_bytes: 8 << 30,
             started: "2026-11-22T03:00:00Z".to_owned(),
+            ..Host::default()
         },
         trace: TraceFacts {
             file: "t.csv.zst".to_owned(),
@@ -208,6 +210,7 @@ pub fn replay(block: Option<BlockResult>) -> ReplayResult {
         },
         verify: Verify { level: "stamp".to_owned(), checked_bytes: 14 << 30, checks: 3_400_000, ..Verify::default() },
         errors: Vec::new(),
+        amplification: Vec::new(),
         block,
         series: Series {
             interval_s: 0.1,

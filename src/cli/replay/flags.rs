@@ -2,6 +2,7 @@
 
 mod data;
 mod load;
+mod log;
 mod storage;
 mod tiers;
 
@@ -21,6 +22,8 @@ pub struct ReplayFlags {
     load: load::LoadFlags,
     #[command(flatten)]
     data: data::DataFlags,
+    #[command(flatten)]
+    log: log::LogFlags,
 }
 
 impl ReplayFlags {
@@ -32,6 +35,7 @@ impl ReplayFlags {
         self.storage.apply(&mut config);
         self.load.apply(&mut config);
         self.data.apply(&mut config);
+        self.log.apply(&mut config);
         config
     }
 }

@@ -1,12 +1,21 @@
-//! A replay for people: validity first, then the figures, then what bounded it.
+//! A replay for people: whether to believe it and what bounded it, then the figures.
+
+mod latency;
+mod plan;
+mod requests;
 
 use crate::measure::ReplayResult;
-use crate::replay::{Plan, ReplayConfig};
+use crate::measure::replay::TierReport;
 use crate::units;
 
 use super::state;
 
-/// The result in a few lines.
+pub use plan::plan_lines;
+
+/// The widest line, in characters.
+const COLUMNS: usize = 100;
+
+/// The result in lines of at most 100 columns.
 pub fn lines(result: &ReplayResult) -> Vec<String> {
     let mut lines = Vec::new();
     lines.push(match (result.valid, result.complete) {
@@ -14,17 +23,70 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
         (false, true) => "valid: NO".to_owned(),
         (false, false) => "valid: NO (partial)".to_owned(),
     });
-    lines.extend(result.invalid_reasons.iter().map(|reason| format!("  because {reason}")));
-    lines.extend(result.notes.iter().map(|note| format!("  note: {note}")));
-    lines.extend(state::lines(result));
-    let totals = &result.totals;
+    result.invalid_reasons.iter().for_each(|reason| lines.extend(wrapped("  because ", reason)));
+    lines.extend(wrapped("bound by: ", &format!("{}: {}", result.verdict.bound, result.verdict.because)));
+    result.notes.iter().for_each(|note| lines.extend(wrapped("  note: ", note)));
+    let used = result.tiers.iter().filter(|tier| result.latency.iter().any(|kind| u8::from(kind.tier) == tier.tier));
+    used.for_each(|tier| lines.extend(wrapped("", &tier_line(tier))));
+    state::lines(result).iter().for_each(|line| lines.extend(wrapped("", line)));
+    lines.extend(figures(result));
+    lines.extend(latency::lines(&result.latency));
+    lines.extend(schedule(result));
+    lines.extend(tokens(result));
+    lines.extend(requests::lines(result));
+    let per_gb = result.cpu.s_per_gb.map_or_else(String::new, |s| format!(", {s:.4} s/GB"));
+    lines.push(format!("CPU: {:.3} s user, {:.3} s system{per_gb}", result.cpu.user_s, result.cpu.sys_s));
     lines.push(format!(
+        "verified ({}): {} checked, {} wrong",
+        result.verify.level,
+        units::bytes(result.verify.checked_bytes),
+        units::count(result.verify.failure_count)
+    ));
+    lines
+}
+
+/// Text after a head, broken between words, later lines below the text.
+fn wrapped(head: &str, text: &str) -> Vec<String> {
+    let indent = " ".repeat(head.chars().count());
+    let mut lines = Vec::new();
+    let mut line = head.to_owned();
+    for word in text.split(' ') {
+        let begun = line.chars().count() > indent.len();
+        if begun && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            lines.push(std::mem::replace(&mut line, indent.clone()));
+        } else if begun {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+/// What a tier was, and whether the page cache was bypassed.
+fn tier_line(tier: &TierReport) -> String {
+    let how = match (tier.backend.as_str(), tier.direct) {
+        ("model", _) => "modelled: time only, no bytes moved",
+        ("skip", _) => "left out",
+        (_, Some(true)) => "direct (O_DIRECT), page cache bypassed",
+        (_, Some(false)) => "BUFFERED: the page cache is part of it",
+        (_, None) => "bytes really copied",
+    };
+    let layout = tier.layout.as_ref().map_or_else(String::new, |layout| format!(", {layout}"));
+    let backend = if tier.target.starts_with(&tier.backend) { "" } else { &format!("{} ", tier.backend) };
+    format!("tier {}: {backend}{}{layout}: {how}", tier.tier, tier.target)
+}
+
+/// Rows, bytes and rates.
+fn figures(result: &ReplayResult) -> Vec<String> {
+    let totals = &result.totals;
+    let mut lines = vec![format!(
         "{} rows in {}: {} of reads, {} of writes",
         units::count(totals.ops),
         units::ns(totals.wall_s * 1e9),
         units::bytes(totals.read_bytes),
         units::bytes(totals.write_bytes),
-    ));
+    )];
     lines.push(match result.storage_gb_per_s() {
         Some((read, written)) => {
             format!("storage: {} GB/s read, {} GB/s written", units::three_digits(read), units::three_digits(written))
@@ -47,31 +109,16 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
         units::three_digits(totals.read_gb_per_s),
         units::three_digits(totals.write_gb_per_s),
     ));
-    lines.push(format!("{:<24}{:>8}{:>12}{:>24}{:>24}", "", "ops", "bytes", "response P50 / P99", "service P50 / P99"));
-    for kind in &result.latency {
-        let times = |h: &crate::measure::Histogram| {
-            let at = |q| h.quantile(q).map_or_else(|| "-".to_owned(), units::ns);
-            format!("{} / {}", at(0.5), at(0.99))
-        };
-        lines.push(format!(
-            "{:<24}{:>8}{:>12}{:>24}{:>24}",
-            format!("{} {} {}", kind.tier, kind.op, kind.phase),
-            units::count(kind.ops),
-            units::bytes(kind.bytes),
-            times(&kind.response),
-            times(&kind.service),
-        ));
-    }
-    lines.extend(schedule(result));
-    let per_gb = result.cpu.s_per_gb.map_or_else(String::new, |s| format!(", {s:.4} s/GB"));
-    lines.push(format!("CPU: {:.3} s user, {:.3} s system{per_gb}", result.cpu.user_s, result.cpu.sys_s));
-    lines.push(format!(
-        "verified ({}): {} checked, {} wrong",
-        result.verify.level,
-        units::bytes(result.verify.checked_bytes),
-        units::count(result.verify.failure_count)
-    ));
-    lines.push(format!("bound by: {}: {}", result.verdict.bound, result.verdict.because));
+    let seen = result.amplification.iter().filter_map(|one| {
+        let factor = one.amplification?;
+        Some(format!(
+            "block layer: {} of {} that {}s asked for (amplification {factor:.2})",
+            units::bytes(one.block_bytes),
+            units::bytes(one.asked_bytes),
+            one.op
+        ))
+    });
+    lines.extend(seen);
     lines
 }
 
@@ -89,44 +136,32 @@ fn schedule(result: &ReplayResult) -> Option<String> {
     ))
 }
 
-/// A plan in a few lines.
-pub fn plan_lines(plan: &Plan, config: &ReplayConfig, fits: bool) -> Vec<String> {
-    let facts = &plan.facts;
-    let mut lines = vec![
-        format!(
-            "rows: {} over {}, {} objects",
-            units::count(facts.rows),
-            units::ns(facts.span_s * 1e9),
-            units::count(facts.keys)
-        ),
-        format!("read {}, written {}", units::bytes(facts.read_bytes), units::bytes(facts.write_bytes)),
-    ];
-    if let Some(offered) = facts.offered_gb_per_s() {
-        let whose =
-            if plan.meta.time_model.is_some() { "the trace's own time" } else { "the stamps of a foreign tool" };
-        lines.push(format!(
-            "offered by {whose}: {} GB/s on average, {} in its busiest second",
-            units::three_digits(offered),
-            units::bytes(facts.busiest_second_bytes)
-        ));
+/// The three token rates, each with its name.
+fn tokens(result: &ReplayResult) -> Vec<String> {
+    let Some(tokens) = &result.tokens else { return Vec::new() };
+    let line = |name: &str, value: Option<f64>, unit: &str| {
+        let value = value.map_or("not known".to_owned(), |value| format!("{}{unit}", units::three_digits(value)));
+        format!("{name:<64}{value:>14}")
+    };
+    vec![
+        line("tokens generated per wall second", tokens.generated_per_s, "/s"),
+        line("tokens moved by tier 2 per wall second", Some(tokens.tier2_moved_per_s), "/s"),
+        line("tokens generated per summed storage second (the reference's)", tokens.generated_per_storage_s, "/s"),
+        line("read amplification: moved by tier 2 per token generated", tokens.read_amplification, ""),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_notes_are_broken_between_words() {
+        let text = "word ".repeat(60);
+        let lines = wrapped("  note: ", text.trim());
+        assert!(lines.len() > 2 && lines.iter().all(|line| line.chars().count() <= COLUMNS));
+        assert!(lines[0].starts_with("  note: word") && lines[1].starts_with("        word"));
+        assert_eq!(lines.join(" ").split_whitespace().count(), 61);
+        assert_eq!(wrapped("a ", "b"), ["a b"]);
     }
-    for tier in 0..3 {
-        lines.push(format!(
-            "tier {tier} ({}): at most {} live, largest object {}, {} there before the clock starts",
-            config.targets[tier],
-            units::bytes(facts.peak_bytes[tier]),
-            units::bytes(facts.largest_bytes[tier]),
-            units::bytes(facts.cold_bytes[tier]),
-        ));
-    }
-    let oddities = [
-        (facts.moves, "moves from tier to tier"),
-        (facts.cold_keys, "objects read before they are written"),
-        (facts.misplaced_reads, "reads from another tier than the object was last put on"),
-        (facts.clamped_rows, "rows that name another size than the object has"),
-        (facts.idle_deletes, "Delete rows of objects that are not there"),
-    ];
-    lines.extend(oddities.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", units::count(*n))));
-    lines.push(format!("fits: {}", if fits { "yes" } else { "no" }));
-    lines
 }

@@ -86,7 +86,8 @@ const FIEMAP_FLAG_SYNC: u32 = 1;
 const FIEMAP_EXTENT_LAST: u32 = 1;
 const FIEMAP_EXTENT_UNWRITTEN: u32 = 0x800;
 
-/// Whether a file has blocks below `size_bytes` that were never written.
+/// Whether a file has blocks below `size_bytes` that were never written: reserved ones, and holes,
+/// which are what a file has where it has no extent, its end included.
 pub fn unwritten(file: &File, size_bytes: u64) -> io::Result<bool> {
     let mut start = 0;
     while start < size_bytes {
@@ -102,13 +103,41 @@ pub fn unwritten(file: &File, size_bytes: u64) -> io::Result<bool> {
         // SAFETY: the opcode takes a struct fiemap followed by `extent_count` extents, as here.
         unsafe { rustix::ioctl::ioctl(file, rustix::ioctl::Updater::<FS_IOC_FIEMAP, Fiemap>::new(&mut map)) }?;
         let found = &map.extents[..(map.mapped_extents as usize).min(MAPPED)];
-        if found.iter().any(|e| e.flags & FIEMAP_EXTENT_UNWRITTEN != 0) {
-            return Ok(true);
+        for extent in found {
+            if extent.flags & FIEMAP_EXTENT_UNWRITTEN != 0 || extent.logical > start {
+                return Ok(true);
+            }
+            start = start.max(extent.logical + extent.length);
         }
-        match found.last() {
-            Some(last) if last.flags & FIEMAP_EXTENT_LAST == 0 => start = last.logical + last.length,
-            _ => break,
+        if found.last().is_none_or(|last| last.flags & FIEMAP_EXTENT_LAST != 0) {
+            return Ok(start < size_bytes);
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn what_was_reserved_and_what_was_left_out_is_unwritten() {
+        let Ok(file) = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")) else { return };
+        let (block, size) = (vec![7; 64 << 10], 256 << 10);
+        (0..4).for_each(|i| file.write_all_at(&block, i * (64 << 10)).unwrap());
+        // A filesystem that has no extents says nothing.
+        let Ok(false) = unwritten(&file, size) else { return };
+        assert!(unwritten(&file, size + 1).unwrap(), "beyond the end");
+        let holes = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&file, holes, 64 << 10, 64 << 10).unwrap();
+        assert!(unwritten(&file, size).unwrap(), "a hole in the middle");
+        file.write_all_at(&block, 64 << 10).unwrap();
+        assert!(!unwritten(&file, size).unwrap());
+        rustix::fs::fallocate(&file, holes, 0, 4096).unwrap();
+        assert!(unwritten(&file, size).unwrap(), "a hole at the beginning");
+        file.write_all_at(&block, 0).unwrap();
+        allocate(&file, 2 * size).unwrap();
+        assert!(unwritten(&file, 2 * size).unwrap(), "reserved blocks");
+    }
 }

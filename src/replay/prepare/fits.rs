@@ -1,6 +1,7 @@
 //! Whether the plan fits, decided before anything is touched.
 
 use crate::error::{Error, Result};
+use crate::output;
 use crate::units;
 
 use super::extents::GRANULE;
@@ -14,6 +15,8 @@ use crate::replay::target::Target;
 
 /// Bytes in flight at most, on all storage targets together.
 const MOST_IN_FLIGHT: u64 = 512 << 20;
+/// Intervals of a log: its stamps have milliseconds.
+const HLOG_INTERVALS_NS: std::ops::RangeInclusive<u64> = 100_000_000..=3_600_000_000_000;
 
 /// Memory that is left to the rest of the machine.
 const SPARE: u64 = 256 << 20;
@@ -149,6 +152,12 @@ pub fn check_settings(config: &ReplayConfig) -> Result<()> {
         return refuse("--max-objects 0: at least one object must be in flight".to_owned());
     }
     storage::check(config)?;
+    if config.hlog.as_deref().is_some_and(output::is_standard) {
+        return refuse("--hlog -: the log needs a file of its own; name one".to_owned());
+    }
+    if config.hlog.is_some() && !HLOG_INTERVALS_NS.contains(&config.hlog_interval_ns) {
+        return refuse(format!("--hlog-interval {}: from 100ms to 1h", units::ns(config.hlog_interval_ns as f64)));
+    }
     if config.helpers > 256 {
         return refuse(format!("--helpers {}: at most 256 threads", config.helpers));
     }

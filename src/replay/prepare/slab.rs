@@ -250,6 +250,14 @@ impl SlabPlan {
             header,
         };
         if reuse && slab.has_unwritten() == Some(true) {
+            if self.prepare == Prepare::Never {
+                slab.mark_clean()?;
+                return Err(Error::usage(format!(
+                    "--prepare never: parts of {} were never written, reading them would not reach the device; use \
+                     --prepare auto",
+                    slab.path.display()
+                )));
+            }
             slab.fill = true;
             slab.header.prepared = false;
         }

@@ -9,7 +9,10 @@ use std::time::{Duration, SystemTime};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
+use crate::measure::conditions::Conditions;
 use crate::measure::replay::Host;
+
+use super::conditions::chosen;
 
 /// The machine, now.
 pub fn host() -> Host {
@@ -23,6 +26,7 @@ pub fn host() -> Host {
         cpus: cpus as u32,
         memory_bytes: info.totalram as u64 * u64::from(info.mem_unit),
         started: rfc3339(SystemTime::now()),
+        conditions: Conditions::default(),
     }
 }
 
@@ -49,7 +53,13 @@ impl Device {
         Some(Self { name: sys.file_name()?.to_string_lossy().into_owned(), number, sys })
     }
 
-    fn queue(&self, name: &str) -> Option<String> {
+    /// Its folder under /sys.
+    pub(super) fn sys(&self) -> &Path {
+        &self.sys
+    }
+
+    /// A setting of its queue.
+    pub(super) fn queue(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.sys.join("queue").join(name)).ok().map(|text| text.trim().to_owned())
     }
 }
@@ -65,8 +75,7 @@ pub fn facts(path: &Path) -> BTreeMap<String, Value> {
     let Some(device) = Device::below(path) else { return facts };
     facts.insert("device".to_owned(), device.name.clone().into());
     if let Some(text) = device.queue("scheduler") {
-        let chosen = text.split('[').nth(1).and_then(|rest| rest.split(']').next()).unwrap_or(&text);
-        facts.insert("scheduler".to_owned(), chosen.into());
+        facts.insert("scheduler".to_owned(), chosen(&text).into());
     }
     for name in ["write_cache", "max_sectors_kb", "max_segments", "rotational", "nr_requests", "logical_block_size"] {
         if let Some(text) = device.queue(name) {
@@ -78,7 +87,7 @@ pub fn facts(path: &Path) -> BTreeMap<String, Value> {
 }
 
 /// The mount point, filesystem and options of a path.
-fn mount_of(path: &Path) -> Option<(String, String, String)> {
+pub(super) fn mount_of(path: &Path) -> Option<(String, String, String)> {
     let path = path.canonicalize().ok()?;
     let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
     // The format is described in proc(5): `id parent dev root mount options … - type source …`.
@@ -86,8 +95,10 @@ fn mount_of(path: &Path) -> Option<(String, String, String)> {
         let (left, right) = line.split_once(" - ")?;
         let fields: Vec<_> = left.split(' ').collect();
         let mount = fields.get(4)?.replace("\\040", " ");
-        let kind = right.split(' ').next()?;
-        path.starts_with(&mount).then(|| (mount, kind.to_owned(), fields[5].to_owned()))
+        let right: Vec<_> = right.split(' ').collect();
+        // Those of the mount, then those of the filesystem, which all its mounts share.
+        let options = [fields.get(5).copied(), right.get(2).copied()].into_iter().flatten().collect::<Vec<_>>();
+        path.starts_with(&mount).then(|| (mount, right[0].to_owned(), options.join(",")))
     });
     // The last one of the longest is the one on top.
     entries.max_by_key(|(mount, ..)| mount.len())

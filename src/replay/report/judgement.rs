@@ -6,13 +6,14 @@ use crate::measure::replay::{Timing, Verify};
 use crate::units;
 
 use super::Ended;
+use super::doubts::doubts;
 use crate::replay::config::{Engine, IoMode, Pace};
 use crate::replay::prepare::storage;
 use crate::replay::run::Early;
 
 impl Ended<'_> {
     /// Why the numbers may not be believed; empty when they may.
-    pub fn invalid_reasons(&self, timing: &Timing, late_bound_ns: f64, verify: &Verify) -> Vec<String> {
+    pub fn invalid_reasons(&self, timing: &Timing, verify: &Verify) -> Vec<String> {
         let mut reasons = Vec::new();
         match self.early {
             Some(Early::Stopped) => reasons.push("interrupted before the end of the trace".to_owned()),
@@ -37,22 +38,9 @@ impl Ended<'_> {
         if verify.failure_count > 0 {
             reasons.push(format!("{} blocks of wrong data were read", verify.failure_count));
         }
-        reasons.extend(self.own_lateness(timing, late_bound_ns));
+        reasons.extend(self.own_lateness(timing));
+        reasons.extend(self.late_looks(timing));
         reasons
-    }
-
-    /// That the replay itself, and not what it measures, could not start operations in time.
-    fn own_lateness(&self, timing: &Timing, bound_ns: f64) -> Option<String> {
-        let late = timing.lateness.quantile(0.99).unwrap_or(0.0);
-        (self.config.pace != Pace::Asap && late > bound_ns).then(|| {
-            format!(
-                "the replay itself started operations late: its own start delay has a P99 of {}, the bound is {}; {}, \
-                 or give it more processor time",
-                units::ns(late),
-                units::ns(bound_ns),
-                self.config.pace.way_out()
-            )
-        })
     }
 
     /// That the tiers did not keep up with the schedule of a run that went to its end.
@@ -62,7 +50,8 @@ impl Ended<'_> {
     }
 
     /// What a reader should know although it does not make the run invalid.
-    pub fn notes(&self) -> Vec<String> {
+    /// `reached` is what the block layer showed.
+    pub fn notes(&self, timing: &Timing, reached: Vec<String>) -> Vec<String> {
         let (facts, tally) = (&self.plan.facts, self.tally);
         let mut notes: Vec<String> = self.not_sustained().into_iter().collect();
         if self.config.engine == Engine::Nop {
@@ -81,6 +70,9 @@ impl Ended<'_> {
         );
         notes.extend(storage::without_effect(self.config));
         notes.extend(self.stage.notes.iter().cloned());
+        notes.extend(reached);
+        notes.extend(self.noted_looks(timing));
+        notes.extend(doubts(&self.host.conditions, self.host.cpus));
         notes.extend(facts.freeing().map(str::to_owned));
         let huge = self.stage.arena.huge_bytes();
         if self.stage.has_storage() && huge.is_some_and(|huge| huge < self.stage.arena.len() as u64) {
@@ -123,7 +115,7 @@ impl Ended<'_> {
     }
 
     /// What the command ends with: the worst of what happened.
-    pub fn failure(&self, timing: &Timing, late_bound_ns: f64, verify: &Verify) -> Option<Error> {
+    pub fn failure(&self, timing: &Timing, verify: &Verify) -> Option<Error> {
         if let Some(first) = verify.failures.first() {
             return Some(Error::new(
                 Kind::WrongData,
@@ -158,7 +150,8 @@ impl Ended<'_> {
                 Some(Error::interrupted("interrupted; what was measured so far is kept as a partial result"))
             }
             None => {
-                let why = self.not_sustained().or_else(|| self.own_lateness(timing, late_bound_ns))?;
+                let why =
+                    self.not_sustained().or_else(|| self.own_lateness(timing)).or_else(|| self.late_looks(timing))?;
                 Some(Error::new(Kind::NotSustained, format!("{why}; the result is complete")))
             }
         }

@@ -1,38 +1,41 @@
 //! The report: what was counted, as `kvtrace.replay/1`.
 
+pub mod amplification;
+pub mod clock;
+pub mod conditions;
+pub mod doubts;
 pub mod host;
 pub mod judgement;
+pub mod qos;
 pub mod requests;
 mod tiers;
+pub mod tokens;
 pub mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::measure::histogram::LogLinear;
+use crate::measure::BlockResult;
 use crate::measure::replay::{
-    Cpu, Host, Latency, REPLAY_SCHEMA, ReplayResult, Timing, Tokens, Totals, TraceFacts, Verify, VerifyFailure,
+    Cpu, Host, Latency, REPLAY_SCHEMA, ReplayResult, SizeLatency, Totals, TraceFacts, Verify, VerifyFailure,
 };
-use crate::measure::{BlockResult, Histogram};
-use crate::trace::{Op, Phase};
+use crate::trace::{Op, Phase, Tier};
 
-use crate::replay::config::{Pace, ReplayConfig};
+use crate::replay::config::{Engine, Pace, ReplayConfig};
 use crate::replay::content::verify::Classifier;
 use crate::replay::plan::Plan;
-use crate::replay::prepare::Stage;
+use crate::replay::prepare::volume::Volume;
+use crate::replay::prepare::{Backend, Stage};
 use crate::replay::run::Early;
-use crate::replay::run::tally::Tally;
-use requests::Served;
+use crate::replay::run::kinds::Kind;
+use crate::replay::run::tally::{Moved, Tally};
+use amplification::Asked;
+use host::Device;
+use requests::Wholeness;
 use verdict::{Backlog, verdict};
-
-/// The least bound of lateness: beyond it, and beyond a share of the service time, a schedule
-/// was not kept.
-const LATE_NS: f64 = 100_000.0;
-/// That share.
-const LATE_SHARE: f64 = 0.05;
 
 /// A run that has ended, with everything that its report needs.
 pub struct Ended<'a> {
@@ -62,29 +65,33 @@ impl Ended<'_> {
     /// # Errors
     /// A requests file that cannot be read.
     pub fn report(self) -> Result<(ReplayResult, Option<Error>)> {
-        let served = match self.early {
-            None => requests::serve(&self.config.trace, &self.plan.meta, &self.tally.request_ns)?,
-            Some(_) => None,
-        };
+        let (config, times) = (self.config, &self.tally.requests);
+        let whole = Wholeness::of(self.plan, times.len(), self.early.is_none())?;
+        let served = requests::serve(&config.trace, &self.plan.meta, times, &whole, self.storage_is_from())?;
         let latency = self.latency();
-        let (timing, late_bound_ns) = self.timing();
+        let timing = self.timing();
+        let asked = self.asked();
+        let amplification =
+            self.block.as_ref().map_or_else(Vec::new, |block| amplification::amplification(&asked, block));
+        let tainted = self.block.as_ref().is_some_and(|block| block.tainted);
+        let reached = amplification::findings(&amplification, &asked, tainted);
         let verify = self.verify();
         let totals = self.totals();
-        let failure = self.failure(&timing, late_bound_ns, &verify);
+        let failure = self.failure(&timing, &verify);
         let mut result = ReplayResult {
             schema: REPLAY_SCHEMA.to_owned(),
             tool: crate::TOOL.to_owned(),
             complete: self.early.is_none(),
             valid: true,
-            invalid_reasons: self.invalid_reasons(&timing, late_bound_ns, &verify),
-            notes: self.notes(),
+            invalid_reasons: [self.invalid_reasons(&timing, &verify), reached.invalid].concat(),
+            notes: self.notes(&timing, reached.notes),
             host: self.host.clone(),
             trace: self.trace(),
             config: self.settings(),
             cpu: self.cpu(totals.moved_bytes),
             tiers: (0..3).map(|tier| self.tier(tier)).collect(),
             latency,
-            tokens: self.tokens(&totals, served.as_ref()),
+            tokens: self.tokens(totals.wall_s, served.as_ref()),
             requests_absent: served.is_none().then(|| self.why_no_requests()),
             requests: served.map(|s| s.report),
             verdict: verdict(&self.tally.spent, self.wall_ns(), self.backlog()),
@@ -92,6 +99,7 @@ impl Ended<'_> {
             timing,
             verify,
             errors: self.tally.errors.clone(),
+            amplification,
             block: None,
             series: self.tally.series().clone(),
         };
@@ -101,9 +109,6 @@ impl Ended<'_> {
     }
 
     fn why_no_requests(&self) -> String {
-        if self.early.is_some() {
-            return "the run ended early, so that requests are not whole".to_owned();
-        }
         let name = crate::trace::requests_path(&self.config.trace);
         format!("no requests file beside the trace ({} is what would be read)", file_name(&name))
     }
@@ -136,9 +141,47 @@ impl Ended<'_> {
                     bytes: kind.bytes,
                     response: kind.response.save("response", Some(word), "ns"),
                     service: kind.service.save("service", Some(word), "ns"),
+                    by_size: self.by_size(tier, op, phase, word),
                 }
             })
             .collect()
+    }
+
+    fn by_size(&self, tier: Tier, op: Op, phase: Phase, word: &str) -> Vec<SizeLatency> {
+        let class = |(up_to_bytes, kind): (Option<u64>, &Kind)| SizeLatency {
+            up_to_bytes,
+            ops: kind.ops,
+            bytes: kind.bytes,
+            response: kind.response.save("response", Some(word), "ns"),
+            service: kind.service.save("service", Some(word), "ns"),
+        };
+        self.tally.sizes(tier, op, phase).map(class).collect()
+    }
+
+    /// Where times of storage are from.
+    fn storage_is_from(&self) -> String {
+        if self.config.engine == Engine::Nop {
+            return "the replay's own: engine nop, no device took part".to_owned();
+        }
+        let modelled = self.tally.kinds().map(|kind| kind.0.index());
+        let modelled: BTreeSet<_> =
+            modelled.filter(|tier| matches!(self.stage.backends[*tier], Backend::Model { .. })).collect();
+        let names: Vec<_> = modelled.into_iter().map(|t| format!("tier {t} ({})", self.config.targets[t])).collect();
+        if names.is_empty() { "measured".to_owned() } else { format!("measured, but modelled on {}", names.join(", ")) }
+    }
+
+    /// What storage tiers with a known device were asked for.
+    fn asked(&self) -> Vec<Asked> {
+        let of = |(volume, moved): (&Volume, &Moved)| {
+            Some(Asked {
+                tier: volume.tier as u8,
+                device: Device::below(volume.path()?)?.name,
+                direct: volume.direct(),
+                read: moved.read + moved.read_padding,
+                written: moved.written + moved.write_padding,
+            })
+        };
+        self.stage.volumes.iter().zip(&self.tally.volumes).filter_map(of).collect()
     }
 
     fn totals(&self) -> Totals {
@@ -179,55 +222,6 @@ impl Ended<'_> {
             peak_bytes: facts.peak_bytes,
             cold_keys: facts.cold_keys,
         }
-    }
-
-    fn tokens(&self, totals: &Totals, served: Option<&Served>) -> Option<Tokens> {
-        let model = self.plan.meta.model.as_ref()?;
-        let per_token =
-            model.bytes_per_token as f64 / f64::from(self.plan.meta.tensor_parallel.max(1)) * self.config.size_scale;
-        if per_token <= 0.0 || totals.wall_s <= 0.0 {
-            return None;
-        }
-        let bytes = |wanted: fn(Op, Phase) -> bool| {
-            self.tally.kinds().filter(|k| wanted(k.1, k.2)).map(|k| k.3.bytes).sum::<u64>() as f64
-        };
-        let (read, written) =
-            (bytes(|op, p| op == Op::Read && p != Phase::Evict), bytes(|op, p| op == Op::Write && p == Phase::Prefill));
-        let storage = &self.tally.moved[2];
-        Some(Tokens {
-            generated_per_s: served.map(|s| s.generated_tokens as f64 / totals.wall_s),
-            tier2_moved_per_s: (storage.read + storage.written) as f64 / per_token / totals.wall_s,
-            generated_per_storage_s: served
-                .filter(|s| s.storage_s > 0.0)
-                .map(|s| s.generated_tokens as f64 / s.storage_s),
-            read_amplification: (written > 0.0).then(|| read / written),
-        })
-    }
-
-    /// The timing, and the bound of lateness in nanoseconds.
-    fn timing(&self) -> (Timing, f64) {
-        let tally = self.tally;
-        let mut service = LogLinear::times();
-        tally.kinds().for_each(|(.., kind)| service.merge(&kind.service));
-        let median = service.save("service", None, "ns").quantile(0.5).unwrap_or(0.0);
-        let bound = LATE_NS.max(LATE_SHARE * median);
-        let lateness = tally.lateness.save("lateness", None, "ns");
-        let intended = tally.last_sched.saturating_sub(tally.first_sched);
-        let actual = tally.last_start.saturating_sub(tally.first_start.min(tally.last_start));
-        let paced = self.config.pace != Pace::Asap && intended > 0;
-        let timing = Timing {
-            pacing: self.config.pace.word().to_owned(),
-            late_fraction: share_above(&lateness, bound),
-            lateness,
-            wait: tally.wait.save("wait", None, "ns"),
-            dependency_wait: tally.dependency.save("dependency_wait", None, "ns"),
-            queue_wait: tally.queue.save("queue_wait", None, "ns"),
-            reap_gap: tally.reap_gap.save("reap_gap", None, "ns"),
-            io: [("read", 0), ("write", 1)].map(|(op, i)| tally.io[i].save("io", Some(op), "ns")).to_vec(),
-            spin_margin_ns: tally.spin_margin_ns.filter(|_| self.config.pace != Pace::Asap),
-            drift_ppm: paced.then(|| (actual as f64 - intended as f64) / intended as f64 * 1e6),
-        };
-        (timing, bound)
     }
 
     fn verify(&self) -> Verify {
@@ -276,15 +270,11 @@ impl Ended<'_> {
             ("max-lag-ns", json!(c.max_lag_ns)),
             ("seed", json!(c.seed)),
             ("data-epoch", json!(self.stage.epoch)),
+            ("hlog", json!(c.hlog.as_deref().map(file_name))),
+            ("hlog-interval-ns", json!(c.hlog.is_some().then_some(c.hlog_interval_ns))),
         ];
         settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
-}
-
-/// The share of values that lie above `bound`.
-fn share_above(histogram: &Histogram, bound: f64) -> f64 {
-    let above: u64 = histogram.buckets.iter().filter(|b| b.0 as f64 > bound).map(|b| b.2).sum();
-    if histogram.count == 0 { 0.0 } else { above as f64 / histogram.count as f64 }
 }
 
 fn file_name(path: &Path) -> String {

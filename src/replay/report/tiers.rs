@@ -12,6 +12,8 @@ use crate::replay::config::Engine;
 use crate::replay::per_tier::Word;
 use crate::replay::prepare::Backend;
 use crate::replay::prepare::volume::Volume;
+use crate::replay::target::Target;
+use crate::trace::{Op, Phase};
 
 type Facts = BTreeMap<String, Value>;
 
@@ -28,6 +30,8 @@ impl Ended<'_> {
             read_bytes: moved.read + moved.read_padding,
             write_bytes: moved.written + moved.write_padding,
             sync: self.sync(tier),
+            decode_read_bytes: self.row_bytes(tier, Op::Read, Phase::Decode),
+            prefill_write_bytes: self.row_bytes(tier, Op::Write, Phase::Prefill),
             preconditioned: self.stage.preconditioned.iter().filter(|p| usize::from(p.tier) == tier).cloned().collect(),
             facts: Facts::new(),
             targets: Vec::new(),
@@ -84,6 +88,12 @@ impl Ended<'_> {
         note("fadvise", self.config.fadvise.of(tier).word().into());
         note("durability", self.config.durability.of(tier).word().into());
         note("bytes_in_flight_curve", json!(stage.found));
+    }
+
+    /// Bytes of a kind of rows; none where they are skipped.
+    fn row_bytes(&self, tier: usize, op: Op, phase: Phase) -> Option<u64> {
+        let kinds = self.tally.kinds().filter(|k| (k.0.index(), k.1, k.2) == (tier, op, phase));
+        (self.config.targets[tier] != Target::Skip).then(|| kinds.map(|kind| kind.3.bytes).sum())
     }
 
     fn sync(&self, tier: usize) -> Option<Histogram> {

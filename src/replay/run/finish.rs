@@ -42,12 +42,13 @@ impl Run<'_> {
     fn note_times(&mut self, index: u32, now: u64) {
         let op = &self.ops[index as usize];
         if op.failed {
-            return;
+            return self.tally.requests.failed(op.request);
         }
         let one_pass = op.passes() == 1;
         for (number, leg) in op.legs[..op.leg_count].iter().enumerate() {
             if leg.backend == Backend::Skip {
                 self.tally.skipped += 1;
+                self.tally.requests.skipped(op.request);
                 continue;
             }
             let done = match (number + 1 == op.leg_count, one_pass) {

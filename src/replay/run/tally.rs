@@ -4,7 +4,10 @@ use crate::measure::histogram::LogLinear;
 use crate::measure::replay::{IoError, Series};
 use crate::trace::{Op, Phase, Tier};
 
+use super::interval_log::IntervalLog;
+use super::kinds::{self, Kind, Kinds};
 use super::op::{Leg, NEVER};
+use super::per_request::PerRequest;
 use crate::replay::content::verify::Suspect;
 
 /// Failures and errors that are kept in full; more are only counted.
@@ -14,19 +17,6 @@ pub const KEPT: usize = 1000;
 const INTERVALS: usize = 2048;
 /// The first length of an interval.
 const FIRST_INTERVAL_NS: u64 = 5_000_000;
-
-/// Latency of one kind of operation.
-#[derive(Clone, Debug)]
-pub struct Kind {
-    /// Objects.
-    pub ops: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Done less intended start.
-    pub response: LogLinear,
-    /// Done less actual start.
-    pub service: LogLinear,
-}
 
 /// How the run thread spent its time; the parts add up to the run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,7 +59,7 @@ impl Moved {
 
 /// What the run counts.
 pub struct Tally {
-    kinds: Vec<Kind>,
+    kinds: Kinds,
     /// Start less the moment it could have started.
     pub lateness: LogLinear,
     /// Waiting for dependencies and for free places.
@@ -130,21 +120,22 @@ pub struct Tally {
     pub checked_bytes: u64,
     /// Stamps or sectors that were compared.
     pub checks: u64,
-    /// Service time by request; empty when nobody asked.
-    pub request_ns: Vec<u64>,
+    /// What rows took by request; empty when nobody asked.
+    pub requests: PerRequest,
+    /// Latency by interval, when somebody asked.
+    pub log: Option<IntervalLog>,
     series: Series,
 }
 
 impl Tally {
     /// Nothing counted yet; room for `requests` requests.
     pub fn new(requests: usize) -> Self {
-        let kind = Kind { ops: 0, bytes: 0, response: LogLinear::times(), service: LogLinear::times() };
         let mut series = Series { interval_s: FIRST_INTERVAL_NS as f64 / 1e9, ..Series::default() };
         for values in columns(&mut series) {
             values.reserve(INTERVALS);
         }
         Self {
-            kinds: vec![kind; 3 * 2 * 3],
+            kinds: Kinds::new(),
             lateness: LogLinear::times(),
             wait: LogLinear::times(),
             dependency: LogLinear::times(),
@@ -175,24 +166,23 @@ impl Tally {
             verify_ns: 0,
             checked_bytes: 0,
             checks: 0,
-            request_ns: vec![0; requests],
+            requests: PerRequest::new(requests),
+            log: None,
             series,
         }
     }
 
     /// A leg has ended at `done`; response counts from `intended`.
     pub fn leg(&mut self, leg: &Leg, size: u64, intended: u64, done: u64, request: Option<u64>) {
-        let service = done.saturating_sub(leg.start);
-        let kind = &mut self.kinds[kind_number(leg.tier, leg.op, leg.phase)];
-        kind.ops += 1;
-        kind.bytes += size;
-        kind.response.record(done.saturating_sub(intended));
-        kind.service.record(service);
+        let (service, response) = (done.saturating_sub(leg.start), done.saturating_sub(intended));
+        let kind = kinds::number(leg.tier, leg.op, leg.phase);
+        self.kinds.record(kind, size, response, service);
+        self.requests.ended(request, service, response);
+        if let Some(log) = &mut self.log {
+            log.record(kind, response, service, done);
+        }
         self.ops += 1;
         self.last_done = self.last_done.max(done);
-        if let Some(total) = request.and_then(|r| self.request_ns.get_mut(usize::try_from(r).ok()?)) {
-            *total += service;
-        }
         self.at(done, |series, i| series.ops[i] += 1);
     }
 
@@ -241,12 +231,15 @@ impl Tally {
     }
 
     /// The kinds of operations that there were, in the order tier, op, phase.
-    pub fn kinds(&self) -> impl Iterator<Item = (Tier, Op, Phase, &Kind)> {
-        let all = Tier::ALL.into_iter().flat_map(|tier| {
-            [Op::Read, Op::Write].into_iter().flat_map(move |op| Phase::ALL.map(|phase| (tier, op, phase)))
-        });
-        all.map(|(tier, op, phase)| (tier, op, phase, &self.kinds[kind_number(tier, op, phase)]))
-            .filter(|(.., kind)| kind.ops > 0)
+    pub fn kinds(&self) -> impl Iterator<Item = (Tier, Op, Phase, Kind)> {
+        let all =
+            kinds::all().enumerate().map(|(number, (tier, op, phase))| (tier, op, phase, self.kinds.whole(number)));
+        all.filter(|(.., kind)| kind.ops > 0)
+    }
+
+    /// The size classes of one of them, with their largest sizes.
+    pub fn sizes(&self, tier: Tier, op: Op, phase: Phase) -> impl Iterator<Item = (Option<u64>, &Kind)> {
+        self.kinds.classes(kinds::number(tier, op, phase))
     }
 
     /// The run over time.
@@ -267,10 +260,6 @@ impl Tally {
             return add(&mut self.series, index);
         }
     }
-}
-
-fn kind_number(tier: Tier, op: Op, phase: Phase) -> usize {
-    (tier.index() * 2 + usize::from(op == Op::Write)) * 3 + phase as usize
 }
 
 fn columns(series: &mut Series) -> [&mut Vec<u64>; 5] {
