@@ -112,7 +112,8 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli> {
     let mut cli = parsed.or_else(|error| {
         let of_layers = ["record", "run"].into_iter().filter_map(|name| root.find_subcommand(name));
         let of_layers = of_layers.filter_map(|command| record::explain(&error, command, &layers)).next();
-        match of_layers.or_else(|| record::explain_source(&error)) {
+        let of_layers = of_layers.or_else(|| record::explain_source(&error));
+        match of_layers.or_else(|| replay::explain_value(&error, root.find_subcommand("replay")?)) {
             Some(explained) => Err(explained),
             None => error.format(&mut root).exit(),
         }
@@ -133,7 +134,7 @@ fn command() -> clap::Command {
         if valued { arg.allow_negative_numbers(true) } else { arg }
     };
     Cli::command().mut_subcommands(|command| match command.get_name() {
-        "record" | "run" => command.mut_args(signed),
+        "record" | "replay" | "run" => command.mut_args(signed),
         _ => command,
     })
 }

@@ -16,6 +16,7 @@ mod target;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::measure::replay::IoError;
 use crate::measure::{BlockResult, ReplayResult};
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -125,6 +126,7 @@ pub fn replay(
         stage.leave();
         return Err(error);
     }
+    let mut unwatched = None;
     let (host, before) = (host::host(), host::cpu_times());
     let early = run::run(&plan, &mut stage, config, &mut tally, stop, progress);
     let after = host::cpu_times();
@@ -132,12 +134,26 @@ pub fn replay(
     // A device that does not answer would not answer this either.
     let synced = if tally.hung == 0 { stage.slabs.iter().try_for_each(slab::Slab::sync) } else { Ok(()) };
     let sync_s = syncing.elapsed().as_secs_f64();
-    let block = watch.end()?;
-    let early = early?;
-    if let Err(error) = synced
+    let watched = watch.end();
+    let early = early.unwrap_or_else(|error| {
+        tally.error(ended_by("run", &error));
+        Some(run::Early::Errors)
+    });
+    if let Err(error) = &synced
         && tally.errors.is_empty()
     {
-        return Err(error);
+        tally.error(ended_by("final fdatasync", error));
+    }
+    let block = watched.unwrap_or_else(|error| {
+        stage.notes.push(format!("the block layer was watched in vain: {error}"));
+        unwatched = Some(error);
+        None
+    });
+    for slab in stage.slabs.iter().filter(|slab| slab.is_gone()) {
+        let path = slab.path.display();
+        stage
+            .notes
+            .push(format!("tier {}: {path} was removed during the run, which went on without its name", slab.tier));
     }
     if tally.hung == 0 {
         stage.leave();
@@ -145,5 +161,10 @@ pub fn replay(
     let cpu_s = (after.0 - before.0, after.1 - before.1);
     let ended = report::Ended { config, plan: &plan, stage: &stage, tally: &tally, early, host, cpu_s, sync_s, block };
     let (result, failure) = ended.report()?;
-    Ok(Replayed { result, failure })
+    Ok(Replayed { result, failure: failure.or(unwatched) })
+}
+
+/// What went wrong and belongs to no row.
+fn ended_by(op: &str, error: &Error) -> IoError {
+    IoError { row: 0, key: String::new(), op: op.to_owned(), errno: 0, message: error.to_string() }
 }

@@ -86,9 +86,12 @@ const FIEMAP_FLAG_SYNC: u32 = 1;
 const FIEMAP_EXTENT_LAST: u32 = 1;
 const FIEMAP_EXTENT_UNWRITTEN: u32 = 0x800;
 
-/// Whether a file has blocks below `size_bytes` that were never written.
+/// Whether a file has blocks below `size_bytes` that were never written, or none at all.
 pub fn unwritten(file: &File, size_bytes: u64) -> io::Result<bool> {
-    let mut start = 0;
+    if file.metadata()?.len() < size_bytes {
+        return Ok(true);
+    }
+    let (mut start, mut mapped) = (0, 0);
     while start < size_bytes {
         let mut map = Fiemap {
             start,
@@ -102,13 +105,16 @@ pub fn unwritten(file: &File, size_bytes: u64) -> io::Result<bool> {
         // SAFETY: the opcode takes a struct fiemap followed by `extent_count` extents, as here.
         unsafe { rustix::ioctl::ioctl(file, rustix::ioctl::Updater::<FS_IOC_FIEMAP, Fiemap>::new(&mut map)) }?;
         let found = &map.extents[..(map.mapped_extents as usize).min(MAPPED)];
-        if found.iter().any(|e| e.flags & FIEMAP_EXTENT_UNWRITTEN != 0) {
-            return Ok(true);
+        for extent in found {
+            if extent.flags & FIEMAP_EXTENT_UNWRITTEN != 0 || extent.logical > mapped {
+                return Ok(true);
+            }
+            mapped = extent.logical + extent.length;
         }
         match found.last() {
             Some(last) if last.flags & FIEMAP_EXTENT_LAST == 0 => start = last.logical + last.length,
             _ => break,
         }
     }
-    Ok(false)
+    Ok(mapped < size_bytes)
 }

@@ -20,7 +20,7 @@ use crate::replay::config::{Durability, Engine, ReplayConfig};
 use crate::replay::content::fill::Stream;
 use crate::replay::content::verify::SLAB_NAME;
 use crate::replay::io::memory::Region;
-use crate::replay::io::ring::{Completion, Io, Ring};
+use crate::replay::io::ring::{Completion, Io, Ring, check_available};
 use crate::replay::plan::{Cold, Plan};
 use crate::replay::target::Target;
 use extents::{GRANULE, Space, locate};
@@ -90,6 +90,7 @@ pub fn prepare(
     progress: &dyn Progress,
 ) -> Result<Stage> {
     let began = Instant::now();
+    check_available()?;
     let epoch = 1 + needs.slabs.iter().map(slab::SlabPlan::epoch).max().unwrap_or(0);
     let run = run_id();
     let slabs = needs.slabs.into_iter().map(|slab| slab.open(&run, epoch)).collect::<Result<Vec<_>>>()?;
@@ -120,7 +121,10 @@ pub fn prepare(
                 "interrupted while preparing{left}; nothing was measured; the next run prepares what is missing"
             )))
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            stage.leave();
+            Err(error)
+        }
         Ok(()) => {
             stage.ring.dsync = config.durability == Durability::Dsync;
             stage.prepare_s = began.elapsed().as_secs_f64();
@@ -293,6 +297,7 @@ impl Writer<'_> {
             self.free.extend(0..slots);
         }
         while self.free.is_empty() {
+            going_on(self.stop)?;
             self.reap(stage)?;
         }
         let slot = self.free.pop().expect("one was freed");
@@ -316,7 +321,8 @@ impl Writer<'_> {
         for (id, result) in self.done.drain(..) {
             let (expected, slot) = ((id >> 32) as i32, (id & 0xffff_ffff) as usize);
             if result != expected {
-                return Err(write_failed(result, expected));
+                let slabs: Vec<_> = stage.slabs.iter().map(Slab::words).collect();
+                return Err(write_failed(&slabs.join(" and "), result, expected));
             }
             self.free.push(slot);
         }
@@ -329,22 +335,28 @@ impl Writer<'_> {
         }
         let slots = stage.arena.len() / self.slot_bytes;
         while self.free.len() < slots {
+            going_on(self.stop)?;
             self.reap(stage)?;
         }
         Ok(())
     }
 }
 
-fn write_failed(result: i32, expected: i32) -> Error {
+fn write_failed(slabs: &str, result: i32, expected: i32) -> Error {
     if result >= 0 {
         return Error::io(format!(
-            "preparing: the device took {result} of {expected} bytes; the filesystem may be full"
+            "preparing {slabs}: the device took {result} of {expected} bytes; the filesystem may be full"
         ));
     }
     let why = std::io::Error::from_raw_os_error(-result);
     Error::io(format!(
-        "preparing: writing failed: {} (errno {}); free some space or use another target",
+        "preparing {slabs}: writing failed: {} (errno {}); {}",
         crate::error::plain(&why),
-        -result
+        -result,
+        match why.kind() {
+            std::io::ErrorKind::StorageFull =>
+                "the space below it is less than it says: free some, or use --size-scale",
+            _ => "use another target, and look at the kernel's log (dmesg) for the device",
+        }
     ))
 }

@@ -18,7 +18,7 @@ pub const OBJECT_CHUNKS: u32 = 8;
 /// Operations that are looked at for the next chunk.
 const LOOK_AHEAD: usize = 64;
 
-/// What O_DIRECT transfers are multiples of.
+/// What O_DIRECT transfers are multiples of, where the filesystem does not say.
 const SECTOR: u32 = 512;
 
 impl Run<'_> {
@@ -169,7 +169,8 @@ impl Run<'_> {
         if chunk.moved < chunk.padded {
             self.tally.short += 1;
             let chunk = *chunk;
-            let aligned = chunk.moved.is_multiple_of(SECTOR) || !self.stage.slabs[chunk.file as usize].direct;
+            let slab = &self.stage.slabs[chunk.file as usize];
+            let aligned = chunk.moved.is_multiple_of(slab.alignment_bytes.unwrap_or(SECTOR)) || !slab.direct;
             return if aligned && self.early.is_none() {
                 self.push(slot)
             } else {
