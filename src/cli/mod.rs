@@ -131,7 +131,13 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli> {
 fn command() -> clap::Command {
     let signed = |arg: clap::Arg| {
         let valued = arg.get_long().is_some() && arg.get_action().takes_values();
-        if valued { arg.allow_negative_numbers(true) } else { arg }
+        // `-1s` is a value below zero that does not look like a number.
+        let with_unit = arg.get_value_names().is_some_and(|names| ["SIZE", "TIME"].contains(&names[0].as_str()));
+        match valued {
+            true if with_unit => arg.allow_hyphen_values(true),
+            true => arg.allow_negative_numbers(true),
+            false => arg,
+        }
     };
     Cli::command().mut_subcommands(|command| match command.get_name() {
         "record" | "replay" | "run" => command.mut_args(signed),

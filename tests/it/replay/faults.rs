@@ -21,7 +21,7 @@ use crate::support::{Bench, Ended, has_program, is_root, skip};
 const SOON: Duration = Duration::from_secs(10);
 
 /// Starts a replay and waits until its slab is prepared.
-fn start_prepared(bench: &Bench, slab: &str, args: &[&str]) -> Child {
+pub fn start_prepared(bench: &Bench, slab: &str, args: &[&str]) -> Child {
     let mut child = bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kvtrace starts");
     let limit = Instant::now() + Duration::from_secs(20);
     while !fs::read(bench.path(slab))
@@ -34,7 +34,7 @@ fn start_prepared(bench: &Bench, slab: &str, args: &[&str]) -> Child {
 }
 
 /// Waits for a replay that something was done to; it has to end soon.
-fn ended_soon(child: Child) -> Ended {
+pub fn ended_soon(child: Child) -> Ended {
     let began = Instant::now();
     let ended = Ended::from(child.wait_with_output().expect("kvtrace ends"));
     assert!(began.elapsed() < SOON, "it took {:?}: {}", began.elapsed(), ended.stderr);
@@ -58,13 +58,13 @@ fn writes_and_reads(count: usize, size: u64) -> Vec<String> {
 }
 
 /// The same as a trace of its own name.
-fn trace_of(bench: &Bench, rows: &[String]) {
+pub fn trace_of(bench: &Bench, rows: &[String]) {
     super::trace(bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 /// A filesystem of the test's own, unmounted and gone when dropped.
-struct Mounted {
-    place: PathBuf,
+pub struct Mounted {
+    pub place: PathBuf,
 }
 
 impl Mounted {
@@ -93,7 +93,7 @@ impl Drop for Mounted {
 }
 
 /// A small ext4 of the test's own on a loop device.
-fn small_ext4(bench: &Bench, mib: u64) -> Option<Mounted> {
+pub fn small_ext4(bench: &Bench, mib: u64) -> Option<Mounted> {
     ext4_in(bench, &bench.path("image"), mib, "loop")
 }
 
