@@ -112,7 +112,8 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli> {
     let mut cli = parsed.or_else(|error| {
         let of_layers = ["record", "run"].into_iter().filter_map(|name| root.find_subcommand(name));
         let of_layers = of_layers.filter_map(|command| record::explain(&error, command, &layers)).next();
-        match of_layers.or_else(|| record::explain_source(&error)) {
+        let of_layers = of_layers.or_else(|| record::explain_source(&error));
+        match of_layers.or_else(|| replay::explain_value(&error, root.find_subcommand("replay")?)) {
             Some(explained) => Err(explained),
             None => error.format(&mut root).exit(),
         }
@@ -130,10 +131,16 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli> {
 fn command() -> clap::Command {
     let signed = |arg: clap::Arg| {
         let valued = arg.get_long().is_some() && arg.get_action().takes_values();
-        if valued { arg.allow_negative_numbers(true) } else { arg }
+        // `-1s` is a value below zero that does not look like a number.
+        let with_unit = arg.get_value_names().is_some_and(|names| ["SIZE", "TIME"].contains(&names[0].as_str()));
+        match valued {
+            true if with_unit => arg.allow_hyphen_values(true),
+            true => arg.allow_negative_numbers(true),
+            false => arg,
+        }
     };
     Cli::command().mut_subcommands(|command| match command.get_name() {
-        "record" | "run" => command.mut_args(signed),
+        "record" | "replay" | "run" => command.mut_args(signed),
         _ => command,
     })
 }

@@ -1,14 +1,15 @@
 //! `kvtrace replay`
 
 mod flags;
+mod keep;
 mod state;
 mod summary;
+mod values;
 mod words;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::measure::replay::REPLAY_SCHEMA;
 use crate::output::{self, Output};
 use crate::progress::Progress;
@@ -18,8 +19,10 @@ use crate::stop::Stop;
 use super::Global;
 use super::block_watch::{BlockWatch, Need};
 use super::terminal::Terminal;
+use keep::Patient;
 
 pub use flags::ReplayFlags;
+pub use values::explain_value;
 
 /// The folder that tier 2 is unless something else is said.
 const STORAGE: &str = "./kvtrace-data";
@@ -81,35 +84,34 @@ pub fn replay_to(
         Some(path) => Some(Output::create(path, REPLAY_SCHEMA, config.overwrite)?),
         None => None,
     };
-    let replayed = replay::replay(config, watch, stop, terminal)?;
+    if let Some(line) = path.and_then(keep::leftovers) {
+        terminal.say(format!("note: {line}"));
+    }
+    let replayed = replay::replay(config, &mut Patient(watch), stop, terminal)?;
     let json = output::to_json(&replayed.result);
     if path.is_some_and(output::is_standard) {
         output::to_stdout(&json)?;
     }
-    let written = match file {
-        Some(file) => Some(keep(file, &json, replayed.result.complete)?),
-        None => None,
-    };
+    let written = file.map(|file| keep::keep(file, &json, replayed.result.complete));
     for line in summary::lines(&replayed.result) {
         terminal.say(line);
     }
-    if let Some(written) = written {
-        terminal.say(format!("result: {}", written.display()));
+    match written {
+        Some(Ok(written)) => terminal.say(format!("result: {}", written.display())),
+        // What went wrong with the run is worse than where its result lies.
+        Some(Err(lost)) => match replayed.failure {
+            Some(failure) => {
+                let kind = if failure.kind() == Kind::NotSustained { lost.kind() } else { failure.kind() };
+                return Err(Error::new(kind, format!("{failure}; {lost}")));
+            }
+            None => return Err(lost),
+        },
+        None => {}
     }
     if let Some(log) = &replayed.log {
         terminal.say(format!("interval log: {}", log.display()));
     }
     Ok(replayed)
-}
-
-fn keep(mut file: Output, json: &[u8], complete: bool) -> Result<PathBuf> {
-    let path = file.path().to_owned();
-    file.write_all(json).map_err(|e| Error::writing(&path, &e))?;
-    if complete {
-        file.finish()?;
-        return Ok(path);
-    }
-    file.keep_partial()
 }
 
 fn plan_only(config: &ReplayConfig, global: Global, stop: &Stop, progress: &dyn Progress) -> Result<()> {

@@ -12,16 +12,30 @@ use crate::stop::Stop;
 
 use super::Global;
 
+/// What ends the process at a second signal.
+static IMPATIENT: Mutex<Vec<signal_hook::SigId>> = Mutex::new(Vec::new());
+
 /// Lets SIGINT and SIGTERM raise `stop`; a second one ends the process at once.
 ///
 /// # Errors
 /// When the system does not take the handler.
 pub fn install_stop(stop: &Stop) -> std::io::Result<()> {
+    let mut impatient = IMPATIENT.lock().expect("no holder of this lock panics");
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.flag())?;
+        impatient.push(signal_hook::flag::register_conditional_shutdown(signal, 130, stop.flag())?);
         signal_hook::flag::register(signal, stop.flag())?;
     }
+    // A write beyond the limit of a file's size (ulimit -f) is an error like others, not an end.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default())?;
     Ok(())
+}
+
+/// From now on a second signal does not end the process: what was measured would be lost, and the
+/// first has it end within seconds.
+pub fn keep_after_signals() {
+    for action in IMPATIENT.lock().expect("no holder of this lock panics").drain(..) {
+        signal_hook::low_level::unregister(action);
+    }
 }
 
 /// Prints the last line of a failed run. A pipe that was closed, as `head` does, is no failure.

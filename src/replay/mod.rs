@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::measure::replay::IoError;
 use crate::measure::{BlockResult, ReplayResult};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -140,6 +141,7 @@ pub fn replay(
         stage.leave();
         return Err(error);
     }
+    let mut unwatched = None;
     tally.log = log.map(|file| IntervalLog::start(file, config.hlog_interval_ns, log_head(&plan))).transpose()?;
     let below: Vec<_> =
         stage.volumes.iter().filter_map(|volume| Some((volume.tier as u8, volume.path()?.to_owned()))).collect();
@@ -153,12 +155,25 @@ pub fn replay(
     // A device that does not answer would not answer this either.
     let synced = if tally.hung == 0 { stage.sync() } else { Ok(()) };
     let sync_s = syncing.elapsed().as_secs_f64();
-    let block = watch.end()?;
-    let early = early?;
-    if let Err(error) = synced
+    let watched = watch.end();
+    let early = early.unwrap_or_else(|error| {
+        tally.error(ended_by("run", &error));
+        Some(run::Early::Errors)
+    });
+    if let Err(error) = &synced
         && tally.errors.is_empty()
     {
-        return Err(error);
+        tally.error(ended_by("final fdatasync", error));
+    }
+    let block = watched.unwrap_or_else(|error| {
+        stage.notes.push(format!("the block layer was watched in vain: {error}"));
+        unwatched = Some(error);
+        None
+    });
+    let gone: Vec<_> = stage.slabs().filter(|slab| slab.is_gone()).map(|slab| (slab.tier, slab.path.clone())).collect();
+    for (tier, path) in gone {
+        let path = path.display();
+        stage.notes.push(format!("tier {tier}: {path} was removed during the run, which went on without its name"));
     }
     if tally.hung == 0 {
         stage.leave();
@@ -168,7 +183,13 @@ pub fn replay(
     let ended = report::Ended { config, plan: &plan, stage: &stage, tally: &tally, early, host, cpu_s, sync_s, block };
     let (result, failure) = ended.report()?;
     let log = log.transpose();
-    Ok(Replayed { result, failure: failure.or(log.as_ref().err().cloned()), log: log.ok().flatten() })
+    let failure = failure.or(unwatched).or(log.as_ref().err().cloned());
+    Ok(Replayed { result, failure, log: log.ok().flatten() })
+}
+
+/// What went wrong and belongs to no row.
+fn ended_by(op: &str, error: &Error) -> IoError {
+    IoError { row: 0, key: String::new(), op: op.to_owned(), errno: 0, message: error.to_string() }
 }
 
 /// What an interval log says of itself.

@@ -1,7 +1,10 @@
 //! `kvtrace replay`: on a real disk, with real and with broken input.
 
 mod faults;
+mod flags;
+mod memory;
 mod pace;
+mod stalls;
 mod storage;
 mod truth;
 mod volumes;

@@ -259,6 +259,25 @@ impl Ring {
     }
 }
 
+/// Whether this machine lets us have a ring at all, before anything is touched.
+///
+/// # Errors
+/// When it has no io_uring or forbids it.
+pub fn check_available() -> Result<()> {
+    let (mut ring, _) = setup::best(4)?;
+    // SAFETY: a no-op refers to no memory.
+    let pushed = unsafe { ring.submission().push(&opcode::Nop::new().build()) };
+    pushed.expect("an empty ring has room");
+    match ring.submit_and_wait(1) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(e) => Err(Error::unavailable(format!(
+            "io_uring can be set up here and not used: {}; let the container's seccomp profile allow io_uring_enter",
+            plain(&e)
+        ))),
+    }
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         // The kernel tears a ring down after the process has gone on; what is let go here is

@@ -2,6 +2,7 @@
 //! when an object goes, which objects must be there before the clock
 //! starts, and which rows are the two legs of one move.
 
+pub mod copies;
 pub mod names;
 pub mod occupancy;
 pub mod resolve;

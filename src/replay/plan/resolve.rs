@@ -7,12 +7,14 @@
 //! contradict each other.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
 use crate::error::Result;
 use crate::seed::hash_bytes;
 use crate::trace::{Meta, Op, Phase, Tier};
 
+use super::copies::{Copies, Copy};
 use super::names::NameWriter;
 use super::rows::{JOINED, LAST_USE, Leg, Row, RowWriter};
 use super::{Cold, PlanFacts};
@@ -40,71 +42,93 @@ impl Placement {
     }
 }
 
-/// What is known of every key that may still be asked for.
+/// Two hashes of a key's name that have nothing to do with each other. They stand for the name: of
+/// a billion keys, two agree in both with a probability below 1e-20. The first keys the content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Fingerprint(u64, u64);
+
+impl Fingerprint {
+    fn of(name: &str) -> Self {
+        let mut second = DefaultHasher::new();
+        name.hash(&mut second);
+        Self(hash_bytes(name.as_bytes()), second.finish())
+    }
+}
+
+impl Hash for Fingerprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// Takes the first hash of a fingerprint as it is.
 #[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hash_bytes(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// A table that grows is there twice for a moment, so that there are many small ones.
+const SHARDS: usize = 64;
+
+type Keys = HashMap<Fingerprint, Key, BuildHasherDefault<AsItIs>>;
+
+/// What is known of every key that may still be asked for.
 pub struct Resolver {
-    keys: HashMap<Arc<str>, Key>,
+    keys: Vec<Keys>,
     cold: Vec<Cold>,
     placement: Placement,
 }
 
+/// Kept for every key that no Delete row has ended: 40 bytes, and 16 of its fingerprint.
 struct Key {
     number: u32,
-    content: u64,
     /// Versions written so far.
     version: u32,
     /// Where it was put last.
     home: Option<Tier>,
-    copies: [Option<Copy>; 3],
-    /// The last row of the key, if it read the object in a phase that moves objects.
-    reading: Option<Reading>,
-}
-
-/// An object on a tier.
-struct Copy {
-    version: u32,
-    size: u64,
-    last_row: u64,
-    /// A move or a Delete row took it away; it is remembered only in case a row still asks for
-    /// it.
-    gone: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Reading {
-    row: u64,
-    tier: Tier,
-    phase: Phase,
+    copies: Copies,
+    /// Which copy the last row of the key read, if that was in a phase that moves objects.
+    reading: Option<(Tier, Phase)>,
 }
 
 impl Resolver {
     /// For a trace in which nothing has happened.
     pub fn new(placement: Placement) -> Self {
-        Self { placement, ..Self::default() }
+        Self { keys: (0..SHARDS).map(|_| Keys::default()).collect(), cold: Vec::new(), placement }
     }
 
     /// Completes a row and appends it to `rows`.
     pub fn resolve(
         &mut self,
         mut row: Row,
-        name: &Arc<str>,
+        name: &str,
         rows: &mut RowWriter,
         names: &mut NameWriter,
         facts: &mut PlanFacts,
     ) -> Result<Row> {
-        if !self.keys.contains_key(name) {
-            let key = Key {
-                number: names.push(name)?,
-                content: hash_bytes(name.as_bytes()),
-                version: 0,
-                home: None,
-                copies: [None, None, None],
-                reading: None,
-            };
-            self.keys.insert(Arc::clone(name), key);
-        }
-        let key = self.keys.get_mut(name).expect("it was just put there");
-        (row.key, row.content) = (key.number, key.content);
+        let fingerprint = Fingerprint::of(name);
+        // Tables use the highest and the lowest bits themselves.
+        let keys = &mut self.keys[(fingerprint.0 >> 40) as usize % SHARDS];
+        let key = match keys.entry(fingerprint) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(free) => {
+                let number = names.push(name)?;
+                free.insert(Key { number, version: 0, home: None, copies: Copies::None, reading: None })
+            }
+        };
+        (row.key, row.content) = (key.number, fingerprint.0);
         match row.op {
             Op::Read => {
                 facts.misplaced_reads += u64::from(key.is_elsewhere(row.tier, self.placement));
@@ -114,7 +138,7 @@ impl Resolver {
             Op::Delete => {
                 let gone = key.delete(&mut row, rows, facts)?;
                 if gone {
-                    self.keys.remove(name);
+                    keys.remove(&fingerprint);
                 }
             }
         }
@@ -124,11 +148,12 @@ impl Resolver {
     /// The trace has ended. What is still there stays to the end if the trace `says_deletes`;
     /// otherwise it was there up to its last use.
     pub fn finish(&mut self, rows: &mut RowWriter, says_deletes: bool) -> Result<Vec<Cold>> {
-        for key in self.keys.values_mut() {
-            for copy in key.copies.iter_mut().filter_map(Option::take).filter(|copy| copy.gone || !says_deletes) {
-                rows.change(copy.last_row, |row| row.flags |= LAST_USE)?;
-            }
+        let mut last_uses = Vec::new();
+        for keys in std::mem::take(&mut self.keys) {
+            let copies = keys.values().flat_map(|key| key.copies.iter());
+            last_uses.extend(copies.filter(|copy| copy.gone || !says_deletes).map(|copy| copy.last_row));
         }
+        rows.flag_all(last_uses, LAST_USE)?;
         Ok(std::mem::take(&mut self.cold))
     }
 }
@@ -136,16 +161,17 @@ impl Resolver {
 impl Key {
     /// Whether the object was put on another tier last, and has no copy on this one.
     fn is_elsewhere(&self, tier: Tier, placement: Placement) -> bool {
-        let is_copy = self.copies[tier.index()].as_ref().is_some_and(|copy| !copy.gone);
+        let is_copy = self.copies.get(tier).is_some_and(|copy| !copy.gone);
         self.home.is_some_and(|home| home != tier) && !(is_copy && placement == Placement::Inclusive)
     }
 
     fn read(&mut self, row: &mut Row, rows: &mut RowWriter, cold: &mut Vec<Cold>, facts: &mut PlanFacts) -> Result<()> {
-        let (number, content, version) = (self.number, self.content, self.version);
-        let copy = self.copies[row.tier.index()].get_or_insert_with(|| {
-            cold.push(Cold { key: number, tier: row.tier, size: row.size, content, version });
-            Copy { version, size: row.size, last_row: 0, gone: false }
-        });
+        let (tier, size, version) = (row.tier, row.size, self.version);
+        if self.copies.get(tier).is_none() {
+            cold.push(Cold { key: self.number, tier, size, content: row.content, version });
+            self.copies.put(Copy { size, last_row: 0, version, tier, gone: false });
+        }
+        let copy = self.copies.get_mut(tier).expect("it is there or was just put there");
         if copy.gone {
             copy.gone = false;
             facts.misplaced_reads += u64::from(self.home == Some(row.tier));
@@ -158,8 +184,7 @@ impl Key {
         }
         row.version = copy.version;
         copy.last_row = rows.push(*row)?;
-        self.reading =
-            (row.phase != Phase::Prefill).then_some(Reading { row: copy.last_row, tier: row.tier, phase: row.phase });
+        self.reading = (row.phase != Phase::Prefill).then_some((tier, row.phase));
         Ok(())
     }
 
@@ -170,24 +195,25 @@ impl Key {
         rows: &mut RowWriter,
         facts: &mut PlanFacts,
     ) -> Result<()> {
-        let from = self.reading.take().filter(|r| r.phase == row.phase && r.tier != row.tier);
-        if let Some(old) = self.copies[row.tier.index()].take() {
+        let from = self.reading.take().filter(|(tier, phase)| *phase == row.phase && *tier != row.tier);
+        let from = from.and_then(|(tier, _)| self.copies.get(tier)).map(|copy| (copy.tier, copy.last_row));
+        if let Some(old) = self.copies.take(row.tier) {
             rows.change(old.last_row, |row| row.flags |= LAST_USE)?;
         }
         self.home = Some(row.tier);
-        if let Some(from) = from
-            && rows.len() - from.row <= u64::from(u32::MAX)
+        if let Some((from, read_row)) = from
+            && rows.len() - read_row <= u64::from(u32::MAX)
         {
-            let source = self.copies[from.tier.index()].as_mut().expect("what was just read is there");
+            let source = self.copies.get_mut(from).expect("what was just read is there");
             // An object that is in one tier leaves the one from which it is promoted: the row before.
-            let promoted = row.tier < from.tier && rows.len() == from.row + 1;
+            let promoted = row.tier < from && rows.len() == read_row + 1;
             source.gone |= row.phase == Phase::Evict || (promoted && placement == Placement::Exclusive);
             facts.clamped_rows += u64::from(row.size != source.size);
             row.size = source.size;
             row.version = source.version;
             row.flags |= JOINED;
-            let leg = Leg { tier: row.tier, distance: (rows.len() - from.row) as u32, at_ns: row.at_ns };
-            rows.change(from.row, |read| {
+            let leg = Leg { tier: row.tier, distance: (rows.len() - read_row) as u32, at_ns: row.at_ns };
+            rows.change(read_row, |read| {
                 read.leg = Some(leg);
                 read.size = row.size;
             })?;
@@ -198,7 +224,8 @@ impl Key {
             row.version = self.version;
         }
         let last_row = rows.push(*row)?;
-        self.copies[row.tier.index()] = Some(Copy { version: row.version, size: row.size, last_row, gone: false });
+        let (tier, version, size) = (row.tier, row.version, row.size);
+        self.copies.put(Copy { size, last_row, version, tier, gone: false });
         Ok(())
     }
 
@@ -206,7 +233,7 @@ impl Key {
     fn delete(&mut self, row: &mut Row, rows: &mut RowWriter, facts: &mut PlanFacts) -> Result<bool> {
         self.reading = None;
         let number = rows.len();
-        match self.copies[row.tier.index()].as_mut() {
+        match self.copies.get_mut(row.tier) {
             Some(copy) if !copy.gone => {
                 row.flags |= LAST_USE;
                 (row.size, row.version) = (copy.size, copy.version);
@@ -218,10 +245,10 @@ impl Key {
         if self.home == Some(row.tier) {
             self.home = None;
         }
-        if self.copies.iter().flatten().any(|copy| !copy.gone) {
+        if self.copies.iter().any(|copy| !copy.gone) {
             return Ok(false);
         }
-        for copy in self.copies.iter_mut().filter_map(Option::take) {
+        for copy in self.copies.iter() {
             rows.change(copy.last_row, |row| row.flags |= LAST_USE)?;
         }
         Ok(true)
@@ -262,7 +289,7 @@ mod tests {
                 flags: 0,
                 leg: None,
             };
-            resolver.resolve(row, &fields[3].into(), &mut rows, &mut names, &mut facts).unwrap();
+            resolver.resolve(row, fields[3], &mut rows, &mut names, &mut facts).unwrap();
         }
         let cold = resolver.finish(&mut rows, says_deletes).unwrap();
         let rows = rows.finish().unwrap();

@@ -10,6 +10,8 @@ use crate::trace::{Op, Phase, Tier};
 
 /// Bytes of a row in the file.
 const ROW: usize = 64;
+/// Where in it the flags are.
+const FLAGS: usize = 43;
 /// Rows kept in memory at a time.
 const WINDOW: usize = 16 << 10;
 /// Rows read back at a time: few, so that the run does not stand still meanwhile.
@@ -175,6 +177,22 @@ impl RowWriter {
         self.file.write_all_at(&row.encode(), offset).map_err(|e| scratch_error(&e))
     }
 
+    /// Sets a flag of many rows, those in the file in the order in which they lie there.
+    pub fn flag_all(&mut self, mut indices: Vec<u64>, flag: u8) -> Result<()> {
+        indices.sort_unstable();
+        let in_file = indices.partition_point(|index| *index < self.written);
+        let mut data = Vec::new();
+        for block in indices[..in_file].chunk_by(|a, b| a / WINDOW as u64 == b / WINDOW as u64) {
+            let (first, last) = (block[0], block[block.len() - 1]);
+            data.resize((last - first + 1) as usize * ROW, 0);
+            self.file.read_exact_at(&mut data, first * ROW as u64).map_err(|e| scratch_error(&e))?;
+            block.iter().for_each(|index| data[(index - first) as usize * ROW + FLAGS] |= flag);
+            self.file.write_all_at(&data, first * ROW as u64).map_err(|e| scratch_error(&e))?;
+        }
+        indices[in_file..].iter().for_each(|index| self.window[(index - self.written) as usize].flags |= flag);
+        Ok(())
+    }
+
     fn flush(&mut self, count: usize) -> Result<()> {
         let data: Vec<u8> = self.window.drain(..count).flat_map(|row| row.encode()).collect();
         self.file.write_all_at(&data, self.written * ROW as u64).map_err(|e| scratch_error(&e))?;
@@ -266,10 +284,13 @@ mod tests {
         for index in [0, count / 2, count - 1] {
             writer.change(index, |r| r.flags |= LAST_USE).unwrap();
         }
+        let joined = vec![count - 2, 5, count - 1, 7, WINDOW as u64 + 3];
+        writer.flag_all(joined.clone(), JOINED).unwrap();
         let rows = writer.finish().unwrap();
         let mut iter = rows.iter();
         for i in 0..count {
             let flags = if [0, count / 2, count - 1].contains(&i) { LAST_USE } else { 0 };
+            let flags = flags | if joined.contains(&i) { JOINED } else { 0 };
             assert_eq!(iter.next_row().unwrap(), Some(Row { flags, ..row(i) }));
         }
         assert_eq!(iter.next_row().unwrap(), None);

@@ -27,7 +27,7 @@ use crate::replay::config::{Durability, Engine, ReplayConfig};
 use crate::replay::content::fill::Stream;
 use crate::replay::content::verify::SLAB_NAME;
 use crate::replay::io::memory::Region;
-use crate::replay::io::ring::Ring;
+use crate::replay::io::ring::{Ring, check_available};
 use crate::replay::plan::{Cold, Plan};
 use crate::replay::report::host::Device;
 use crate::replay::target::Target;
@@ -112,6 +112,7 @@ pub fn prepare(
     progress: &dyn Progress,
 ) -> Result<Stage> {
     let began = Instant::now();
+    check_available()?;
     let epoch = 1 + needs.volumes.iter().map(VolumePlan::epoch).max().unwrap_or(0);
     let run = run_id();
     let volumes = needs.volumes.into_iter().map(|volume| volume.open(&run, epoch)).collect::<Result<Vec<_>>>()?;
@@ -152,7 +153,10 @@ pub fn prepare(
                 "interrupted while preparing{left}; nothing was measured; the next run prepares what is missing"
             )))
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            stage.leave();
+            Err(error)
+        }
         Ok(()) => {
             for (number, volume) in stage.volumes.iter().filter(|volume| volume.file().is_some()).enumerate() {
                 stage.ring.set_dsync(number, config.durability.of(volume.tier) == Durability::Dsync);

@@ -144,6 +144,7 @@ impl SlabPlan {
             prepare: config.prepare,
         };
         plan.check_space(target)?;
+        plan.check_limit(target)?;
         plan.check_direct(target)?;
         if plan.prepare == Prepare::Never && !plan.is_prepared() {
             return Err(Error::usage(format!(
@@ -186,6 +187,18 @@ impl SlabPlan {
         )))
     }
 
+    /// Whether the process may write a file of that size.
+    fn check_limit(&self, target: &Target) -> Result<()> {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+        let Some(limit) = limit.filter(|limit| *limit < self.size_bytes) else { return Ok(()) };
+        Err(Error::usage(format!(
+            "--tier-{} {target}: a slab of {} is needed and files may have {} here; raise the limit (ulimit -f)",
+            self.tier,
+            units::bytes(self.size_bytes),
+            units::bytes(limit)
+        )))
+    }
+
     fn check_direct(&self, target: &Target) -> Result<()> {
         if self.io == IoMode::Buffered {
             return Ok(());
@@ -216,8 +229,10 @@ impl SlabPlan {
         let mut notes = Vec::new();
         if let Some(dirty) = self.found.as_ref().and_then(|h| h.dirty_run.as_ref()) {
             notes.push(format!(
-                "tier {}: the slab was left by a run that did not end ({dirty}); nothing in it is relied on",
-                self.tier
+                "tier {0}: {1} was left by a run that did not end ({dirty}); nothing in it is relied on, and it is used \
+                 again; to have its space back instead: rm '{1}'",
+                self.tier,
+                self.path.display()
             ));
         }
         let reuse = self.is_prepared() && self.prepare != Prepare::Always;
@@ -291,6 +306,13 @@ impl Slab {
     /// Its size.
     pub fn size_bytes(&self) -> u64 {
         self.header.size_bytes
+    }
+
+    /// Whether its name is not its name any more: it was removed or replaced.
+    pub fn is_gone(&self) -> bool {
+        let identity = |facts: fs::Metadata| (facts.dev(), facts.ino());
+        let ours = self.plain.metadata().map(identity).ok();
+        ours.is_some() && fs::metadata(&self.path).map(identity).ok() != ours
     }
 
     /// Its name and size for people.

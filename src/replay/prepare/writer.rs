@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 
+use super::volume::Volume;
 use super::{Stage, going_on};
 use crate::replay::content::fill::Stream;
 use crate::replay::io::ring::{Completion, Io};
@@ -54,6 +55,7 @@ impl<'a> Writer<'a> {
             self.free.extend(0..slots);
         }
         while self.free.is_empty() {
+            going_on(self.stop)?;
             self.reap(stage)?;
         }
         let slot = self.free.pop().expect("one was freed");
@@ -77,7 +79,8 @@ impl<'a> Writer<'a> {
         for (id, result) in self.done.drain(..) {
             let (expected, slot) = ((id >> 32) as i32, (id & 0xffff_ffff) as usize);
             if result != expected {
-                return Err(write_failed(result, expected));
+                let targets: Vec<_> = stage.volumes.iter().filter_map(Volume::words).collect();
+                return Err(write_failed(&targets.join(" and "), result, expected));
             }
             self.free.push(slot);
         }
@@ -94,22 +97,28 @@ impl<'a> Writer<'a> {
         }
         let slots = stage.arena.len() / self.slot_bytes;
         while self.free.len() < slots {
+            going_on(self.stop)?;
             self.reap(stage)?;
         }
         Ok(())
     }
 }
 
-fn write_failed(result: i32, expected: i32) -> Error {
+fn write_failed(slabs: &str, result: i32, expected: i32) -> Error {
     if result >= 0 {
         return Error::io(format!(
-            "preparing: the device took {result} of {expected} bytes; the filesystem may be full"
+            "preparing {slabs}: the device took {result} of {expected} bytes; the filesystem may be full"
         ));
     }
     let why = std::io::Error::from_raw_os_error(-result);
     Error::io(format!(
-        "preparing: writing failed: {} (errno {}); free some space or use another target",
+        "preparing {slabs}: writing failed: {} (errno {}); {}",
         crate::error::plain(&why),
-        -result
+        -result,
+        match why.kind() {
+            std::io::ErrorKind::StorageFull =>
+                "the space below it is less than it says: free some, or use --size-scale",
+            _ => "use another target, and look at the kernel's log (dmesg) for the device",
+        }
     ))
 }

@@ -130,6 +130,9 @@ impl Ended<'_> {
                 ),
             ));
         }
+        if let Some(first) = self.tally.errors.first().filter(|first| first.row == 0) {
+            return Some(Error::io(format!("{}: {}", first.op, first.message)));
+        }
         if let Some(first) = self.tally.errors.first() {
             let rest = if self.early == Some(Early::Errors) { "; --max-errors N goes on after errors" } else { "" };
             return Some(Error::io(format!(

@@ -62,6 +62,8 @@ pub struct Ahead<'a> {
     queue: VecDeque<Upcoming>,
     /// No row is left in the plan.
     exhausted: bool,
+    /// There were too few rows, and some are being fetched.
+    refilling: bool,
     /// How many of the queue need no more filling.
     ready: usize,
 }
@@ -69,7 +71,7 @@ pub struct Ahead<'a> {
 impl<'a> Ahead<'a> {
     /// All rows of a plan.
     pub fn new(rows: RowIter<'a>) -> Self {
-        Self { rows, queue: VecDeque::with_capacity(ROWS), exhausted: false, ready: 0 }
+        Self { rows, queue: VecDeque::with_capacity(ROWS), exhausted: false, refilling: true, ready: 0 }
     }
 
     /// The next row.
@@ -83,9 +85,21 @@ impl<'a> Ahead<'a> {
         self.queue.pop_front()
     }
 
-    /// Knows `wanted` rows if there are so many, and fetches some more if not. True when it did.
+    /// Whether rows should be fetched.
+    pub fn wants_rows(&self) -> bool {
+        self.refilling && !self.exhausted
+    }
+
+    /// Whether data of rows ahead has not been made up.
+    pub fn wants_filling(&self) -> bool {
+        self.ready < self.queue.len()
+    }
+
+    /// Knows `wanted` rows if there are so many: once there are fewer than half, some more are
+    /// fetched each time until there are. True when it fetched some.
     pub fn fetch(&mut self, wanted: usize) -> Result<bool> {
-        if self.exhausted || self.queue.len() >= wanted {
+        self.refilling = self.queue.len() < if self.refilling { wanted } else { wanted.div_ceil(2) };
+        if !self.wants_rows() {
             return Ok(false);
         }
         for _ in 0..FETCHED.min(wanted) {
@@ -115,6 +129,7 @@ impl Run<'_> {
     /// Has one more slot of a row ahead filled, if there is time and room. True when it did.
     pub fn fill_ahead(&mut self) -> Result<bool> {
         if self.config.pace == Pace::Asap {
+            self.ahead.ready = self.ahead.queue.len();
             return Ok(false);
         }
         while let Some(next) = self.ahead.queue.get(self.ahead.ready) {

@@ -84,6 +84,7 @@ pub fn run(
     progress.done();
     ended?;
     run.tally.spin_margin_ns = run.waiter.margin_ns();
+    run.stage.notes.extend(run.waiter.note());
     Ok(run.early)
 }
 
@@ -205,7 +206,9 @@ impl<'a> Run<'a> {
             let admitted = self.admit()?;
             let collected = self.collect()?;
             let issued = self.issue()?;
-            self.flush()?;
+            if self.has_more_to_do() {
+                self.flush()?;
+            }
             let reaped = self.reap()?;
             let laboured = self.labour()? | self.look_ahead()? | self.fill_ahead()?;
             if self.row_number >= reported + REPORT_ROWS {
@@ -248,8 +251,24 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Whether something is to be done now that what is queued in the ring must not wait for.
+    /// Otherwise it starts with the system call that waits, which saves one for each operation.
+    fn has_more_to_do(&self) -> bool {
+        let idle = self.landed.is_empty()
+            && self.unchecked.is_empty()
+            && self.memory_queue.is_empty()
+            && self.lanes.iter().all(|lane| lane.queue.is_empty() && lane.to_write.is_empty());
+        !idle || self.ahead.wants_rows() || self.ahead.wants_filling()
+    }
+
     /// Starts what is queued in the ring, and stamps it.
     pub fn flush(&mut self) -> Result<()> {
+        self.stamp_starts();
+        self.stage.ring.submit()
+    }
+
+    /// What is queued in the ring starts now.
+    pub fn stamp_starts(&mut self) {
         if !(self.batch.is_empty() && self.starting.is_empty()) {
             let now = self.now();
             for slot in self.batch.drain(..) {
@@ -261,7 +280,6 @@ impl<'a> Run<'a> {
             }
             self.starting = starting;
         }
-        self.stage.ring.submit()
     }
 
     fn reap(&mut self) -> Result<bool> {

@@ -12,7 +12,7 @@ use crate::replay::prepare::Backend;
 use crate::replay::prepare::extents::locate;
 use crate::replay::prepare::objects::NONE;
 
-/// What O_DIRECT transfers are multiples of.
+/// What O_DIRECT transfers are multiples of, where the filesystem does not say.
 const SECTOR: u32 = 512;
 
 impl Run<'_> {
@@ -209,7 +209,9 @@ impl Run<'_> {
         if chunk.moved < chunk.padded {
             self.tally.short += 1;
             let chunk = *chunk;
-            let aligned = chunk.moved.is_multiple_of(SECTOR) || !self.stage.volumes[chunk.volume as usize].direct();
+            let volume = &self.stage.volumes[chunk.volume as usize];
+            let unit = volume.slab().and_then(|slab| slab.alignment_bytes).unwrap_or(SECTOR);
+            let aligned = chunk.moved.is_multiple_of(unit) || !volume.direct();
             return if aligned && self.early.is_none() {
                 self.push(slot)
             } else {

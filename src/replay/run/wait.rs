@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::error::Result;
+use crate::units;
 
 use super::blocked::Blocked;
 use super::op::NEVER;
@@ -28,11 +29,26 @@ const UNCOVERED_STEPS: u64 = 19;
 const TRIALS: u32 = 40;
 const TRIAL_NS: u64 = 50_000;
 
+/// A wait is disturbed when the processor was somebody else's for longer than any margin covers.
+/// One of so many waits is what the share of disturbed ones is smoothed over.
+const MEMORY: f64 = 512.0;
+/// With a larger share, staying awake helps nobody: whoever is awake uses up the time that the
+/// scheduler gives it, and then waits longer. With a smaller one it is tried again.
+const DISTURBED: (f64, f64) = (0.004, 0.01);
+
 /// How the thread waits.
 #[derive(Debug)]
 pub struct Waiter {
     mode: Wait,
     margin_ns: u64,
+    /// The share of waits that were disturbed.
+    disturbed: f64,
+    /// Staying awake is given up for now.
+    yields: bool,
+    /// Waits for the schedule, and how many of them would have ended awake.
+    waits: (u64, u64),
+    /// When it was last awake with nothing to do, if it still is.
+    awake_at: Option<u64>,
     /// Since when nothing could be done.
     idle_since: Option<u64>,
 }
@@ -40,7 +56,15 @@ pub struct Waiter {
 impl Waiter {
     /// Nothing learnt yet.
     pub fn new(mode: Wait) -> Self {
-        Self { mode, margin_ns: FIRST_MARGIN_NS, idle_since: None }
+        Self {
+            mode,
+            margin_ns: FIRST_MARGIN_NS,
+            disturbed: 0.0,
+            yields: false,
+            waits: (0, 0),
+            awake_at: None,
+            idle_since: None,
+        }
     }
 
     /// How long before its time something is waited for awake; none where that is not done.
@@ -52,14 +76,43 @@ impl Waiter {
     fn sleep_ns(&self, ns: u64, is_schedule: bool) -> u64 {
         match self.mode {
             Wait::Timeout => ns,
-            Wait::Hybrid if is_schedule => ns.saturating_sub(self.margin_ns),
+            Wait::Hybrid if is_schedule && !self.yields => ns.saturating_sub(self.margin_ns),
             Wait::Hybrid => ns,
             Wait::Spin => 0,
         }
     }
 
+    /// That waiting awake was given up for a part of the run, if it was.
+    pub fn note(&self) -> Option<String> {
+        let (all, slept) = self.waits;
+        (slept > 0).then(|| {
+            format!(
+                "--wait hybrid: other programs took the processor for more than {} again and again, so that {:.0} % of \
+                 the waits were slept to their end instead",
+                units::ns(MARGIN_NS.1 as f64),
+                slept as f64 / all as f64 * 100.0
+            )
+        })
+    }
+
+    /// A wait ended so long after it should have.
+    fn disturbance(&mut self, ns: u64) {
+        let disturbed = f64::from(u8::from(ns > MARGIN_NS.1));
+        self.disturbed += (disturbed - self.disturbed) / MEMORY;
+        self.yields = self.disturbed > if self.yields { DISTURBED.0 } else { DISTURBED.1 };
+        self.waits = (self.waits.0 + 1, self.waits.1 + u64::from(self.yields && self.mode == Wait::Hybrid));
+    }
+
+    /// It stays awake at `now` and looks again: how long it was not looking was somebody else's.
+    fn stays_awake(&mut self, now: u64) {
+        if let Some(before) = self.awake_at.replace(now).filter(|before| now - before > MARGIN_NS.1) {
+            self.disturbance(now - before);
+        }
+    }
+
     /// A sleep was so much longer than it should have been.
     fn overslept(&mut self, ns: u64) {
+        self.disturbance(ns);
         let margin = self.margin_ns;
         self.margin_ns = if ns > margin { margin + UNCOVERED_STEPS * STEP_NS } else { margin.saturating_sub(STEP_NS) }
             .clamp(MARGIN_NS.0, MARGIN_NS.1);
@@ -67,7 +120,7 @@ impl Waiter {
 
     /// Something was done.
     pub fn busy(&mut self) {
-        self.idle_since = None;
+        (self.idle_since, self.awake_at) = (None, None);
     }
 }
 
@@ -102,7 +155,13 @@ impl Run<'_> {
         if timer == NEVER && self.crew.busy() == 0 && self.lanes.stuck() {
             // What runs cannot go on, and nothing will end that it could wait for.
             self.strip_ahead();
-        } else if sleep_ns > 0 && self.crew.may_sleep() {
+            self.flush()?;
+        } else if sleep_ns == 0 || !self.crew.may_sleep() {
+            self.waiter.stays_awake(now);
+            self.flush()?;
+        } else {
+            self.waiter.awake_at = None;
+            self.stamp_starts();
             self.stage.ring.wait(sleep_ns)?;
             self.looked = self.now();
             if self.looked >= now + sleep_ns {
@@ -151,11 +210,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn it_sleeps_to_the_end_while_others_take_the_processor() {
+        let mut waiter = Waiter::new(Wait::Hybrid);
+        let mut wait = |of: u64, late: u64| {
+            (0..2_000u64).for_each(|i| waiter.overslept(if i % of == 0 { late } else { 3_000 }));
+            waiter.sleep_ns(1_000, true) > 0
+        };
+        assert!(!wait(1_000, 2_000_000), "now and then is nothing");
+        assert!(wait(20, 2_000_000));
+        assert!(!wait(20, 50_000), "what a margin covers is not somebody else's");
+        assert!(waiter.note().is_some_and(|note| note.contains("--wait hybrid")));
+        assert_eq!(Waiter::new(Wait::Timeout).note(), None);
+    }
+
+    #[test]
     fn the_margin_settles_where_one_sleep_of_twenty_is_not_covered() {
         let mut waiter = Waiter::new(Wait::Hybrid);
         for i in 0..20_000u64 {
             // From 0 to 10 us, and now and then milliseconds, which are nobody's habit.
-            waiter.overslept(if i % 200 == 0 { 3_000_000 } else { i * 7919 % 10_000 });
+            waiter.overslept(if i % 500 == 0 { 3_000_000 } else { i * 7919 % 10_000 });
         }
         assert!((8_000..13_000).contains(&waiter.margin_ns), "{}", waiter.margin_ns);
         assert_eq!([waiter.sleep_ns(5_000, true), waiter.sleep_ns(5_000, false)], [0, 5_000]);

@@ -9,7 +9,7 @@ use kvtrace::replay::{Precondition, ReplayConfig, Target, Unwatched, replay};
 use kvtrace::stop::Stop;
 use serde_json::Value;
 
-use super::faults::Impatient;
+use super::faults::process::Impatient;
 use super::trace;
 use crate::support::{Bench, has_program, is_root, skip};
 
