@@ -1,7 +1,7 @@
 //! `kvtrace replay`
 
 mod flags;
-mod summary;
+pub mod summary;
 mod words;
 
 use std::io::Write;
@@ -18,7 +18,7 @@ use super::Global;
 use super::block_watch::{BlockWatch, Need};
 use super::terminal::Terminal;
 
-pub use flags::ReplayFlags;
+pub use flags::{HostFlags, ReplayFlags};
 
 /// The folder that tier 2 is unless something else is said.
 const STORAGE: &str = "./kvtrace-data";
@@ -38,16 +38,22 @@ pub struct Args {
     #[arg(long, conflicts_with = "plan_only")]
     capture: bool,
     #[command(flatten)]
+    hosts: HostFlags,
+    #[command(flatten)]
     flags: ReplayFlags,
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
-    let config = args.flags.config(&args.trace, Path::new(STORAGE), global);
+    let mut config = args.flags.config(&args.trace, Path::new(STORAGE), global);
+    let output = args.hosts.apply(&mut config, args.output.as_deref())?;
+    if let Some(shard) = &config.shard {
+        terminal.say(format!("shard {} of {}, from 0 on, by {}", shard.index, shard.count, shard.source));
+    }
     if args.plan_only {
         return plan_only(&config, global, stop, &terminal);
     }
-    let output = args.output.as_deref();
+    let output = output.as_deref();
     let replayed = if args.capture {
         replay_to(&config, output, &mut BlockWatch::new(Need::Required), stop, &terminal)?
     } else {

@@ -1,9 +1,14 @@
 //! Measured values: histograms and the result types that pass between stages.
 
 pub mod block;
+pub mod comparable;
 pub mod histogram;
+pub mod merge;
 pub mod replay;
+pub mod runs;
 pub mod saved;
+pub mod sums;
+pub mod trials;
 
 pub use block::BlockResult;
 pub use histogram::{Histogram, LogLinear};

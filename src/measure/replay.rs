@@ -8,6 +8,7 @@ use crate::trace::{Op, Phase, Tier};
 
 use super::block::BlockResult;
 use super::histogram::Histogram;
+use super::runs::Runs;
 
 /// The schema of a replay result.
 pub const REPLAY_SCHEMA: &str = "kvtrace.replay/1";
@@ -27,6 +28,9 @@ pub struct ReplayResult {
     pub invalid_reasons: Vec<String>,
     /// What a reader should know without it making the run invalid (buffered tiers, fallbacks).
     pub notes: Vec<String>,
+    /// The shard, trials or merged runs that it is of.
+    #[serde(flatten)]
+    pub runs: Runs,
     /// Where it ran.
     pub host: Host,
     /// What was replayed.

@@ -5,9 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::measure::runs::Shard;
 use crate::output::Overwrite;
 use crate::units::{MIB, Rate};
 
+use super::start::StartAt;
 use super::target::Target;
 
 /// Helpers at most unless more are asked for: each makes up more than 10 GB/s.
@@ -58,6 +60,14 @@ pub struct ReplayConfig {
     pub seed: u64,
     /// Whether strangers' files may be replaced.
     pub overwrite: Overwrite,
+    /// The part of the trace that is replayed; none for all of it.
+    pub shard: Option<Shard>,
+    /// When the clock starts; none for as soon as everything is ready.
+    pub start_at: Option<StartAt>,
+    /// How often the trace is run.
+    pub trials: u32,
+    /// The rest between two trials.
+    pub cooldown_ns: u64,
 }
 
 impl ReplayConfig {
@@ -85,6 +95,10 @@ impl ReplayConfig {
             max_lag_ns: None,
             seed: 42,
             overwrite: Overwrite::Ours,
+            shard: None,
+            start_at: None,
+            trials: 1,
+            cooldown_ns: 0,
         }
     }
 

@@ -7,29 +7,36 @@
 mod config;
 mod content;
 mod io;
+mod launcher;
 mod plan;
 mod prepare;
 mod report;
 mod run;
+mod start;
 mod target;
+mod trials;
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::measure::{BlockResult, ReplayResult};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::TraceReader;
 
-use prepare::{fits, slab};
+use prepare::{Stage, fits, slab};
 use report::{host, requests};
 use run::tally;
+use start::Gate;
 
 pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use launcher::{Launcher, ShardChoice, shard};
 pub use plan::{Plan, PlanFacts, plan};
 pub use prepare::fits::check_settings;
 pub use prepare::slab::SlabSpace;
 pub use report::host::Device;
+pub use report::requests::attribute;
+pub use start::StartAt;
 pub use target::Target;
 
 /// Something that looks on while the clock runs.
@@ -91,8 +98,8 @@ fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> 
             config.trace.display()
         )));
     }
-    let plan = plan(trace, config.size_scale, config.order, stop, progress)?;
-    if config.order != Order::Key && plan.facts.ordered_rows == 0 {
+    let plan = plan(trace, config.size_scale, config.order, config.shard.as_ref(), stop, progress)?;
+    if config.order != Order::Key && plan.facts.ordered_rows == 0 && plan.facts.rows > 0 {
         return Err(Error::usage(format!(
             "--order {0}: no row of {1} says which {0} it belongs to; use --order key, or a trace recorded with kvtrace",
             config.order.word(),
@@ -103,10 +110,10 @@ fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> 
     Ok((plan, needs))
 }
 
-/// Replays a trace.
+/// Replays a trace, as often as asked for: one plan, one preparation, one run for every trial.
 ///
 /// # Errors
-/// Whatever ends it before the clock starts. What happens after that is in the result.
+/// Whatever ends it before the first clock starts. What happens after that is in the result.
 pub fn replay(
     config: &ReplayConfig,
     watch: &mut dyn RunWatch,
@@ -114,36 +121,89 @@ pub fn replay(
     progress: &dyn Progress,
 ) -> Result<Replayed> {
     let config = &config.in_force();
+    config.start_at.map_or(Ok(()), StartAt::check_ahead)?;
     let (plan, needs) = survey_needs(config, stop, progress)?;
     let needs = needs?;
-    let requests = requests::count(&config.trace, &plan.meta)?;
+    let requests = requests::count(&config.trace, &plan.meta)?.unwrap_or(0);
     let mut stage = prepare::prepare(&plan, needs, config, stop, progress)?;
-    let mut tally = tally::Tally::new(requests.unwrap_or(0));
-    let mut devices: Vec<_> = stage.slabs.iter().filter_map(|slab| Device::below(&slab.path)).collect();
-    devices.dedup();
-    if let Err(error) = watch.begin(&devices, std::process::id()) {
-        stage.leave();
-        return Err(error);
-    }
-    let (host, before) = (host::host(), host::cpu_times());
-    let early = run::run(&plan, &mut stage, config, &mut tally, stop, progress);
-    let after = host::cpu_times();
-    let syncing = Instant::now();
+    let mut session = Session { config, plan: &plan, stage: &mut stage, requests, hung: false };
+    let replayed = session.trials(watch, stop, progress);
     // A device that does not answer would not answer this either.
-    let synced = if tally.hung == 0 { stage.slabs.iter().try_for_each(slab::Slab::sync) } else { Ok(()) };
-    let sync_s = syncing.elapsed().as_secs_f64();
-    let block = watch.end()?;
-    let early = early?;
-    if let Err(error) = synced
-        && tally.errors.is_empty()
-    {
-        return Err(error);
-    }
-    if tally.hung == 0 {
+    if !session.hung {
         stage.leave();
     }
-    let cpu_s = (after.0 - before.0, after.1 - before.1);
-    let ended = report::Ended { config, plan: &plan, stage: &stage, tally: &tally, early, host, cpu_s, sync_s, block };
-    let (result, failure) = ended.report()?;
-    Ok(Replayed { result, failure })
+    replayed
+}
+
+/// One plan on tiers that are ready, run once or several times.
+struct Session<'a> {
+    config: &'a ReplayConfig,
+    plan: &'a Plan,
+    stage: &'a mut Stage,
+    requests: usize,
+    /// Whether I/O has not ended.
+    hung: bool,
+}
+
+impl Session<'_> {
+    fn trials(&mut self, watch: &mut dyn RunWatch, stop: &Stop, progress: &dyn Progress) -> Result<Replayed> {
+        let at = self.config.start_at;
+        if let Some(at) = at {
+            at.check_ready()?;
+            at.approach(stop, progress)?;
+        }
+        let mut done = vec![self.once(Gate { at, ..Gate::default() }, watch, stop, progress)?];
+        while (done.len() as u32) < self.config.trials && done.iter().all(|trial| trial.result.complete) {
+            match self.again(done.len() as u32, watch, stop, progress) {
+                Ok(trial) => done.push(trial),
+                Err(error) if error.kind() == Kind::Interrupted => break,
+                Err(error) => return Err(error),
+            }
+        }
+        trials::conclude(done, self.config.trials)
+    }
+
+    /// The same once more, from the same start.
+    fn again(
+        &mut self,
+        trial: u32,
+        watch: &mut dyn RunWatch,
+        stop: &Stop,
+        progress: &dyn Progress,
+    ) -> Result<Replayed> {
+        start::pause(start::unix_now() + self.config.cooldown_ns, "cooling down", stop, progress)?;
+        self.stage.reset(trial, self.plan, self.config, stop, progress)?;
+        self.once(Gate::default(), watch, stop, progress)
+    }
+
+    fn once(
+        &mut self,
+        mut gate: Gate,
+        watch: &mut dyn RunWatch,
+        stop: &Stop,
+        progress: &dyn Progress,
+    ) -> Result<Replayed> {
+        let mut tally = tally::Tally::new(self.requests);
+        let mut devices: Vec<_> = self.stage.slabs.iter().filter_map(|slab| Device::below(&slab.path)).collect();
+        devices.dedup();
+        watch.begin(&devices, std::process::id())?;
+        let (mut host, before) = (host::host(), host::cpu_times());
+        let early = run::run(self.plan, self.stage, self.config, &mut tally, &mut gate, stop, progress);
+        let after = host::cpu_times();
+        let syncing = Instant::now();
+        self.hung = tally.hung > 0;
+        let synced = if self.hung { Ok(()) } else { self.stage.slabs.iter().try_for_each(slab::Slab::sync) };
+        let sync_s = syncing.elapsed().as_secs_f64();
+        let block = watch.end()?;
+        let early = early?;
+        if tally.errors.is_empty() {
+            synced?;
+        }
+        host.started = host::rfc3339(SystemTime::UNIX_EPOCH + Duration::from_nanos(gate.started_unix_ns));
+        let cpu_s = (after.0 - before.0, after.1 - before.1);
+        let (config, plan, stage) = (self.config, self.plan, &*self.stage);
+        let ended = report::Ended { config, plan, stage, tally: &tally, early, host, gate, cpu_s, sync_s, block };
+        let (result, failure) = ended.report()?;
+        Ok(Replayed { result, failure })
+    }
 }

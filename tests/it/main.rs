@@ -7,6 +7,7 @@
 mod bad_input;
 mod capture;
 mod distill;
+mod hosts;
 mod record;
 mod replay;
 mod report;

@@ -9,6 +9,9 @@ use crate::replay::config::{Engine, Fadvise, IoMode, ReplayConfig};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
 
+/// Trials at most; every one keeps its figures in memory and in the result.
+const MOST_TRIALS: u32 = 1_000;
+
 /// Memory that is left to the rest of the machine.
 const SPARE: u64 = 256 << 20;
 
@@ -97,6 +100,19 @@ pub fn check_settings(config: &ReplayConfig) -> Result<()> {
             "--fadvise {}: O_DIRECT bypasses the page cache; add --io buffered, or leave it out",
             config.fadvise.word()
         ));
+    }
+    if !(1..=MOST_TRIALS).contains(&config.trials) {
+        return refuse(format!("--trials {}: from 1 to {MOST_TRIALS}", config.trials));
+    }
+    if config.trials > 1 && config.shard.is_some() {
+        return refuse(format!(
+            "--trials {}: the trials of several ranks would drift apart; start the ranks once for each trial and merge \
+             each, or use --shard 0/1",
+            config.trials
+        ));
+    }
+    if config.cooldown_ns > 0 && config.trials == 1 {
+        return refuse("--cooldown is the rest between two trials; add --trials N, or leave it out".to_owned());
     }
     if config.helpers > 256 {
         return refuse(format!("--helpers {}: at most 256 threads", config.helpers));

@@ -6,6 +6,7 @@ pub mod filesystem;
 pub mod fits;
 pub mod guard;
 pub mod objects;
+pub mod reset;
 pub mod slab;
 
 use std::os::fd::AsRawFd;
@@ -68,6 +69,8 @@ pub struct Stage {
     pub backends: [Backend; 3],
     /// Which object is where.
     pub objects: Objects,
+    /// The space of each tier with nothing on it.
+    pub spaces: [Space; 3],
     /// The seed of this run's data.
     pub data_seed: u64,
     /// The number by which this run's data differs from earlier runs' on the same slabs.
@@ -105,6 +108,7 @@ pub fn prepare(
         pools: Vec::new(),
         backends: [Backend::Skip; 3],
         objects: Objects::new([Space::default(), Space::default(), Space::default()]),
+        spaces: [Space::default(), Space::default(), Space::default()],
         data_seed: mix(config.seed ^ mix(epoch)),
         epoch,
         prepare_s: 0.0,
@@ -199,7 +203,8 @@ impl Stage {
                 Target::Skip | Target::Gpu(_) | Target::Block(_) => Backend::Skip,
             };
         }
-        self.objects = Objects::new(spaces);
+        self.objects = Objects::new(spaces.clone());
+        self.spaces = spaces;
         Ok(())
     }
 

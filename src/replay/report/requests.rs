@@ -2,12 +2,14 @@
 //! storage as measured.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
-use crate::error::Result;
-use crate::measure::LogLinear;
+use crate::checksum;
+use crate::error::{Error, Result};
 use crate::measure::replay::{QosReport, Requests};
-use crate::trace::{Meta, RequestRow, RequestsReader};
+use crate::measure::{LogLinear, ReplayResult};
+use crate::trace::{Meta, RequestRow, RequestsReader, TraceReader};
 
 /// The P95 target of a class in milliseconds (the reference's table of QoS classes).
 fn target_p95_ms(qos: &str) -> Option<f64> {
@@ -59,6 +61,35 @@ pub fn serve(trace: &Path, meta: &Meta, storage_ns: &[u64]) -> Result<Option<Ser
         book.add(&row, storage);
     }
     Ok(Some(book.close()))
+}
+
+/// Gives a merged result its requests: the storage times that its shards kept, with the file beside
+/// the trace. Without either nothing changes.
+///
+/// # Errors
+/// A trace other than the one that was replayed, or a file that cannot be read.
+pub fn attribute(result: &mut ReplayResult, trace: &Path) -> Result<()> {
+    let mut file = File::open(trace).map_err(|e| Error::reading(trace, &e))?;
+    let sha256 = checksum::of_stream(&mut file, |_| Ok(())).map_err(|e| Error::reading(trace, &e))?;
+    if sha256 != result.trace.sha256 {
+        return Err(Error::usage(format!(
+            "--trace {}: its sha256 is {sha256}, and the shards replayed {}; name the trace that they replayed",
+            trace.display(),
+            result.trace.sha256
+        )));
+    }
+    let Some(storage) = result.runs.request_storage.as_ref().filter(|_| result.complete) else { return Ok(()) };
+    let reader = TraceReader::open(trace)?;
+    let meta = reader.meta();
+    let Some(count) = count(trace, meta)? else { return Ok(()) };
+    let Some(served) = serve(trace, meta, &storage.by_ordinal(count))? else { return Ok(()) };
+    if let Some(tokens) = &mut result.tokens {
+        let generated = served.generated_tokens as f64;
+        tokens.generated_per_s = (result.totals.wall_s > 0.0).then(|| generated / result.totals.wall_s);
+        tokens.generated_per_storage_s = (served.storage_s > 0.0).then(|| generated / served.storage_s);
+    }
+    (result.requests, result.requests_absent) = (Some(served.report), None);
+    Ok(())
 }
 
 struct Class {
