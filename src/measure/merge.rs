@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::trace::{Op, Phase};
 use crate::units;
 
-use super::block::BlockResult;
 use super::comparable;
 use super::replay::{
     Host, IoError, Latency, REPLAY_SCHEMA, ReplayResult, Timing, Tokens, Totals, TraceFacts, Verdict, Verify,
@@ -62,76 +61,53 @@ struct Merging {
 }
 
 impl Merging {
-    fn add(&mut self, result: ReplayResult) {
+    /// Adds what is counted; what has to be recomputed from all shards is in their parts.
+    fn add(&mut self, mut result: ReplayResult) {
         let first = self.parts.is_empty();
+        if result.runs.parts.is_empty() {
+            result.runs.parts.push(part(&result));
+        }
         let ReplayResult {
             schema: _,
-            tool,
-            complete,
-            valid,
-            invalid_reasons,
-            notes,
+            tool: _,
+            complete: _,
+            valid: _,
+            invalid_reasons: _,
+            notes: _,
             runs,
-            host,
+            host: _,
             trace,
-            config,
-            totals,
-            cpu,
-            tiers,
+            config: _,
+            totals: _,
+            cpu: _,
+            tiers: _,
             latency,
             requests: _,
-            requests_absent,
-            verdict,
-            tokens,
+            requests_absent: _,
+            verdict: _,
+            tokens: _,
             timing,
             verify,
             errors,
-            block,
+            block: _,
             series,
         } = result;
-        let Runs { shard, clock, request_storage, parts, trials: _, statistics: _ } = runs;
-        let started = clock.map_or(0, |clock| clock.started_unix_ns);
-        let late = PartTiming {
-            starts: timing.lateness.count,
-            late_fraction: timing.late_fraction,
-            drift_ppm: timing.drift_ppm,
-            spin_margin_ns: timing.spin_margin_ns,
-        };
-        let own = Part {
-            shard: shard.unwrap_or_default(),
-            tool,
-            host,
-            clock,
-            complete,
-            valid,
-            invalid_reasons,
-            notes,
-            trace: trace.clone(),
-            config,
-            totals,
-            cpu,
-            tiers,
-            verdict,
-            timing: late,
-            tier2_moved_tokens_per_s: tokens.map(|tokens| tokens.tier2_moved_per_s),
-            requests_absent,
-            captured: block.as_ref().is_some_and(|block: &BlockResult| block.schema == super::block::BLOCK_SCHEMA),
-        };
-        self.parts.extend(if parts.is_empty() { vec![own] } else { parts });
+        let Runs { shard: _, clock, request_storage, parts, trials: _, statistics: _ } = runs;
+        self.parts.extend(parts);
         self.trace = trace;
         sums::latency(&mut self.latency, latency);
         sums::timing(&mut self.timing, timing);
         sums::verify(&mut self.verify, verify);
         sums::errors(&mut self.errors, errors);
-        let line = Timeline::new(series, started);
+        let line = Timeline::new(series, clock.map_or(0, |clock| clock.started_unix_ns));
         self.timeline = Some(match self.timeline.take() {
             Some(mine) => mine.add(line),
             None => line,
         });
-        self.storage = if first {
-            request_storage
-        } else {
-            self.storage.take().zip(request_storage).and_then(|(mine, other)| mine.add(other))
+        let storage = self.storage.take();
+        self.storage = match first {
+            true => request_storage,
+            false => storage.zip(request_storage).and_then(|(mine, other)| mine.add(other)),
         };
     }
 
@@ -178,6 +154,35 @@ impl Merging {
                 statistics: Vec::new(),
             },
         }
+    }
+}
+
+/// A shard's result as a part of a merged one.
+fn part(result: &ReplayResult) -> Part {
+    Part {
+        shard: result.runs.shard.clone().unwrap_or_default(),
+        tool: result.tool.clone(),
+        host: result.host.clone(),
+        clock: result.runs.clock,
+        complete: result.complete,
+        valid: result.valid,
+        invalid_reasons: result.invalid_reasons.clone(),
+        notes: result.notes.clone(),
+        trace: result.trace.clone(),
+        config: result.config.clone(),
+        totals: result.totals.clone(),
+        cpu: result.cpu.clone(),
+        tiers: result.tiers.clone(),
+        verdict: result.verdict.clone(),
+        timing: PartTiming {
+            starts: result.timing.lateness.count,
+            late_fraction: result.timing.late_fraction,
+            drift_ppm: result.timing.drift_ppm,
+            spin_margin_ns: result.timing.spin_margin_ns,
+        },
+        tier2_moved_tokens_per_s: result.tokens.as_ref().map(|tokens| tokens.tier2_moved_per_s),
+        requests_absent: result.requests_absent.clone(),
+        captured: result.block.is_some(),
     }
 }
 
@@ -386,5 +391,4 @@ pub fn shards_of(result: &ReplayResult) -> Vec<&Shard> {
 }
 
 #[cfg(test)]
-#[path = "merge_tests.rs"]
 mod tests;

@@ -188,10 +188,13 @@ impl Session<'_> {
         devices.dedup();
         watch.begin(&devices, std::process::id())?;
         let (mut host, before) = (host::host(), host::cpu_times());
+        // Until it is known to have ended, I/O may be on its way.
+        self.hung = true;
         let early = run::run(self.plan, self.stage, self.config, &mut tally, &mut gate, stop, progress);
         let after = host::cpu_times();
         let syncing = Instant::now();
-        self.hung = tally.hung > 0;
+        let broken = early.as_ref().is_err_and(|error| error.kind() != Kind::Interrupted);
+        self.hung = broken || tally.hung > 0;
         let synced = if self.hung { Ok(()) } else { self.stage.slabs.iter().try_for_each(slab::Slab::sync) };
         let sync_s = syncing.elapsed().as_secs_f64();
         let block = watch.end()?;

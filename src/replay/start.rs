@@ -124,7 +124,7 @@ pub fn pause(until_unix_ns: u64, why: &str, stop: &Stop, progress: &dyn Progress
     while now < until_unix_ns {
         if stop.requested() {
             progress.done();
-            return Err(Error::interrupted(format!("interrupted while {why}")));
+            return Err(Error::interrupted(format!("interrupted while {why}; nothing was measured")));
         }
         std::thread::sleep(Duration::from_nanos((until_unix_ns - now).min(NAP_NS)));
         let later = unix_now();

@@ -43,7 +43,9 @@ fn recorded(bench: &Bench) {
 /// Runs `kvtrace ARGS` with only these of the launchers' variables.
 fn with(bench: &Bench, env: &[(&str, &str)], args: &[&str]) -> Ended {
     let mut command = bench.command(args);
-    LAUNCHERS.iter().for_each(|name| drop(command.env_remove(name)));
+    for name in LAUNCHERS {
+        command.env_remove(name);
+    }
     Ended::from(command.envs(env.iter().copied()).output().expect("kvtrace starts"))
 }
 

@@ -1,7 +1,7 @@
 //! Tests that drive the real binary, in one program so that it links once.
 //!
 //! `structure` reads the source, `trace`, `record`, `replay`, `capture`, `distill` and `report`
-//! each hold one subcommand family, `run` the whole pipeline, `bad_input` what must be refused,
+//! each hold one subcommand family, `hosts` shards and trials, `run` the whole pipeline, `bad_input` what must be refused,
 //! `samples` results made by hand.
 
 mod bad_input;

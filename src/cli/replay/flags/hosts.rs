@@ -15,8 +15,10 @@ const RANK: &str = "{rank}";
 #[derive(Clone, Debug, clap::Args)]
 pub struct HostFlags {
     /// Replay one part of the trace, by the hash of the key: 0/2 is the first of two, 0/1 all of it.
-    /// Or the launcher to believe: openmpi, pmi, pmix, slurm, kubernetes [default: what the
-    /// environment says, if one of them started this process]
+    /// Or the launcher to believe: openmpi, pmi, pmix, slurm, kubernetes. Limits are each shard's
+    /// own, --pace rate:N/s is that of all together; `{rank}` in paths is the number of the shard,
+    /// and a dir: without it gets a folder rank_N [default: what the environment says, if one of
+    /// them started this process]
     #[arg(long, value_name = "I/N")]
     shard: Option<ShardChoice>,
     /// How many shards there are, where the launcher does not say (Kubernetes; also
