@@ -17,6 +17,7 @@ mod convert;
 mod distill_fio;
 mod doctor;
 mod info;
+mod merge;
 mod models;
 mod plot;
 mod record;
@@ -67,6 +68,8 @@ enum Command {
     Record(record::Args),
     /// Execute a trace against real tiers
     Replay(replay::Args),
+    /// Put the results of shards of one replay together
+    Merge(merge::Args),
     /// Watch what the block layer does, with eBPF
     Capture(capture::Args),
     /// Turn a result into a fio job that behaves like it
@@ -155,6 +158,7 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<()> {
         Command::Run(args) => run::run(args, global, stop),
         Command::Record(args) => record::run(args, global, stop),
         Command::Replay(args) => replay::run(args, global, stop),
+        Command::Merge(args) => merge::run(args, global),
         Command::Capture(args) => capture::run(args, global, stop),
         Command::DistillFio(args) => distill_fio::run(args, global),
         Command::Analyze(args) => analyze::run(args, global, stop),

@@ -3,7 +3,7 @@
 mod flags;
 mod keep;
 mod state;
-mod summary;
+pub mod summary;
 mod values;
 mod words;
 
@@ -21,7 +21,7 @@ use super::block_watch::{BlockWatch, Need};
 use super::terminal::Terminal;
 use keep::Patient;
 
-pub use flags::ReplayFlags;
+pub use flags::{HostFlags, ReplayFlags};
 pub use values::explain_value;
 
 /// The folder that tier 2 is unless something else is said.
@@ -46,6 +46,8 @@ pub struct Args {
     #[arg(long, value_name = "TIMES|SIZE")]
     precondition: Option<Precondition>,
     #[command(flatten)]
+    hosts: HostFlags,
+    #[command(flatten)]
     flags: ReplayFlags,
 }
 
@@ -53,10 +55,14 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
     let mut config = args.flags.config(&args.trace, Path::new(STORAGE), global);
     config.precondition = args.precondition;
+    let output = args.hosts.apply(&mut config, args.output.as_deref())?;
+    if let Some(shard) = &config.shard {
+        terminal.say(format!("shard {} of {}, from 0 on, by {}", shard.index, shard.count, shard.source));
+    }
     if args.plan_only {
         return plan_only(&config, global, stop, &terminal);
     }
-    let output = args.output.as_deref();
+    let output = output.as_deref();
     let replayed = if args.capture {
         replay_to(&config, output, &mut BlockWatch::new(Need::Required), stop, &terminal)?
     } else {

@@ -1,13 +1,18 @@
 //! Measured values: histograms and the result types that pass between stages.
 
 pub mod block;
+pub mod comparable;
 pub mod conditions;
 pub mod histogram;
+pub mod merge;
 pub mod precondition;
 pub mod replay;
 pub mod requests;
+pub mod runs;
 pub mod sample;
 pub mod saved;
+pub mod sums;
+pub mod trials;
 
 pub use block::BlockResult;
 pub use histogram::{Histogram, LogLinear};

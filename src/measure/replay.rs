@@ -10,6 +10,7 @@ use super::block::BlockResult;
 use super::conditions::Conditions;
 use super::histogram::Histogram;
 use super::precondition::Preconditioned;
+use super::runs::Runs;
 
 pub use super::requests::{QosReport, QosTarget, Requests};
 
@@ -31,6 +32,9 @@ pub struct ReplayResult {
     pub invalid_reasons: Vec<String>,
     /// What a reader should know without it making the run invalid (buffered tiers, fallbacks).
     pub notes: Vec<String>,
+    /// The shard, trials or merged runs that it is of.
+    #[serde(flatten)]
+    pub runs: Runs,
     /// Where it ran.
     pub host: Host,
     /// What was replayed.
@@ -321,6 +325,17 @@ pub struct TokenSums {
 }
 
 impl TokenSums {
+    /// Those of two runs together; what one does not know, both do not.
+    pub fn add(self, other: Self) -> Self {
+        Self {
+            generated: self.generated.zip(other.generated).map(|(a, b)| a + b),
+            storage_s: self.storage_s.zip(other.storage_s).map(|(a, b)| a + b),
+            tier2_moved: self.tier2_moved + other.tier2_moved,
+            read: self.read + other.read,
+            written: self.written + other.written,
+        }
+    }
+
     /// The rates of a run of `wall_s` seconds, which is not 0.
     pub fn rates(self, wall_s: f64) -> Tokens {
         let ratio = |above: f64, below: f64| (below > 0.0).then(|| above / below);

@@ -5,11 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::measure::runs::Shard;
 use crate::output::Overwrite;
 use crate::units::{MIB, Rate};
 
 use super::in_flight::{DEFAULT_BYTES, InFlight, Precondition};
 use super::per_tier::{PerTier, Word};
+use super::start::StartAt;
 use super::target::Target;
 
 /// Helpers at most unless more are asked for: each makes up more than 10 GB/s.
@@ -68,6 +70,14 @@ pub struct ReplayConfig {
     pub hlog: Option<PathBuf>,
     /// The length of its intervals.
     pub hlog_interval_ns: u64,
+    /// The part of the trace that is replayed; none for all of it.
+    pub shard: Option<Shard>,
+    /// When the clock starts; none for as soon as everything is ready.
+    pub start_at: Option<StartAt>,
+    /// How often the trace is run.
+    pub trials: u32,
+    /// The rest between two trials.
+    pub cooldown_ns: u64,
 }
 
 impl ReplayConfig {
@@ -99,6 +109,10 @@ impl ReplayConfig {
             overwrite: Overwrite::Ours,
             hlog: None,
             hlog_interval_ns: 1_000_000_000,
+            shard: None,
+            start_at: None,
+            trials: 1,
+            cooldown_ns: 0,
         }
     }
 

@@ -8,18 +8,20 @@ mod config;
 mod content;
 mod in_flight;
 mod io;
+mod launcher;
 mod per_tier;
 mod plan;
 mod prepare;
 mod report;
 mod run;
+mod session;
+mod start;
 mod target;
+mod trials;
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::measure::replay::IoError;
 use crate::measure::{BlockResult, ReplayResult};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -28,19 +30,21 @@ use crate::trace::TraceReader;
 
 use prepare::fits;
 use prepare::volume::VolumePlan;
-use report::conditions::{self, Snapshot};
-use report::{host, requests};
-use run::interval_log::{HLOG_SCHEMA, IntervalLog};
-use run::tally;
+use report::requests;
+use run::interval_log::HLOG_SCHEMA;
+use session::Session;
 
 pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
 pub use content::fill::Stream;
 pub use in_flight::{InFlight, Precondition};
+pub use launcher::{Launcher, ShardChoice, shard};
 pub use per_tier::{PerTier, Word};
 pub use plan::{Plan, PlanFacts, plan};
 pub use prepare::fits::check_settings;
 pub use prepare::slab::SlabSpace;
 pub use report::host::Device;
+pub use report::requests::attribute;
+pub use start::StartAt;
 pub use target::Target;
 
 /// Something that looks on while the clock runs.
@@ -104,9 +108,9 @@ fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> 
             config.trace.display()
         )));
     }
-    let mut plan = plan(trace, config.size_scale, config.order, stop, progress)?;
+    let mut plan = plan(trace, config.size_scale, config.order, config.shard.as_ref(), stop, progress)?;
     plan.spread(config.widths())?;
-    if config.order != Order::Key && plan.facts.ordered_rows == 0 {
+    if config.order != Order::Key && plan.facts.ordered_rows == 0 && plan.facts.rows > 0 {
         return Err(Error::usage(format!(
             "--order {0}: no row of {1} says which {0} it belongs to; use --order key, or a trace recorded with kvtrace",
             config.order.word(),
@@ -117,10 +121,10 @@ fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> 
     Ok((plan, needs))
 }
 
-/// Replays a trace.
+/// Replays a trace, as often as asked for: one plan, one preparation, one run for every trial.
 ///
 /// # Errors
-/// Whatever ends it before the clock starts. What happens after that is in the result.
+/// Whatever ends it before the first clock starts. What happens after that is in the result.
 pub fn replay(
     config: &ReplayConfig,
     watch: &mut dyn RunWatch,
@@ -128,75 +132,18 @@ pub fn replay(
     progress: &dyn Progress,
 ) -> Result<Replayed> {
     let config = &config.in_force();
+    config.start_at.map_or(Ok(()), StartAt::check_ahead)?;
     let (plan, needs) = survey_needs(config, stop, progress)?;
     let needs = needs?;
-    let requests = requests::count(&config.trace, &plan.meta)?;
+    let requests = requests::count(&config.trace, &plan.meta)?.unwrap_or(0);
     let log = config.hlog.as_deref().map(|path| Output::create(path, HLOG_SCHEMA, config.overwrite)).transpose()?;
     let mut stage = prepare::prepare(&plan, needs, config, stop, progress)?;
     let config = &prepare::depth::in_force(config, &stage);
-    let mut tally = tally::Tally::new(requests.unwrap_or(0));
-    tally.volumes = vec![tally::Moved::default(); stage.lanes()];
-    let devices = stage.devices();
-    if let Err(error) = watch.begin(&devices, std::process::id()) {
-        stage.leave();
-        return Err(error);
-    }
-    let mut unwatched = None;
-    tally.log = log.map(|file| IntervalLog::start(file, config.hlog_interval_ns, log_head(&plan))).transpose()?;
-    let below: Vec<_> =
-        stage.volumes.iter().filter_map(|volume| Some((volume.tier as u8, volume.path()?.to_owned()))).collect();
-    let below: Vec<_> = below.iter().map(|(tier, path)| (*tier, path.as_path())).collect();
-    let (mut host, conditions) = (host::host(), Snapshot::take(&below));
-    let before = host::cpu_times();
-    let early = run::run(&plan, &mut stage, config, &mut tally, stop, progress);
-    let after = host::cpu_times();
-    host.conditions = conditions::between(&conditions, &below);
-    let syncing = Instant::now();
+    let mut session = Session { config, plan: &plan, stage: &mut stage, requests, log, hung: false };
+    let replayed = session.trials(watch, stop, progress);
     // A device that does not answer would not answer this either.
-    let synced = if tally.hung == 0 { stage.sync() } else { Ok(()) };
-    let sync_s = syncing.elapsed().as_secs_f64();
-    let watched = watch.end();
-    let early = early.unwrap_or_else(|error| {
-        tally.error(ended_by("run", &error));
-        Some(run::Early::Errors)
-    });
-    if let Err(error) = &synced
-        && tally.errors.is_empty()
-    {
-        tally.error(ended_by("final fdatasync", error));
-    }
-    let block = watched.unwrap_or_else(|error| {
-        stage.notes.push(format!("the block layer was watched in vain: {error}"));
-        unwatched = Some(error);
-        None
-    });
-    let gone: Vec<_> = stage.slabs().filter(|slab| slab.is_gone()).map(|slab| (slab.tier, slab.path.clone())).collect();
-    for (tier, path) in gone {
-        let path = path.display();
-        stage.notes.push(format!("tier {tier}: {path} was removed during the run, which went on without its name"));
-    }
-    if tally.hung == 0 {
+    if !session.hung {
         stage.leave();
     }
-    let log = tally.log.take().map(|log| log.finish(early.is_none()));
-    let cpu_s = (after.0 - before.0, after.1 - before.1);
-    let ended = report::Ended { config, plan: &plan, stage: &stage, tally: &tally, early, host, cpu_s, sync_s, block };
-    let (result, failure) = ended.report()?;
-    let log = log.transpose();
-    let failure = failure.or(unwatched).or(log.as_ref().err().cloned());
-    Ok(Replayed { result, failure, log: log.ok().flatten() })
-}
-
-/// What went wrong and belongs to no row.
-fn ended_by(op: &str, error: &Error) -> IoError {
-    IoError { row: 0, key: String::new(), op: op.to_owned(), errno: 0, message: error.to_string() }
-}
-
-/// What an interval log says of itself.
-fn log_head(plan: &Plan) -> Vec<String> {
-    vec![
-        format!("{HLOG_SCHEMA} {}", crate::TOOL),
-        format!("trace sha256 {}, seed {}", plan.sha256, plan.meta.seed.map_or("none".to_owned(), |s| s.to_string())),
-        "values in ns, maxima of lines in ms; tags without -service: response times, with it: service times".to_owned(),
-    ]
+    replayed
 }

@@ -6,6 +6,7 @@ use kvtrace::measure::block::{BLOCK_SCHEMA, BlockDevice, BlockFilter, BlockSet, 
 use kvtrace::measure::replay::{
     Cpu, Host, Latency, REPLAY_SCHEMA, Series, TierReport, Timing, Totals, TraceFacts, Verdict, Verify,
 };
+use kvtrace::measure::runs::Runs;
 use kvtrace::measure::{BlockResult, Histogram, LogLinear, ReplayResult};
 use kvtrace::seed::Seed;
 use kvtrace::trace::{Op, Phase, Tier};
@@ -162,6 +163,7 @@ pub fn replay(block: Option<BlockResult>) -> ReplayResult {
         valid: true,
         invalid_reasons: Vec::new(),
         notes: Vec::new(),
+        runs: Runs::default(),
         host: Host {
             kernel: "6.18.0".to_owned(),
             cpu: "A Processor".to_owned(),

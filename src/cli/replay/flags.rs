@@ -1,6 +1,7 @@
 //! The flags of a replay, in groups; every group knows which settings it means.
 
 mod data;
+mod hosts;
 mod load;
 mod log;
 mod storage;
@@ -10,6 +11,8 @@ use std::path::Path;
 
 use crate::cli::Global;
 use crate::replay::ReplayConfig;
+
+pub use hosts::HostFlags;
 
 /// The flags of a replay, also taken by `kvtrace run`.
 #[derive(Clone, Debug, clap::Args)]

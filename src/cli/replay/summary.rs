@@ -34,6 +34,7 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
     lines.extend(schedule(result));
     lines.extend(tokens(result));
     lines.extend(requests::lines(result));
+    lines.extend(start(result));
     let per_gb = result.cpu.s_per_gb.map_or_else(String::new, |s| format!(", {s:.4} s/GB"));
     lines.push(format!("CPU: {:.3} s user, {:.3} s system{per_gb}", result.cpu.user_s, result.cpu.sys_s));
     lines.push(format!(
@@ -42,6 +43,7 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
         units::bytes(result.verify.checked_bytes),
         units::count(result.verify.failure_count)
     ));
+    lines.extend(trials(result));
     lines
 }
 
@@ -149,6 +151,33 @@ fn tokens(result: &ReplayResult) -> Vec<String> {
         line("tokens generated per summed storage second (the reference's)", tokens.generated_per_storage_s, "/s"),
         line("read amplification: moved by tier 2 per token generated", tokens.read_amplification, ""),
     ]
+}
+
+/// How exactly a run started at the moment it was told.
+fn start(result: &ReplayResult) -> Option<String> {
+    let clock = result.runs.clock?;
+    let offset = clock.start_offset_ns?;
+    let doubt = if clock.synchronized == Some(false) { "; the kernel calls its clock not synchronised" } else { "" };
+    let side = if offset < 0 { "before" } else { "after" };
+    Some(format!("started {} {side} the moment of --start-at{doubt}", units::ns(offset.unsigned_abs() as f64)))
+}
+
+/// Means and intervals of several trials; quantiles of latency are in the result.
+fn trials(result: &ReplayResult) -> Vec<String> {
+    if result.runs.trials.is_empty() {
+        return Vec::new();
+    }
+    let count = result.runs.trials.len();
+    let mut lines = vec![format!("over {count} trials, mean and 95 % interval of the mean (Student's t):")];
+    let is_shown = |name: &str| !(name.ends_with(".p95") || name.contains(".service."));
+    let shown = result.runs.statistics.iter().filter(|s| is_shown(&s.metric));
+    lines.extend(shown.map(|s| {
+        let value = |v: f64| if s.unit == "ns" { units::ns(v) } else { format!("{v:.4} {}", s.unit) };
+        let half = s.ci95_high.map_or_else(|| "unknown, of one value".to_owned(), |high| value(high - s.mean));
+        let cv = s.cv.map_or_else(String::new, |cv| format!(", CV {:.1} %", cv * 100.0));
+        format!("  {:<36}{} ± {half}{cv}", s.metric, value(s.mean))
+    }));
+    lines
 }
 
 #[cfg(test)]

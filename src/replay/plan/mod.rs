@@ -7,11 +7,13 @@ pub mod names;
 pub mod occupancy;
 pub mod resolve;
 pub mod rows;
+pub mod shard;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::measure::runs::Shard;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::{Meta, Op, Record, Tier, TraceReader};
@@ -22,6 +24,7 @@ use names::{NameWriter, Names};
 use occupancy::Occupancy;
 use resolve::{Placement, Resolver};
 use rows::{Row, RowWriter, Rows};
+use shard::Split;
 
 /// What will be executed, and what it needs.
 pub struct Plan {
@@ -99,9 +102,19 @@ pub struct PlanFacts {
     pub tier_write_bytes: [u64; 3],
     /// Bytes that the busiest second of the trace asks for.
     pub busiest_second_bytes: u64,
+    /// Rows of the whole trace, where this is a shard of it.
+    pub whole_rows: u64,
+    /// Read and Write rows of the whole trace, and of this shard.
+    pub moving_rows: [u64; 2],
 }
 
 impl PlanFacts {
+    /// The share of the trace's operations that are this shard's; 1 for the whole trace.
+    pub fn share(&self) -> f64 {
+        let [whole, own] = self.moving_rows;
+        if own == 0 { 1.0 } else { own as f64 / whole as f64 }
+    }
+
     /// Bytes per second of the trace's own time, in units of 1e9 bytes; none without a span.
     pub fn offered_gb_per_s(&self) -> Option<f64> {
         (self.span_s > 0.0).then(|| (self.read_bytes + self.write_bytes) as f64 / self.span_s / 1e9)
@@ -132,18 +145,21 @@ impl Plan {
     }
 }
 
-/// Plans the replay of a trace with every size multiplied by `size_scale`, in the order asked for.
+/// Plans the replay of a trace, or of a shard of it, with every size multiplied by `size_scale`, in
+/// the order asked for.
 ///
 /// # Errors
-/// An unreadable trace, a temporary folder without space, an interruption.
+/// An unreadable trace, a temporary folder without space, an order that shards cannot keep, an
+/// interruption.
 pub fn plan(
     mut trace: TraceReader,
     size_scale: f64,
     order: Order,
+    shard: Option<&Shard>,
     stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<Plan> {
-    let mut planner = Planner::new(Placement::of(trace.meta()), size_scale, order)?;
+    let mut planner = Planner::new(Placement::of(trace.meta()), size_scale, order, Split::new(shard, order))?;
     progress.stage("plan", trace.meta().rows, "rows");
     for (number, record) in trace.by_ref().enumerate() {
         planner.add(&record?)?;
@@ -169,10 +185,13 @@ struct Planner {
     conversations: HashMap<Arc<str>, u32>,
     first_ns: Option<i64>,
     second: (i64, u64),
+    split: Split,
+    /// Delete rows of the whole trace.
+    deletes: u64,
 }
 
 impl Planner {
-    fn new(placement: Placement, size_scale: f64, order: Order) -> Result<Self> {
+    fn new(placement: Placement, size_scale: f64, order: Order, split: Split) -> Result<Self> {
         Ok(Self {
             rows: RowWriter::new()?,
             names: NameWriter::new()?,
@@ -183,11 +202,22 @@ impl Planner {
             conversations: HashMap::new(),
             first_ns: None,
             second: (0, 0),
+            split,
+            deletes: 0,
         })
     }
 
     fn add(&mut self, record: &Record) -> Result<()> {
+        // Time, and what is said of deletes, are the whole trace's.
         let first_ns = *self.first_ns.get_or_insert(record.at_ns);
+        self.facts.span_s = (record.at_ns - first_ns) as f64 / 1e9;
+        self.facts.whole_rows += 1;
+        self.facts.moving_rows[0] += u64::from(record.op != Op::Delete);
+        self.deletes += u64::from(record.op == Op::Delete);
+        if !self.split.owns(record)? {
+            return Ok(());
+        }
+        self.facts.moving_rows[1] += u64::from(record.op != Op::Delete);
         let row = Row {
             at_ns: record.at_ns - first_ns,
             size: scaled(record.size_bytes, self.size_scale),
@@ -222,7 +252,6 @@ impl Planner {
     fn count(&mut self, row: &Row) {
         let facts = &mut self.facts;
         facts.ordered_rows += u64::from(row.chain != NONE);
-        facts.span_s = row.at_ns as f64 / 1e9;
         let moved = match row.op {
             Op::Read => (&mut facts.read_bytes, &mut facts.tier_read_bytes),
             Op::Write => (&mut facts.write_bytes, &mut facts.tier_write_bytes),
@@ -247,7 +276,7 @@ impl Planner {
     fn finish(mut self, meta: Meta, sha256: String) -> Result<Plan> {
         // A recording of ours counts what was deleted: with all of that here, an object that is
         // not deleted stays.
-        let says_deletes = meta.record.as_ref().is_some_and(|record| record.deletes == self.facts.deletes);
+        let says_deletes = meta.record.as_ref().is_some_and(|record| record.deletes == self.deletes);
         self.facts.freed_at_last_use = !says_deletes;
         let cold = self.resolver.finish(&mut self.rows, says_deletes)?;
         self.facts.rows = self.rows.len();
@@ -262,7 +291,7 @@ impl Planner {
         let occupancy = Occupancy::follow(&plan, [1; 3])?;
         (plan.facts.peak_bytes, plan.facts.peak_granules) = (occupancy.peak_bytes, occupancy.peak_granules);
         plan.facts.volume_granules = occupancy.volume_granules;
-        if plan.facts.rows == 0 {
+        if plan.facts.rows == 0 && !(self.split.is_partial() && plan.facts.whole_rows > 0) {
             return Err(Error::usage("the trace has no rows; there is nothing to replay"));
         }
         Ok(plan)

@@ -21,7 +21,7 @@ pub struct Extent {
 }
 
 /// The free space of a tier.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Space {
     by_place: BTreeMap<u32, u32>,
     by_length: BTreeSet<(u32, u32)>,

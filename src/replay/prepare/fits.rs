@@ -17,6 +17,8 @@ use crate::replay::target::Target;
 const MOST_IN_FLIGHT: u64 = 512 << 20;
 /// Intervals of a log: its stamps have milliseconds.
 const HLOG_INTERVALS_NS: std::ops::RangeInclusive<u64> = 100_000_000..=3_600_000_000_000;
+/// Trials at most; every one keeps its figures in memory and in the result.
+const MOST_TRIALS: u32 = 1_000;
 
 /// Memory that is left to the rest of the machine.
 const SPARE: u64 = 256 << 20;
@@ -155,8 +157,24 @@ pub fn check_settings(config: &ReplayConfig) -> Result<()> {
     if config.hlog.as_deref().is_some_and(output::is_standard) {
         return refuse("--hlog -: the log needs a file of its own; name one".to_owned());
     }
+    if config.hlog.is_some() && config.trials > 1 {
+        return refuse("--hlog with --trials: a log is of one run; leave one of them out".to_owned());
+    }
     if config.hlog.is_some() && !HLOG_INTERVALS_NS.contains(&config.hlog_interval_ns) {
         return refuse(format!("--hlog-interval {}: from 100ms to 1h", units::ns(config.hlog_interval_ns as f64)));
+    }
+    if !(1..=MOST_TRIALS).contains(&config.trials) {
+        return refuse(format!("--trials {}: from 1 to {MOST_TRIALS}", config.trials));
+    }
+    if config.trials > 1 && config.shard.is_some() {
+        return refuse(format!(
+            "--trials {}: the trials of several ranks would drift apart; start the ranks once for each trial and merge \
+             each, or use --shard 0/1",
+            config.trials
+        ));
+    }
+    if config.cooldown_ns > 0 && config.trials == 1 {
+        return refuse("--cooldown is the rest between two trials; add --trials N, or leave it out".to_owned());
     }
     if config.helpers > 256 {
         return refuse(format!("--helpers {}: at most 256 threads", config.helpers));

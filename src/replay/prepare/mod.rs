@@ -9,6 +9,7 @@ pub mod guard;
 pub mod load;
 pub mod objects;
 pub mod precondition;
+pub mod reset;
 pub mod shelf;
 pub mod slab;
 pub mod storage;
@@ -84,6 +85,8 @@ pub struct Stage {
     pub backends: [Backend; 3],
     /// Which object is where.
     pub objects: Objects,
+    /// The space of each tier with nothing on it.
+    pub shelves: [Shelves; 3],
     /// The seed of this run's data.
     pub data_seed: u64,
     /// The number by which this run's data differs from earlier runs' on the same slabs.
@@ -135,6 +138,7 @@ pub fn prepare(
         pools: Vec::new(),
         backends: [Backend::Skip; 3],
         objects: Objects::new([Shelves::default(), Shelves::default(), Shelves::default()]),
+        shelves: [Shelves::default(), Shelves::default(), Shelves::default()],
         data_seed: mix(config.seed ^ mix(epoch)),
         epoch,
         found: None,
@@ -158,9 +162,7 @@ pub fn prepare(
             Err(error)
         }
         Ok(()) => {
-            for (number, volume) in stage.volumes.iter().filter(|volume| volume.file().is_some()).enumerate() {
-                stage.ring.set_dsync(number, config.durability.of(volume.tier) == Durability::Dsync);
-            }
+            stage.set_dsync(config, true);
             let overwriting: f64 = stage.preconditioned.iter().map(|one| one.seconds).sum();
             stage.prepare_s = began.elapsed().as_secs_f64() - overwriting;
             Ok(stage)
@@ -184,6 +186,14 @@ fn run_id() -> String {
 }
 
 impl Stage {
+    /// Whether writes are durable when they end where that is asked for; never while preparing.
+    fn set_dsync(&mut self, config: &ReplayConfig, running: bool) {
+        for (number, volume) in self.volumes.iter().filter(|volume| volume.file().is_some()).enumerate() {
+            let dsync = running && config.durability.of(volume.tier) == Durability::Dsync;
+            self.ring.set_dsync(number, dsync);
+        }
+    }
+
     /// The slabs of storage targets.
     pub fn slabs(&self) -> impl Iterator<Item = &Slab> {
         self.volumes.iter().filter_map(Volume::slab)
@@ -280,7 +290,8 @@ impl Stage {
                 Target::Skip | Target::Gpu(_) => Backend::Skip,
             };
         }
-        self.objects = Objects::new(tiers);
+        self.objects = Objects::new(tiers.clone());
+        self.shelves = tiers;
         Ok(())
     }
 

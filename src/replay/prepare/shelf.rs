@@ -14,7 +14,7 @@ pub fn stripe_of(content: u64, width: usize) -> usize {
 }
 
 /// The room of one target.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Shelf {
     space: Space,
     /// Granules that objects of other targets may take: what its own never need by the plan.
@@ -22,7 +22,7 @@ struct Shelf {
 }
 
 /// The targets of a tier.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Shelves {
     shelves: Vec<Shelf>,
     strays: u64,

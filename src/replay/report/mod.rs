@@ -22,6 +22,7 @@ use crate::measure::BlockResult;
 use crate::measure::replay::{
     Cpu, Host, Latency, REPLAY_SCHEMA, ReplayResult, SizeLatency, Totals, TraceFacts, Verify, VerifyFailure,
 };
+use crate::measure::runs::{RequestStorage, RunClock, Runs};
 use crate::trace::{Op, Phase, Tier};
 
 use crate::replay::config::{Engine, Pace, ReplayConfig};
@@ -31,7 +32,9 @@ use crate::replay::prepare::volume::Volume;
 use crate::replay::prepare::{Backend, Stage};
 use crate::replay::run::Early;
 use crate::replay::run::kinds::Kind;
+use crate::replay::run::op::NEVER;
 use crate::replay::run::tally::{Moved, Tally};
+use crate::replay::start::{self, Gate};
 use amplification::Asked;
 use host::Device;
 use requests::Wholeness;
@@ -51,6 +54,8 @@ pub struct Ended<'a> {
     pub early: Option<Early>,
     /// The machine, when the run started.
     pub host: Host,
+    /// When the run's clock started, and what it waited for.
+    pub gate: Gate,
     /// Processor time of the run stage, user and system.
     pub cpu_s: (f64, f64),
     /// Time to make everything durable after the run.
@@ -85,6 +90,7 @@ impl Ended<'_> {
             valid: true,
             invalid_reasons: [self.invalid_reasons(&timing, &verify), reached.invalid].concat(),
             notes: self.notes(&timing, reached.notes),
+            runs: self.runs(),
             host: self.host.clone(),
             trace: self.trace(),
             config: self.settings(),
@@ -109,8 +115,50 @@ impl Ended<'_> {
     }
 
     fn why_no_requests(&self) -> String {
+        if self.early.is_some() {
+            return "the run ended early, so that requests are not whole".to_owned();
+        }
+        if self.config.shard.is_some() && self.tally.requests.len() > 0 {
+            return match RequestStorage::of(self.tally.requests.shares()) {
+                Some(_) => {
+                    "a shard has only its part of a request's storage time, kept in `request_storage`; `kvtrace \
+                            merge --trace TRACE` adds it up"
+                        .to_owned()
+                }
+                None => format!(
+                    "a shard has only its part of a request's storage time, and there are more than {} requests, so \
+                     that it was not kept for merging",
+                    RequestStorage::MOST
+                ),
+            };
+        }
         let name = crate::trace::requests_path(&self.config.trace);
         format!("no requests file beside the trace ({} is what would be read)", file_name(&name))
+    }
+
+    fn runs(&self) -> Runs {
+        let shard = self.config.shard.clone();
+        let partial = shard.is_some() && self.tally.requests.len() > 0;
+        Runs {
+            request_storage: if partial { RequestStorage::of(self.tally.requests.shares()) } else { None },
+            clock: Some(self.clock()),
+            shard,
+            ..Runs::default()
+        }
+    }
+
+    fn clock(&self) -> RunClock {
+        let started = self.gate.started_unix_ns;
+        let at = self.gate.at.map(|at| at.unix_ns);
+        let several = self.config.shard.is_some() || at.is_some();
+        RunClock {
+            started_unix_ns: started,
+            first_start_unix_ns: Some(self.tally.first_start).filter(|ns| *ns != NEVER).map(|ns| started + ns),
+            last_end_unix_ns: Some(self.tally.last_done).filter(|ns| *ns > 0).map(|ns| started + ns),
+            start_at_unix_ns: at,
+            start_offset_ns: at.map(|at| started as i64 - at as i64),
+            synchronized: if several { start::synchronized() } else { None },
+        }
     }
 
     /// From the first start to the last end.
@@ -269,6 +317,8 @@ impl Ended<'_> {
             ("max-errors", json!(c.max_errors)),
             ("max-lag-ns", json!(c.max_lag_ns)),
             ("seed", json!(c.seed)),
+            ("trials", json!(c.trials)),
+            ("cooldown-ns", json!(c.cooldown_ns)),
             ("data-epoch", json!(self.stage.epoch)),
             ("hlog", json!(c.hlog.as_deref().map(file_name))),
             ("hlog-interval-ns", json!(c.hlog.is_some().then_some(c.hlog_interval_ns))),

@@ -2,13 +2,15 @@
 //! storage as measured.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
-use crate::error::Result;
-use crate::measure::LogLinear;
+use crate::checksum;
+use crate::error::{Error, Result};
 use crate::measure::replay::{QosReport, QosTarget, Requests};
 use crate::measure::requests::Apart;
-use crate::trace::{Meta, Op, RequestRow, RequestsReader};
+use crate::measure::{LogLinear, ReplayResult};
+use crate::trace::{Meta, Op, RequestRow, RequestsReader, TraceReader};
 
 use super::qos::Targets;
 use crate::replay::plan::Plan;
@@ -102,6 +104,39 @@ pub fn serve(
         book.add(&row?, times, whole);
     }
     Ok(Some(book.close(storage)))
+}
+
+/// Gives a merged result its requests: the storage times that its shards kept, with the file beside
+/// the trace. Without either nothing changes.
+///
+/// # Errors
+/// A trace other than the one that was replayed, or a file that cannot be read.
+pub fn attribute(result: &mut ReplayResult, trace: &Path) -> Result<()> {
+    let mut file = File::open(trace).map_err(|e| Error::reading(trace, &e))?;
+    let sha256 = checksum::of_stream(&mut file, |_| Ok(())).map_err(|e| Error::reading(trace, &e))?;
+    if sha256 != result.trace.sha256 {
+        return Err(Error::usage(format!(
+            "--trace {}: its sha256 is {sha256}, and the shards replayed {}; name the trace that they replayed",
+            trace.display(),
+            result.trace.sha256
+        )));
+    }
+    let Some(storage) = result.runs.request_storage.as_ref().filter(|_| result.complete) else { return Ok(()) };
+    let reader = TraceReader::open(trace)?;
+    let meta = reader.meta();
+    let Some(count) = count(trace, meta)? else { return Ok(()) };
+    let mut times = PerRequest::new(count);
+    storage.shares().for_each(|(request, share)| times.put(request, share));
+    let whole = Wholeness { planned: None, all_rows: meta.complete };
+    let how = "measured, summed over the shards".to_owned();
+    let Some(served) = serve(trace, meta, &times, &whole, how)? else { return Ok(()) };
+    if let Some(tokens) = &mut result.tokens {
+        let known = (Some(served.generated_tokens), Some(served.storage_s));
+        (tokens.sums.generated, tokens.sums.storage_s) = known;
+        *tokens = tokens.sums.rates(result.totals.wall_s);
+    }
+    (result.requests, result.requests_absent) = (Some(served.report), None);
+    Ok(())
 }
 
 /// Times of requests.

@@ -64,7 +64,8 @@ impl Run<'_> {
         match self.config.pace {
             Pace::Asap => asap,
             Pace::Trace => (row.at_ns.max(0) as f64 / self.config.speed) as u64,
-            Pace::Rate(per_s) => (self.scheduled as f64 * 1e9 / per_s) as u64,
+            // The rate is that of all shards together.
+            Pace::Rate(per_s) => (self.scheduled as f64 * 1e9 / (per_s * self.plan.facts.share())) as u64,
         }
     }
 

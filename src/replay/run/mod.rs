@@ -35,6 +35,7 @@ use crate::replay::config::{Pace, ReplayConfig};
 use crate::replay::io::ring::{BELL, Completion, ERRAND};
 use crate::replay::plan::Plan;
 use crate::replay::prepare::{Backend, Stage};
+use crate::replay::start::Gate;
 use ahead::Ahead;
 use backlog::Backlog;
 use blocked::Blocked;
@@ -62,25 +63,25 @@ pub enum Early {
     Lag(u64),
 }
 
-/// Executes the plan. Returns why it ended early, if it did.
+/// Executes the plan, when `gate` lets it. Returns why it ended early, if it did.
 ///
 /// # Errors
-/// When the ring itself fails, or the plan cannot be read back.
+/// When the ring itself fails, the plan cannot be read back, or somebody asks to stop at the gate.
 pub fn run(
     plan: &Plan,
     stage: &mut Stage,
     config: &ReplayConfig,
     tally: &mut Tally,
+    gate: &mut Gate,
     stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<Option<Early>> {
     // The default slack of 50 us would be added to every wait for the schedule. Without the
     // right to change it, lateness shows it.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-    progress.stage("run", Some(plan.rows.len()), "rows");
     let crew = Crew::new(config.helpers as usize)?;
     let mut run = Run::new(plan, stage, config, tally, crew);
-    let ended = run.work(stop, progress);
+    let ended = run.work(gate, stop, progress);
     progress.done();
     ended?;
     run.tally.spin_margin_ns = run.waiter.margin_ns();
@@ -191,8 +192,10 @@ impl<'a> Run<'a> {
         self.clock
     }
 
-    fn work(&mut self, stop: &Stop, progress: &dyn Progress) -> Result<()> {
+    fn work(&mut self, gate: &mut Gate, stop: &Stop, progress: &dyn Progress) -> Result<()> {
         self.make_ready()?;
+        gate.pass(stop, progress)?;
+        progress.stage("run", Some(self.plan.rows.len()), "rows");
         self.clock = Instant::now();
         let mut reported = 0;
         loop {

@@ -1,5 +1,7 @@
 //! What the rows of each request took, and whether all of them are in that.
 
+use crate::measure::runs::RequestShare;
+
 /// The rows of one request so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestRows {
@@ -48,6 +50,21 @@ impl PerRequest {
     /// What is known of a request.
     pub fn get(&self, request: u64) -> RequestRows {
         self.index(Some(request)).map_or_else(RequestRows::default, |index| self.0[index])
+    }
+
+    /// All of them, for adding them up over shards.
+    pub fn shares(&self) -> impl Iterator<Item = (u64, RequestShare)> {
+        self.0.iter().zip(0..).map(|(rows, request)| {
+            let RequestRows { service_ns: storage_ns, response_ns, ended, failed, skipped } = *rows;
+            (request, RequestShare { storage_ns, response_ns, rows: ended.into(), failed, skipped })
+        })
+    }
+
+    /// What was added up.
+    pub fn put(&mut self, request: u64, share: RequestShare) {
+        let RequestShare { storage_ns: service_ns, response_ns, rows, failed, skipped } = share;
+        let ended = u32::try_from(rows).unwrap_or(u32::MAX);
+        self.change(Some(request), |mine| *mine = RequestRows { service_ns, response_ns, ended, failed, skipped });
     }
 
     /// Requests that there is room for.
