@@ -83,7 +83,9 @@ fn result(index: u32, count: u32, of: &Drawn) -> ReplayResult {
                 start_offset_ns: Some(of.start_ns as i64),
                 synchronized: Some(ops % 2 == 0),
             }),
-            request_storage: RequestStorage::of(&of.values),
+            request_storage: RequestStorage::of(
+                of.values.iter().zip(0..).map(|(ns, i)| (i, RequestShare { storage_ns: *ns, ..RequestShare::default() })),
+            ),
             ..Runs::default()
         },
         host: Host { kernel: format!("6.{index}"), started: format!("{started}"), ..Host::default() },
