@@ -58,6 +58,10 @@ pub struct ReplayConfig {
     pub seed: u64,
     /// Whether strangers' files may be replaced.
     pub overwrite: Overwrite,
+    /// Block devices whose content may be destroyed.
+    pub destroys: Vec<PathBuf>,
+    /// How objects lie on a storage target.
+    pub layout: Layout,
 }
 
 impl ReplayConfig {
@@ -85,6 +89,8 @@ impl ReplayConfig {
             max_lag_ns: None,
             seed: 42,
             overwrite: Overwrite::Ours,
+            destroys: Vec::new(),
+            layout: Layout::Slab,
         }
     }
 
@@ -293,6 +299,25 @@ impl Order {
             Order::Key => "key",
             Order::Request => "request",
             Order::Conversation => "conversation",
+        }
+    }
+}
+
+/// How objects lie on a storage target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// All of them in one preallocated file, or on the device itself.
+    Slab,
+    /// Each in a file of its own, which is made when it is written and removed when it goes.
+    File,
+}
+
+impl Layout {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Layout::Slab => "slab",
+            Layout::File => "file",
         }
     }
 }

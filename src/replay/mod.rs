@@ -26,7 +26,7 @@ use prepare::volume::VolumePlan;
 use report::{host, requests};
 use run::tally;
 
-pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use config::{Durability, Engine, Fadvise, IoMode, Layout, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
 pub use plan::{Plan, PlanFacts, plan};
 pub use prepare::fits::check_settings;
 pub use prepare::slab::SlabSpace;

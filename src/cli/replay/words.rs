@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::replay::{Durability, Engine, Fadvise, IoMode, Order, Prepare, Wait};
+use crate::replay::{Durability, Engine, Fadvise, IoMode, Layout, Order, Prepare, Wait};
 
 /// Lets a flag take the words of a setting.
 macro_rules! words {
@@ -24,6 +24,7 @@ words! {
     Wait: Timeout, Hybrid, Spin;
     Engine: IoUring, Nop;
     IoMode: Direct, Buffered;
+    Layout: Slab, File;
     Fadvise: None, Sequential, Dontneed;
     Durability: None, Fdatasync, Fsync, Dsync;
     Order: Key, Request, Conversation;

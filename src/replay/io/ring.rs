@@ -7,6 +7,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use crate::error::{Error, Result, plain};
 
+use super::files::Names;
 use super::memory::Region;
 use crate::replay::config::Engine;
 
@@ -71,7 +72,8 @@ pub struct Ring {
     arena: *mut u8,
     arena_len: usize,
     fixed_buffers: bool,
-    files: Vec<RawFd>,
+    pub(super) files: Vec<RawFd>,
+    pub(super) names: Names,
     fixed_files: bool,
     engine: Engine,
     /// Whether every write has to be durable when it ends.
@@ -89,9 +91,11 @@ impl Ring {
     /// # Errors
     /// When this machine has no io_uring or forbids it.
     pub fn new(entries: u32, arena: &Region, files: &[RawFd], engine: Engine) -> Result<Self> {
-        let (ring, taskrun) = set_up(entries)?;
+        let (mut ring, taskrun) = set_up(entries)?;
+        let capacity = ring.submission().capacity();
         let mut made = Self {
             ring,
+            names: Names::new(capacity),
             arena: arena.as_ptr(),
             arena_len: arena.len(),
             fixed_buffers: false,
@@ -210,10 +214,11 @@ impl Ring {
         self.queue(&entry.user_data(id))
     }
 
-    fn queue(&mut self, entry: &squeue::Entry) -> Result<()> {
+    pub(super) fn queue(&mut self, entry: &squeue::Entry) -> Result<()> {
         loop {
             // SAFETY: what an entry refers to is in the arena, which outlives the ring, in a slot
-            // that is not touched until the completion is seen; or nowhere.
+            // that is not touched until the completion is seen; or among the names, of which one is
+            // not changed before the kernel has read it; or nowhere.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return Ok(());
             }

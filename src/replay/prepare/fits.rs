@@ -4,10 +4,11 @@ use crate::error::{Error, Result};
 use crate::units;
 
 use super::extents::GRANULE;
+use super::folder::FolderPlan;
 use super::guard;
 use super::slab::{Share, SlabPlan};
 use super::volume::{MediumPlan, VolumePlan};
-use crate::replay::config::{Engine, Fadvise, IoMode, ReplayConfig};
+use crate::replay::config::{Engine, Fadvise, IoMode, Layout, Prepare, ReplayConfig};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
 
@@ -65,6 +66,8 @@ fn survey_volumes(target: &Target, tier: usize, facts: &PlanFacts, config: &Repl
         let share = Share { tier, peak_granules, largest_bytes: facts.largest_bytes[tier] };
         let medium = if config.engine == Engine::Nop {
             MediumPlan::Nothing
+        } else if config.layout == Layout::File {
+            MediumPlan::Folder(FolderPlan::survey(part, &share, config)?)
         } else {
             MediumPlan::Slab(SlabPlan::survey(part, &share, config)?)
         };
@@ -151,6 +154,12 @@ pub fn check_settings(config: &ReplayConfig) -> Result<()> {
         return refuse(format!(
             "--fadvise {}: O_DIRECT bypasses the page cache; add --io buffered, or leave it out",
             config.fadvise.word()
+        ));
+    }
+    if config.layout == Layout::File && config.prepare != Prepare::Auto {
+        return refuse(format!(
+            "--prepare {}: with --layout file there is no slab to prepare; leave it out, or use --layout slab",
+            config.prepare.word()
         ));
     }
     if config.helpers > 256 {

@@ -1,9 +1,11 @@
 //! Before the clock starts: slabs really written once, memory present, cold objects in their
 //! places.
 
+pub mod device;
 pub mod extents;
 pub mod filesystem;
 pub mod fits;
+pub mod folder;
 pub mod guard;
 pub mod objects;
 pub mod shelf;
@@ -11,6 +13,8 @@ pub mod slab;
 pub mod volume;
 mod writer;
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 
 use crate::error::{Error, Kind, Result};
@@ -37,6 +41,9 @@ use writer::Writer;
 
 /// Most I/Os that have a slot at once.
 const MOST_SLOTS: usize = 4096;
+
+/// Files of cold objects that are open at once.
+const COLD_FILES: usize = 64;
 
 /// I/O buffers that a reader of the result should know of.
 const LARGE_ARENA: u64 = 512 << 20;
@@ -227,6 +234,7 @@ impl Stage {
 
     fn make_tiers(&mut self, plan: &Plan, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<()> {
         let mut tiers = [Shelves::default(), Shelves::default(), Shelves::default()];
+        let mut filed = [false; 3];
         for (tier, target) in config.targets.iter().enumerate() {
             if plan.facts.peak_granules[tier] == 0 {
                 // No row asks for the tier, so it is not made.
@@ -236,6 +244,7 @@ impl Stage {
                 Target::Dir(_) | Target::File { .. } | Target::Block { .. } | Target::Striped(_) => {
                     let first = self.volumes.iter().position(|v| v.tier == tier).expect("its targets were opened");
                     let own = self.volumes.iter().filter(|volume| volume.tier == tier);
+                    filed[tier] = self.volumes[first].folder().is_some();
                     tiers[tier] = Shelves::new(own.map(|volume| (volume.space(), volume.share.peak_granules)));
                     Backend::Storage(first as u32)
                 }
@@ -256,6 +265,7 @@ impl Stage {
             };
         }
         self.objects = Objects::new(tiers);
+        (0..3).filter(|tier| filed[*tier]).for_each(|tier| self.objects.file_each(tier));
         Ok(())
     }
 
@@ -289,7 +299,12 @@ impl Stage {
 
     fn put_cold(&mut self, writer: &mut Writer, cold: &[Cold], engine: Engine, progress: &dyn Progress) -> Result<()> {
         progress.stage("cold objects", Some(cold.iter().map(|c| c.size).sum()), "bytes");
+        let mut open: Vec<File> = Vec::with_capacity(COLD_FILES);
         for object in cold {
+            if open.len() == COLD_FILES {
+                writer.drain(self)?;
+                open.clear();
+            }
             let tier = object.tier.index();
             if matches!(self.backends[tier], Backend::Model { .. } | Backend::Skip) {
                 continue;
@@ -301,13 +316,25 @@ impl Stage {
                 continue;
             }
             let (extents, stripe) = (self.objects.place(place).extents.clone(), self.objects.place(place).stripe);
+            let mut number = match self.backends[tier] {
+                Backend::Storage(first) => first + stripe,
+                _ => 0,
+            };
+            if let Some(folder) = self.volumes.get(number as usize).and_then(Volume::folder)
+                && matches!(self.backends[tier], Backend::Storage(_))
+            {
+                let file = folder.create(&self.objects.file_name(place), object.size.next_multiple_of(4096))?;
+                number = open.len() as u32;
+                self.ring.set_file(number, file.as_raw_fd());
+                open.push(file);
+            }
             let stream = Stream::new(self.data_seed, object.content, object.version.into());
             let mut offset = 0;
             while offset < object.size {
                 let (at, run) = locate(&extents, offset).expect("a place is as long as its object");
                 let len = (object.size - offset).min(run).min(writer.slot_bytes() as u64) as usize;
                 match self.backends[tier] {
-                    Backend::Storage(first) => writer.write(self, first + stripe, at, &stream, offset, len)?,
+                    Backend::Storage(_) => writer.write(self, number, at, &stream, offset, len)?,
                     Backend::Memory(pool) => {
                         writer.going_on()?;
                         let padded = len.next_multiple_of(crate::replay::content::fill::BLOCK);

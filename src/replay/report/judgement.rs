@@ -6,7 +6,7 @@ use crate::measure::replay::{Timing, Verify};
 use crate::units;
 
 use super::Ended;
-use crate::replay::config::{Engine, IoMode, Pace};
+use crate::replay::config::{Engine, IoMode, Layout, Pace};
 use crate::replay::run::Early;
 
 impl Ended<'_> {
@@ -72,6 +72,14 @@ impl Ended<'_> {
         }
         if self.config.io == IoMode::Buffered && self.stage.has_storage() {
             notes.push("storage tiers ran buffered: the page cache was measured too, not only the device".to_owned());
+        }
+        if self.config.layout == Layout::File && self.stage.has_storage() {
+            notes.push(
+                "layout file: every object is a file of its own, as long as the object rounded up to 4096 bytes; it is \
+                 opened or made, with its blocks reserved (unwritten extents), and closed within the service time, and \
+                 removed when the object goes (`unlink`, measured apart) or when the run ends"
+                    .to_owned(),
+            );
         }
         notes.extend(self.stage.notes.iter().cloned());
         notes.extend(facts.freeing().map(str::to_owned));

@@ -272,6 +272,8 @@ impl Ended<'_> {
             ("max-errors", json!(c.max_errors)),
             ("max-lag-ns", json!(c.max_lag_ns)),
             ("seed", json!(c.seed)),
+            ("layout", json!(c.layout.word())),
+            ("i-know-this-destroys", json!(c.destroys)),
             ("data-epoch", json!(self.stage.epoch)),
         ];
         settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

@@ -31,6 +31,10 @@ pub struct Lane {
     pub coming: u64,
     /// Bytes of its slots that hold data of rows that are not due yet.
     pub ahead_bytes: u64,
+    /// Operations that have files open.
+    pub open_ops: u32,
+    /// Operations that wait for others to close theirs.
+    pub opening: VecDeque<u32>,
     /// It is at its limit.
     pub full: bool,
     /// Where its share of the arena begins.
@@ -60,6 +64,8 @@ impl Lanes {
             in_flight_bytes: 0,
             coming: 0,
             ahead_bytes: 0,
+            open_ops: 0,
+            opening: VecDeque::new(),
             full: false,
             start: number * stage.lane_bytes,
             free_slots: (number * slots_each..(number + 1) * slots_each).rev().map(|slot| slot as u32).collect(),

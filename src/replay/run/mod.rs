@@ -8,6 +8,7 @@ pub mod blocked;
 pub mod crew;
 pub mod data;
 pub mod errand;
+pub mod files;
 pub mod finish;
 pub mod labour;
 pub mod lane;
@@ -28,6 +29,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 
 use crate::replay::config::{Pace, ReplayConfig};
+use crate::replay::io::files::{FILE, UNLINK};
 use crate::replay::io::ring::{BELL, Completion, ERRAND};
 use crate::replay::plan::Plan;
 use crate::replay::prepare::{Backend, Stage};
@@ -77,6 +79,7 @@ pub fn run(
     let mut run = Run::new(plan, stage, config, tally, crew);
     let ended = run.work(stop, progress);
     progress.done();
+    run.close_left_open();
     ended?;
     run.tally.spin_margin_ns = run.waiter.margin_ns();
     Ok(run.early)
@@ -110,6 +113,10 @@ pub(super) struct Run<'a> {
     /// What was read and has to be checked.
     pub unchecked: VecDeque<Job>,
     pub in_flight: u32,
+    /// Files that are being removed.
+    pub removals: u32,
+    /// Operations of a storage target that may have files open at once.
+    pub most_open: u32,
     pub timers: BinaryHeap<Reverse<(u64, u32)>>,
     /// When the modelled channel of each tier is free.
     pub channel_free: [u64; 3],
@@ -156,6 +163,8 @@ impl<'a> Run<'a> {
             landed: VecDeque::with_capacity(slots),
             unchecked: VecDeque::with_capacity(slots),
             in_flight: 0,
+            removals: 0,
+            most_open: files::most_open(stage.lanes()),
             timers: BinaryHeap::with_capacity(window),
             channel_free: [0; 3],
             starting: Vec::with_capacity(slots),
@@ -195,6 +204,8 @@ impl<'a> Run<'a> {
             self.fire_timers()?;
             let admitted = self.admit()?;
             let collected = self.collect()?;
+            self.open_waiting()?;
+            self.remove_gone()?;
             let issued = self.issue()?;
             self.flush()?;
             let reaped = self.reap()?;
@@ -224,7 +235,9 @@ impl<'a> Run<'a> {
     }
 
     fn is_over(&self) -> bool {
-        self.ahead.first().is_none() && self.live_ops == 0 && self.unchecked.is_empty() && self.crew.busy() == 0
+        let removed = self.removals == 0 && !self.stage.objects.any_gone();
+        let idle = self.live_ops == 0 && self.unchecked.is_empty() && self.crew.busy() == 0 && removed;
+        idle && self.ahead.first().is_none()
     }
 
     /// Lets operations of modelled tiers end whose time has come.
@@ -267,6 +280,10 @@ impl<'a> Run<'a> {
                 if id == BELL {
                     self.crew.heard();
                     self.stage.ring.listen(self.crew.bell())?;
+                } else if id & UNLINK != 0 {
+                    self.removed(id as u32, result, now);
+                } else if id & FILE != 0 {
+                    self.file_step_ended(id, result, now)?;
                 } else if id & ERRAND != 0 {
                     self.errand_ended(id as u32, result, now)?;
                 } else {

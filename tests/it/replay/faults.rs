@@ -145,8 +145,8 @@ fn a_backlog_beyond_the_allowed_lag_ends_the_run() {
 }
 
 /// A filesystem of the test's own, unmounted and gone when dropped.
-struct Mounted {
-    place: PathBuf,
+pub struct Mounted {
+    pub place: PathBuf,
 }
 
 impl Mounted {
@@ -195,7 +195,7 @@ fn root_a_filesystem_without_direct_io_is_refused_with_the_way_out() {
 }
 
 /// A small ext4 of the test's own on a loop device.
-fn small_ext4(bench: &Bench, mib: u64) -> Option<Mounted> {
+pub fn small_ext4(bench: &Bench, mib: u64) -> Option<Mounted> {
     if !is_root() || !has_program("mkfs.ext4") {
         skip("needs root and mkfs.ext4 to make a small filesystem");
         return None;
