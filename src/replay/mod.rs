@@ -29,7 +29,7 @@ use run::tally;
 pub use config::{Durability, Engine, Fadvise, IoMode, Layout, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
 pub use plan::{Plan, PlanFacts, plan};
 pub use prepare::fits::check_settings;
-pub use prepare::slab::SlabSpace;
+pub use prepare::share::SlabSpace;
 pub use report::host::Device;
 pub use target::Target;
 

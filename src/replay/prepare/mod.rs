@@ -8,6 +8,7 @@ pub mod fits;
 pub mod folder;
 pub mod guard;
 pub mod objects;
+pub mod share;
 pub mod shelf;
 pub mod slab;
 pub mod volume;

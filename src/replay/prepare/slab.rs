@@ -1,7 +1,6 @@
 //! The slab: one preallocated file that holds all objects of a storage tier. Its first granule
 //! is a header by which the next replay recognises it.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -19,6 +18,7 @@ use super::device::{self, BlockDevice};
 use super::extents::GRANULE;
 use super::filesystem::{allocate, direct_alignment, free_space, probe_direct, unwritten};
 use super::guard;
+use super::share::{Share, SlabSpace, fitting_size, given_size};
 use crate::replay::config::{Fadvise, IoMode, Prepare, ReplayConfig};
 use crate::replay::target::Target;
 
@@ -57,32 +57,6 @@ pub struct SlabPlan {
     io: IoMode,
     fadvise: Fadvise,
     prepare: Prepare,
-}
-
-/// The disk space of a storage tier.
-#[derive(Clone, Debug, Serialize)]
-pub struct SlabSpace {
-    /// The tier's number.
-    pub tier: usize,
-    /// The slab.
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-    /// Whether it is there already, prepared and large enough.
-    pub there: bool,
-    /// How objects lie on it: `slab`, `file`.
-    pub layout: &'static str,
-}
-
-impl fmt::Display for SlabSpace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (tier, path, bytes) = (self.tier, self.path.display(), units::bytes(self.bytes));
-        if self.layout == "file" {
-            return write!(f, "tier {tier}: at most {bytes} on disk, one file per object in {path}");
-        }
-        let rest = if self.there { "is there" } else { "will be written before the clock starts" };
-        write!(f, "tier {tier}: a slab of {bytes} on disk, {path}, {rest}")
-    }
 }
 
 /// A slab in use.
@@ -140,7 +114,10 @@ impl SlabPlan {
         let found = read_header(&path);
         let size_bytes = match given {
             Some(size) => given_size(size, target, share)?,
-            None => fitting_size(&path, found.as_ref(), target, share)?,
+            None => {
+                let prepared = found.as_ref().filter(|header| header.prepared);
+                fitting_size(&path, prepared.map(|header| header.size_bytes), target, share)?
+            }
         };
         let plan = Self {
             tier,
@@ -382,66 +359,6 @@ impl Slab {
     fn has_unwritten(&self) -> Option<bool> {
         unwritten(&self.plain, self.header.size_bytes).ok()
     }
-}
-
-/// What the plan needs of one target.
-#[derive(Clone, Copy, Debug)]
-pub struct Share {
-    /// The tier's number.
-    pub tier: usize,
-    /// Most granules at once.
-    pub peak_granules: u64,
-    /// The tier's largest object.
-    pub largest_bytes: u64,
-}
-
-impl Share {
-    /// The smallest slab that holds it.
-    fn least_size(&self) -> u64 {
-        self.peak_granules.saturating_add(1).saturating_mul(GRANULE)
-    }
-
-    /// Space beyond the peak, so that operations which overlap rarely wait for space: room for one
-    /// more object and a sixteenth, at most an eighth in all, and 8 MiB. Objects may lie in many
-    /// runs of granules, so that nothing is needed against fragmentation.
-    pub fn slack(&self) -> u64 {
-        let share = self.peak_granules / 16;
-        let granules = share + share.min(self.largest_bytes.div_ceil(GRANULE)) + 64;
-        granules.saturating_mul(GRANULE)
-    }
-}
-
-fn given_size(size: u64, target: &Target, share: &Share) -> Result<u64> {
-    let (least, size, tier) = (share.least_size(), size / GRANULE * GRANULE, share.tier);
-    if size >= least {
-        return Ok(size);
-    }
-    Err(Error::usage(format!(
-        "--tier-{tier} {target}: the trace needs {} there and it has {}; use a larger size= or target, or \
-         --size-scale 0.01 to shrink every object",
-        units::bytes(least),
-        units::bytes(size)
-    )))
-}
-
-/// The size of a slab in a folder: the one that is there if it suffices, otherwise the peak
-/// and some slack, or without slack where that is all that fits.
-fn fitting_size(path: &Path, found: Option<&Header>, target: &Target, share: &Share) -> Result<u64> {
-    let (least, tier) = (share.least_size(), share.tier);
-    let wanted = least.saturating_add(share.slack());
-    if wanted > i64::MAX as u64 {
-        return Err(Error::usage(format!(
-            "--tier-{tier} {target}: the trace needs {} there, more than a file can hold; use --size-scale 0.01 to \
-             shrink every object",
-            units::bytes(wanted)
-        )));
-    }
-    if let Some(found) = found.filter(|h| h.prepared && h.size_bytes >= least) {
-        return Ok(found.size_bytes);
-    }
-    let there = fs::metadata(path).map_or(0, |m| m.blocks() * 512);
-    let free = free_space(path)?.saturating_add(there);
-    Ok(if wanted <= free { wanted } else { least })
 }
 
 /// How often and how long a lock is waited for: a replay that was killed holds its lock until

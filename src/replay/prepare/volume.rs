@@ -9,7 +9,8 @@ use crate::error::Result;
 use super::extents::{GRANULE, Space};
 use super::folder::{Folder, FolderPlan};
 use super::granule_count;
-use super::slab::{Share, Slab, SlabPlan, SlabSpace};
+use super::share::{Share, SlabSpace};
+use super::slab::{Slab, SlabPlan};
 use crate::replay::report::host::Device;
 use crate::replay::target::Target;
 
