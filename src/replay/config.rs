@@ -78,6 +78,10 @@ pub struct ReplayConfig {
     pub trials: u32,
     /// The rest between two trials.
     pub cooldown_ns: u64,
+    /// Block devices whose content may be destroyed.
+    pub destroys: Vec<PathBuf>,
+    /// How objects lie on a storage target.
+    pub layout: Layout,
 }
 
 impl ReplayConfig {
@@ -113,6 +117,8 @@ impl ReplayConfig {
             start_at: None,
             trials: 1,
             cooldown_ns: 0,
+            destroys: Vec::new(),
+            layout: Layout::Slab,
         }
     }
 
@@ -324,6 +330,25 @@ impl Order {
             Order::Key => "key",
             Order::Request => "request",
             Order::Conversation => "conversation",
+        }
+    }
+}
+
+/// How objects lie on a storage target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// All of them in one preallocated file, or on the device itself.
+    Slab,
+    /// Each in a file of its own, which is made when it is written and removed when it goes.
+    File,
+}
+
+impl Layout {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Layout::Slab => "slab",
+            Layout::File => "file",
         }
     }
 }

@@ -34,14 +34,14 @@ use report::requests;
 use run::interval_log::HLOG_SCHEMA;
 use session::Session;
 
-pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use config::{Durability, Engine, Fadvise, IoMode, Layout, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
 pub use content::fill::Stream;
 pub use in_flight::{InFlight, Precondition};
 pub use launcher::{Launcher, ShardChoice, shard};
 pub use per_tier::{PerTier, Word};
 pub use plan::{Plan, PlanFacts, plan};
 pub use prepare::fits::check_settings;
-pub use prepare::slab::SlabSpace;
+pub use prepare::share::SlabSpace;
 pub use report::host::Device;
 pub use report::requests::attribute;
 pub use start::StartAt;

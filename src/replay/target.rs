@@ -70,10 +70,6 @@ impl Target {
                 ))),
                 None => Ok(()),
             },
-            Target::Block { .. } => Err(Error::usage(format!(
-                "--tier-{tier} {self}: raw block devices are not supported; put a filesystem on it and use \
-                 --tier-{tier} dir:/where/it/is/mounted"
-            ))),
             _ => Ok(()),
         }
     }

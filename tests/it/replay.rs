@@ -1,5 +1,6 @@
 //! `kvtrace replay`: on a real disk, with real and with broken input.
 
+mod devices;
 mod faults;
 mod flags;
 mod memory;
@@ -287,7 +288,7 @@ fn strangers_files_and_system_folders_are_left_alone() {
     let last = bench.refused(6, &["replay", "t.csv", "--tier-0", "gpu"]);
     assert!(last.contains("model:64GB/s"), "{last}");
     let last = bench.refused(2, &["replay", "t.csv", "--tier-2", "block:/dev/null"]);
-    assert!(last.contains("not supported"), "{last}");
+    assert!(last.contains("not a block device"), "{last}");
     bench.write("r.json", "precious");
     bench.refused(2, &["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"]);
     assert_eq!(bench.read("r.json"), b"precious");

@@ -84,7 +84,10 @@ fn result(index: u32, count: u32, of: &Drawn) -> ReplayResult {
                 synchronized: Some(ops % 2 == 0),
             }),
             request_storage: RequestStorage::of(
-                of.values.iter().zip(0..).map(|(ns, i)| (i, RequestShare { storage_ns: *ns, ..RequestShare::default() })),
+                of.values
+                    .iter()
+                    .zip(0..)
+                    .map(|(ns, i)| (i, RequestShare { storage_ns: *ns, ..RequestShare::default() })),
             ),
             ..Runs::default()
         },

@@ -7,6 +7,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use crate::error::{Error, Result, plain};
 
+use super::files::Names;
 use super::memory::Region;
 use super::setup::{self, Kind};
 use crate::replay::config::Engine;
@@ -72,7 +73,8 @@ pub struct Ring {
     arena: *mut u8,
     arena_len: usize,
     fixed_buffers: bool,
-    files: Vec<RawFd>,
+    pub(super) files: Vec<RawFd>,
+    pub(super) names: Names,
     fixed_files: bool,
     engine: Engine,
     /// By file: the flags of its writes.
@@ -93,9 +95,11 @@ impl Ring {
         Ok(Self::over(setup::best(entries)?, arena, files, engine))
     }
 
-    fn over((ring, kind): (IoUring, Kind), arena: &Region, files: &[RawFd], engine: Engine) -> Self {
+    fn over((mut ring, kind): (IoUring, Kind), arena: &Region, files: &[RawFd], engine: Engine) -> Self {
+        let capacity = ring.submission().capacity();
         let mut made = Self {
             ring,
+            names: Names::new(capacity),
             arena: arena.as_ptr(),
             arena_len: arena.len(),
             fixed_buffers: false,
@@ -214,10 +218,11 @@ impl Ring {
         self.queue(&entry.user_data(id))
     }
 
-    fn queue(&mut self, entry: &squeue::Entry) -> Result<()> {
+    pub(super) fn queue(&mut self, entry: &squeue::Entry) -> Result<()> {
         loop {
             // SAFETY: what an entry refers to is in the arena, which outlives the ring, in a slot
-            // that is not touched until the completion is seen; or nowhere.
+            // that is not touched until the completion is seen; or among the names, of which one is
+            // not changed before the kernel has read it; or nowhere.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return Ok(());
             }

@@ -26,6 +26,8 @@ pub struct Space {
     by_place: BTreeMap<u32, u32>,
     by_length: BTreeSet<(u32, u32)>,
     free: u64,
+    /// Only how many granules are free is known.
+    counted: bool,
 }
 
 impl Space {
@@ -38,6 +40,12 @@ impl Space {
         space
     }
 
+    /// Space that has no order: every object has a file of its own, whose first byte is its own
+    /// first byte.
+    pub fn counted(granules: u64) -> Self {
+        Self { free: granules, counted: true, ..Self::default() }
+    }
+
     /// Granules that are free.
     pub fn free_granules(&self) -> u64 {
         self.free
@@ -48,6 +56,11 @@ impl Space {
     pub fn allocate(&mut self, count: u64, into: &mut Vec<Extent>) -> bool {
         if count > self.free {
             return false;
+        }
+        if self.counted {
+            self.free -= count;
+            into.push(Extent { first: 0, count: count as u32 });
+            return true;
         }
         let mut missing = count as u32;
         while missing > 0 {
@@ -66,6 +79,10 @@ impl Space {
 
     /// Gives runs back; neighbours grow together.
     pub fn release(&mut self, extents: &[Extent]) {
+        if self.counted {
+            self.free += extents.iter().map(|extent| u64::from(extent.count)).sum::<u64>();
+            return;
+        }
         for extent in extents {
             let (mut first, mut length) = (extent.first, extent.count);
             if let Some((&before, &run)) = self.by_place.range(..first).next_back() {
@@ -152,6 +169,15 @@ mod tests {
             held.iter().for_each(|extents| space.release(extents));
             prop_assert_eq!(space.by_place, BTreeMap::from([(1, 300)]));
         }
+    }
+
+    #[test]
+    fn counted_space_begins_every_object_at_its_own_start() {
+        let (mut space, mut first, mut second) = (Space::counted(5), Vec::new(), Vec::new());
+        assert!(space.allocate(3, &mut first) && space.allocate(2, &mut second) && !space.allocate(1, &mut second));
+        assert_eq!((locate(&first, 5), locate(&second, 0)), (Some((5, 3 * GRANULE - 5)), Some((0, 2 * GRANULE))));
+        space.release(&first);
+        assert_eq!(space.free_granules(), 3);
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FallocateFlags, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, OFlags, StatxFlags};
 
 use crate::error::{Error, Result};
 
 /// The largest alignment of O_DIRECT that chunks keep to.
-const ALIGNMENT: u32 = 4096;
+pub const ALIGNMENT: u32 = 4096;
 
 /// Free bytes on the filesystem that a path is, or would be, on.
 pub fn free_space(path: &Path) -> Result<u64> {
@@ -51,6 +51,21 @@ pub fn direct_alignment(file: impl AsFd) -> Result<Option<u32>, String> {
         0 => Err("statx says so".to_owned()),
         align if align > ALIGNMENT => Err(format!("it needs {align}-byte alignment, more than {ALIGNMENT}")),
         align => Ok(Some(align)),
+    }
+}
+
+/// Whether files in a folder, or in the nearest one above it, can be used with O_DIRECT.
+///
+/// # Errors
+/// Why not, as the inner error; the outer one when nothing can be tried there.
+pub fn probe_direct(path: &Path) -> Result<Result<(), String>> {
+    let folder = existing_folder(path);
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::DIRECT;
+    match rustix::fs::open(&folder, flags, rustix::fs::Mode::from_raw_mode(0o600)) {
+        Ok(probe) => Ok(direct_alignment(&probe).map(drop)),
+        Err(rustix::io::Errno::INVAL) => Ok(Err("open says EINVAL".to_owned())),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => Ok(Ok(())),
+        Err(e) => Err(Error::writing(&folder, &e.into())),
     }
 }
 

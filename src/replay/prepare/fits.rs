@@ -5,11 +5,13 @@ use crate::output;
 use crate::units;
 
 use super::extents::GRANULE;
+use super::folder::FolderPlan;
 use super::guard;
-use super::slab::{Share, SlabPlan};
+use super::share::Share;
+use super::slab::SlabPlan;
 use super::storage;
 use super::volume::{MediumPlan, VolumePlan};
-use crate::replay::config::{Engine, ReplayConfig};
+use crate::replay::config::{Engine, Layout, Prepare, ReplayConfig};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
 
@@ -71,6 +73,8 @@ fn survey_volumes(target: &Target, tier: usize, facts: &PlanFacts, config: &Repl
         let share = Share { tier, peak_granules, largest_bytes: facts.largest_bytes[tier] };
         let medium = if config.engine == Engine::Nop {
             MediumPlan::Nothing
+        } else if config.layout == Layout::File {
+            MediumPlan::Folder(FolderPlan::survey(part, &share, config)?)
         } else {
             MediumPlan::Slab(SlabPlan::survey(part, &share, config)?)
         };
@@ -175,6 +179,12 @@ pub fn check_settings(config: &ReplayConfig) -> Result<()> {
     }
     if config.cooldown_ns > 0 && config.trials == 1 {
         return refuse("--cooldown is the rest between two trials; add --trials N, or leave it out".to_owned());
+    }
+    if config.layout == Layout::File && config.prepare != Prepare::Auto {
+        return refuse(format!(
+            "--prepare {}: with --layout file there is no slab to prepare; leave it out, or use --layout slab",
+            config.prepare.word()
+        ));
     }
     if config.helpers > 256 {
         return refuse(format!("--helpers {}: at most 256 threads", config.helpers));

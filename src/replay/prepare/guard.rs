@@ -44,7 +44,7 @@ pub fn check_slab_name(path: &Path, overwrite: Overwrite) -> Result<()> {
     let Ok(facts) = fs::symlink_metadata(path) else { return Ok(()) };
     if facts.file_type().is_block_device() || facts.file_type().is_char_device() {
         return Err(Error::usage(format!(
-            "{} is a device; raw devices are not supported, put a filesystem on it and use dir:",
+            "{} is a device; name a block device with block:, or put a filesystem on it and use dir:",
             path.display()
         )));
     }

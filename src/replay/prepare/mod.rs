@@ -2,20 +2,25 @@
 //! places.
 
 pub mod depth;
+pub mod device;
 pub mod extents;
 pub mod filesystem;
 pub mod fits;
+pub mod folder;
 pub mod guard;
 pub mod load;
 pub mod objects;
 pub mod precondition;
 pub mod reset;
+pub mod share;
 pub mod shelf;
 pub mod slab;
 pub mod storage;
 pub mod volume;
 mod writer;
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 
 use crate::error::{Error, Kind, Result};
@@ -43,6 +48,9 @@ use writer::Writer;
 
 /// Most I/Os that have a slot at once.
 const MOST_SLOTS: usize = 4096;
+
+/// Files of cold objects that are open at once.
+const COLD_FILES: usize = 64;
 
 /// I/O buffers that a reader of the result should know of.
 const LARGE_ARENA: u64 = 512 << 20;
@@ -87,6 +95,8 @@ pub struct Stage {
     pub objects: Objects,
     /// The space of each tier with nothing on it.
     pub shelves: [Shelves; 3],
+    /// Whether each object of a tier is a file of its own.
+    pub filed: [bool; 3],
     /// The seed of this run's data.
     pub data_seed: u64,
     /// The number by which this run's data differs from earlier runs' on the same slabs.
@@ -139,6 +149,7 @@ pub fn prepare(
         backends: [Backend::Skip; 3],
         objects: Objects::new([Shelves::default(), Shelves::default(), Shelves::default()]),
         shelves: [Shelves::default(), Shelves::default(), Shelves::default()],
+        filed: [false; 3],
         data_seed: mix(config.seed ^ mix(epoch)),
         epoch,
         found: None,
@@ -262,6 +273,7 @@ impl Stage {
 
     fn make_tiers(&mut self, plan: &Plan, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<()> {
         let mut tiers = [Shelves::default(), Shelves::default(), Shelves::default()];
+        let mut filed = [false; 3];
         for (tier, target) in config.targets.iter().enumerate() {
             if plan.facts.peak_granules[tier] == 0 {
                 // No row asks for the tier, so it is not made.
@@ -271,6 +283,7 @@ impl Stage {
                 Target::Dir(_) | Target::File { .. } | Target::Block { .. } | Target::Striped(_) => {
                     let first = self.volumes.iter().position(|v| v.tier == tier).expect("its targets were opened");
                     let own = self.volumes.iter().filter(|volume| volume.tier == tier);
+                    filed[tier] = self.volumes[first].folder().is_some();
                     tiers[tier] = Shelves::new(own.map(|volume| (volume.space(), volume.share.peak_granules)));
                     Backend::Storage(first as u32)
                 }
@@ -290,9 +303,17 @@ impl Stage {
                 Target::Skip | Target::Gpu(_) => Backend::Skip,
             };
         }
-        self.objects = Objects::new(tiers.clone());
         self.shelves = tiers;
+        self.filed = filed;
+        self.objects = self.no_objects();
         Ok(())
+    }
+
+    /// The table of objects before there is any.
+    fn no_objects(&self) -> Objects {
+        let mut objects = Objects::new(self.shelves.clone());
+        (0..3).filter(|tier| self.filed[*tier]).for_each(|tier| objects.file_each(tier));
+        objects
     }
 
     fn fill_slabs(&mut self, writer: &mut Writer, progress: &dyn Progress) -> Result<()> {
@@ -325,7 +346,12 @@ impl Stage {
 
     fn put_cold(&mut self, writer: &mut Writer, cold: &[Cold], engine: Engine, progress: &dyn Progress) -> Result<()> {
         progress.stage("cold objects", Some(cold.iter().map(|c| c.size).sum()), "bytes");
+        let mut open: Vec<File> = Vec::with_capacity(COLD_FILES);
         for object in cold {
+            if open.len() == COLD_FILES {
+                writer.drain(self)?;
+                open.clear();
+            }
             let tier = object.tier.index();
             if matches!(self.backends[tier], Backend::Model { .. } | Backend::Skip) {
                 continue;
@@ -337,13 +363,25 @@ impl Stage {
                 continue;
             }
             let (extents, stripe) = (self.objects.place(place).extents.clone(), self.objects.place(place).stripe);
+            let mut number = match self.backends[tier] {
+                Backend::Storage(first) => first + stripe,
+                _ => 0,
+            };
+            if let Some(folder) = self.volumes.get(number as usize).and_then(Volume::folder)
+                && matches!(self.backends[tier], Backend::Storage(_))
+            {
+                let file = folder.create(&self.objects.file_name(place), object.size.next_multiple_of(4096))?;
+                number = open.len() as u32;
+                self.ring.set_file(number, file.as_raw_fd());
+                open.push(file);
+            }
             let stream = Stream::new(self.data_seed, object.content, object.version.into());
             let mut offset = 0;
             while offset < object.size {
                 let (at, run) = locate(&extents, offset).expect("a place is as long as its object");
                 let len = (object.size - offset).min(run).min(writer.slot_bytes() as u64) as usize;
                 match self.backends[tier] {
-                    Backend::Storage(first) => writer.write(self, first + stripe, at, &stream, offset, len)?,
+                    Backend::Storage(_) => writer.write(self, number, at, &stream, offset, len)?,
                     Backend::Memory(pool) => {
                         writer.going_on()?;
                         let padded = len.next_multiple_of(crate::replay::content::fill::BLOCK);

@@ -1,12 +1,14 @@
 //! Which object is where: the table of live keys, and the space of each tier.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::io::Write;
 
 use crate::seed::mix;
 
 use super::extents::{Extent, granules};
 use super::shelf::Shelves;
+use crate::replay::io::files::{NAME, Name};
 
 /// No operation, no place.
 pub const NONE: u32 = u32::MAX;
@@ -46,11 +48,17 @@ pub struct Place {
     /// Its granules, in order.
     pub extents: Vec<Extent>,
     /// Its tier.
-    tier: usize,
+    pub tier: usize,
     /// Which of the tier's targets.
     pub stripe: u32,
     /// The hash of its key.
     pub content: u64,
+    /// Its key's number.
+    pub key: u32,
+    /// Its number among all places that there have been.
+    serial: u64,
+    /// When it was asked to be removed.
+    pub asked: u64,
     /// Operations that are using it.
     users: u32,
     /// No later operation will.
@@ -65,12 +73,58 @@ pub struct Objects {
     places: Vec<Place>,
     spare: Vec<u32>,
     tiers: [Shelves; 3],
+    /// Tiers whose space is free only when the object's file has been removed.
+    filed: [bool; 3],
+    /// Places that nobody uses any more and whose file has to be removed.
+    gone: VecDeque<u32>,
+    serial: u64,
 }
 
 impl Objects {
     /// Nothing is anywhere yet.
     pub fn new(tiers: [Shelves; 3]) -> Self {
-        Self { keys: HashMap::default(), places: Vec::new(), spare: Vec::new(), tiers }
+        Self {
+            keys: HashMap::default(),
+            places: Vec::new(),
+            spare: Vec::new(),
+            tiers,
+            filed: [false; 3],
+            gone: VecDeque::new(),
+            serial: 0,
+        }
+    }
+
+    /// Every object of a tier has a file of its own.
+    pub fn file_each(&mut self, tier: usize) {
+        self.filed[tier] = true;
+    }
+
+    /// The name of a place's file: the hash of its key, which no key can make a path of, and a
+    /// number that no other place has.
+    pub fn file_name(&self, number: u32) -> Name {
+        let (place, mut name) = (&self.places[number as usize], [0; NAME]);
+        let written = write!(&mut name[..NAME - 1], "{:016x}-{:x}", place.content, place.serial);
+        written.expect("both numbers have at most 16 digits");
+        name
+    }
+
+    /// Whether files have to be removed.
+    pub fn any_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// The next place whose file has to be removed; asked for at `now`.
+    pub fn next_gone(&mut self, now: u64) -> Option<u32> {
+        let number = self.gone.pop_front()?;
+        self.places[number as usize].asked = now;
+        Some(number)
+    }
+
+    /// The file of a place has been removed: its space is free.
+    pub fn removed(&mut self, number: u32) {
+        let place = &self.places[number as usize];
+        self.tiers[place.tier].give_back(place.stripe, place.content, &place.extents);
+        self.spare.push(number);
     }
 
     /// How many objects of a tier went to another target than their own.
@@ -99,6 +153,8 @@ impl Objects {
         let place = &mut self.places[number as usize];
         place.extents.clear();
         (place.tier, place.stripe, place.content) = (tier, stripe, content);
+        self.serial += 1;
+        (place.key, place.serial) = (key, self.serial);
         (place.users, place.dead, place.broken) = (0, false, false);
         self.tiers[tier].take(stripe, content, granules(size), &mut place.extents);
         self.live(key).places[tier] = number;
@@ -152,8 +208,11 @@ impl Objects {
     fn free_if_done(&mut self, number: u32) {
         let place = &mut self.places[number as usize];
         if place.dead && place.users == 0 {
-            self.tiers[place.tier].give_back(place.stripe, place.content, &place.extents);
-            self.spare.push(number);
+            if self.filed[place.tier] {
+                self.gone.push_back(number);
+            } else {
+                self.removed(number);
+            }
         }
     }
 }
@@ -177,6 +236,21 @@ mod tests {
         assert!(!objects.has_room(2, 1, 1) && objects.find(7, 2) == NONE);
         objects.let_go(place);
         assert!(objects.has_room(2, 300 << 10, 1) && objects.keys.is_empty());
+    }
+
+    #[test]
+    fn the_space_of_a_file_is_free_when_it_has_been_removed() {
+        let mut objects = three_granules();
+        objects.file_each(2);
+        let place = objects.put(7, 2, 300 << 10, 0xab).unwrap();
+        let name = objects.file_name(place);
+        assert_eq!(&name[..19], b"00000000000000ab-1\0");
+        objects.drop_copy(7, 2);
+        assert!(objects.any_gone() && !objects.has_room(2, 1, 1));
+        assert_eq!((objects.next_gone(5), objects.next_gone(5)), (Some(place), None));
+        objects.removed(place);
+        let again = objects.put(7, 2, 300 << 10, 0xab).unwrap();
+        assert_ne!(objects.file_name(again), name, "an old file may still be on its way out");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::seed::mix;
 use crate::stop::Stop;
 
 use super::Stage;
-use super::objects::Objects;
+use super::volume::Volume;
 use super::writer::Writer;
 use crate::replay::config::ReplayConfig;
 use crate::replay::io::ring::BELL;
@@ -35,7 +35,10 @@ impl Stage {
     ) -> Result<()> {
         let began = Instant::now();
         self.silence()?;
-        self.objects = Objects::new(self.shelves.clone());
+        for folder in self.volumes.iter().filter_map(Volume::folder) {
+            folder.remove_objects()?;
+        }
+        self.objects = self.no_objects();
         self.data_seed = mix(self.data_seed ^ mix(trial.into()));
         let mut writer = Writer::new(config.io_size_bytes as usize, stop);
         self.set_dsync(config, false);

@@ -1,7 +1,6 @@
 //! The slab: one preallocated file that holds all objects of a storage tier. Its first granule
 //! is a header by which the next replay recognises it.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -15,9 +14,11 @@ use crate::error::{Error, Result, plain};
 use crate::output;
 use crate::units;
 
+use super::device::{self, BlockDevice};
 use super::extents::GRANULE;
-use super::filesystem::{allocate, direct_alignment, existing_folder, free_space, unwritten};
+use super::filesystem::{allocate, direct_alignment, free_space, probe_direct, unwritten};
 use super::guard;
+use super::share::{Share, SlabSpace, fitting_size, given_size};
 use crate::replay::config::{Fadvise, IoMode, Prepare, ReplayConfig};
 use crate::replay::target::Target;
 
@@ -52,30 +53,10 @@ pub struct SlabPlan {
     /// Its size.
     pub size_bytes: u64,
     found: Option<Header>,
+    device: Option<BlockDevice>,
     io: IoMode,
     fadvise: Fadvise,
     prepare: Prepare,
-}
-
-/// The disk space of a storage tier.
-#[derive(Clone, Debug, Serialize)]
-pub struct SlabSpace {
-    /// The tier's number.
-    pub tier: usize,
-    /// The slab.
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-    /// Whether it is there already, prepared and large enough.
-    pub there: bool,
-}
-
-impl fmt::Display for SlabSpace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (tier, path, bytes) = (self.tier, self.path.display(), units::bytes(self.bytes));
-        let rest = if self.there { "is there" } else { "will be written before the clock starts" };
-        write!(f, "tier {tier}: a slab of {bytes} on disk, {path}, {rest}")
-    }
 }
 
 /// A slab in use.
@@ -119,6 +100,7 @@ impl SlabPlan {
         let (path, given) = match target {
             Target::Dir(dir) => (dir.join(format!("kvtrace-tier{tier}.slab")), None),
             Target::File { path, size_bytes } => (path.clone(), Some(*size_bytes)),
+            Target::Block { path, size_bytes } => return Self::survey_device(path, *size_bytes, target, share, config),
             _ => unreachable!("only storage targets have slabs"),
         };
         guard::check_place(&path)?;
@@ -132,28 +114,62 @@ impl SlabPlan {
         let found = read_header(&path);
         let size_bytes = match given {
             Some(size) => given_size(size, target, share)?,
-            None => fitting_size(&path, found.as_ref(), target, share)?,
+            None => {
+                let prepared = found.as_ref().filter(|header| header.prepared);
+                fitting_size(&path, prepared.map(|header| header.size_bytes), target, share)?
+            }
         };
         let plan = Self {
             tier,
             path,
             size_bytes,
             found,
-            io: config.io.of(tier),
-            fadvise: config.fadvise.of(tier),
+            device: None,
+            io: config.io.of(share.tier),
+            fadvise: config.fadvise.of(share.tier),
             prepare: config.prepare,
         };
         plan.check_space(target)?;
         plan.check_limit(target)?;
         plan.check_direct(target)?;
-        if plan.prepare == Prepare::Never && !plan.is_prepared() {
+        plan.check_prepared()
+    }
+
+    /// The same for a block device, whose whole content the slab replaces.
+    fn survey_device(
+        path: &Path,
+        size_bytes: Option<u64>,
+        target: &Target,
+        share: &Share,
+        config: &ReplayConfig,
+    ) -> Result<Self> {
+        let what = format!("--tier-{} {target}", share.tier);
+        let device = device::survey(path, &what, &config.destroys)?;
+        if size_bytes.is_some_and(|wanted| wanted > device.size_bytes) {
+            return Err(Error::usage(format!("{what}: the device has only {}", units::bytes(device.size_bytes))));
+        }
+        let plan = Self {
+            tier: share.tier,
+            path: device.path.clone(),
+            size_bytes: given_size(size_bytes.unwrap_or(device.size_bytes), target, share)?,
+            found: read_header(&device.path),
+            device: Some(device),
+            io: config.io.of(share.tier),
+            fadvise: config.fadvise.of(share.tier),
+            prepare: config.prepare,
+        };
+        plan.check_prepared()
+    }
+
+    fn check_prepared(self) -> Result<Self> {
+        if self.prepare == Prepare::Never && !self.is_prepared() {
             return Err(Error::usage(format!(
                 "--prepare never: {} is not a prepared slab of {} or more; use --prepare auto",
-                plan.path.display(),
-                units::bytes(plan.size_bytes)
+                self.path.display(),
+                units::bytes(self.size_bytes)
             )));
         }
-        Ok(plan)
+        Ok(self)
     }
 
     /// Whether a prepared slab of sufficient size is there.
@@ -163,7 +179,13 @@ impl SlabPlan {
 
     /// What it takes, without touching it.
     pub fn disk(&self) -> SlabSpace {
-        SlabSpace { tier: self.tier, path: self.path.clone(), bytes: self.size_bytes, there: self.is_prepared() }
+        SlabSpace {
+            tier: self.tier,
+            path: self.path.clone(),
+            bytes: self.size_bytes,
+            there: self.is_prepared(),
+            layout: "slab",
+        }
     }
 
     /// Runs that have used it.
@@ -203,14 +225,21 @@ impl SlabPlan {
         if self.io == IoMode::Buffered {
             return Ok(());
         }
-        let folder = existing_folder(&self.path);
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::DIRECT;
-        match rustix::fs::open(&folder, flags, rustix::fs::Mode::from_raw_mode(0o600)) {
-            Ok(probe) => direct_alignment(&probe).map(drop).map_err(|why| no_direct(self.tier, target, &why)),
-            Err(rustix::io::Errno::INVAL) => Err(no_direct(self.tier, target, "open says EINVAL")),
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => Ok(()),
-            Err(e) => Err(Error::writing(&folder, &e.into())),
+        probe_direct(&self.path)?.map_err(|why| no_direct(self.tier, target, &why))
+    }
+
+    /// Opens what the slab is in for reading and writing by ourselves.
+    fn open_plain(&self) -> Result<File> {
+        if self.device.is_some() {
+            return device::claim(&self.path);
         }
+        if let Some(folder) = self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            output::create_dir(folder)?;
+        }
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&self.path);
+        let file = file.map_err(|e| Error::writing(&self.path, &e))?;
+        output::give_to_invoker(&self.path);
+        Ok(file)
     }
 
     /// Opens the slab, making it if needed, and marks it as in use by `run`.
@@ -218,21 +247,23 @@ impl SlabPlan {
     /// # Errors
     /// When the file cannot be made, or another replay uses it.
     pub fn open(self, run: &str, epoch: u64) -> Result<Slab> {
-        if let Some(folder) = self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            output::create_dir(folder)?;
-        }
         let failed = |e: io::Error| Error::writing(&self.path, &e);
-        let plain =
-            File::options().read(true).write(true).create(true).truncate(false).open(&self.path).map_err(failed)?;
-        output::give_to_invoker(&self.path);
+        let plain = self.open_plain()?;
         lock(&plain, &self.path)?;
         let mut notes = Vec::new();
+        if let Some(content) = self.device.as_ref().and_then(|device| device.content).filter(|_| self.found.is_none()) {
+            notes.push(format!("tier {}: {} held {content}, which is gone", self.tier, self.path.display()));
+        }
         if let Some(dirty) = self.found.as_ref().and_then(|h| h.dirty_run.as_ref()) {
+            let path = self.path.display();
+            let undo = match self.device {
+                Some(_) => String::new(),
+                None => format!("; to have its space back instead: rm '{path}'"),
+            };
             notes.push(format!(
-                "tier {0}: {1} was left by a run that did not end ({dirty}); nothing in it is relied on, and it is used \
-                 again; to have its space back instead: rm '{1}'",
-                self.tier,
-                self.path.display()
+                "tier {}: {path} was left by a run that did not end ({dirty}); nothing in it is relied on, and it is used \
+                 again{undo}",
+                self.tier
             ));
         }
         let reuse = self.is_prepared() && self.prepare != Prepare::Always;
@@ -248,7 +279,7 @@ impl SlabPlan {
         };
         // The header comes first: whatever ends this early, the file can be told to be ours.
         header.write(&plain).map_err(failed)?;
-        if !reuse {
+        if !reuse && self.device.is_none() {
             plain.set_len(size_bytes).map_err(failed)?;
             allocate(&plain, size_bytes).map_err(failed)?;
         }
@@ -297,7 +328,10 @@ impl SlabPlan {
                 _ => Error::writing(&self.path, &e),
             }
         })?;
-        let alignment = direct_alignment(&file).map_err(|why| no_direct(self.tier, &target, &why))?;
+        let alignment = match &self.device {
+            Some(device) => Some(device.alignment_bytes),
+            None => direct_alignment(&file).map_err(|why| no_direct(self.tier, &target, &why))?,
+        };
         Ok((file, true, alignment))
     }
 }
@@ -361,72 +395,13 @@ impl Slab {
     }
 }
 
-/// What the plan needs of one target.
-#[derive(Clone, Copy, Debug)]
-pub struct Share {
-    /// The tier's number.
-    pub tier: usize,
-    /// Most granules at once.
-    pub peak_granules: u64,
-    /// The tier's largest object.
-    pub largest_bytes: u64,
-}
-
-impl Share {
-    /// The smallest slab that holds it.
-    fn least_size(&self) -> u64 {
-        self.peak_granules.saturating_add(1).saturating_mul(GRANULE)
-    }
-
-    /// Space beyond the peak, so that operations which overlap rarely wait for space: room for one
-    /// more object and a sixteenth, at most an eighth in all, and 8 MiB. Objects may lie in many
-    /// runs of granules, so that nothing is needed against fragmentation.
-    pub fn slack(&self) -> u64 {
-        let share = self.peak_granules / 16;
-        let granules = share + share.min(self.largest_bytes.div_ceil(GRANULE)) + 64;
-        granules.saturating_mul(GRANULE)
-    }
-}
-
-fn given_size(size: u64, target: &Target, share: &Share) -> Result<u64> {
-    let (least, size, tier) = (share.least_size(), size / GRANULE * GRANULE, share.tier);
-    if size >= least {
-        return Ok(size);
-    }
-    Err(Error::usage(format!(
-        "--tier-{tier} {target}: the trace needs {} there and the file has {}; use a larger size=, or --size-scale \
-         0.01 to shrink every object",
-        units::bytes(least),
-        units::bytes(size)
-    )))
-}
-
-/// The size of a slab in a folder: the one that is there if it suffices, otherwise the peak
-/// and some slack, or without slack where that is all that fits.
-fn fitting_size(path: &Path, found: Option<&Header>, target: &Target, share: &Share) -> Result<u64> {
-    let (least, tier) = (share.least_size(), share.tier);
-    let wanted = least.saturating_add(share.slack());
-    if wanted > i64::MAX as u64 {
-        return Err(Error::usage(format!(
-            "--tier-{tier} {target}: the trace needs {} there, more than a file can hold; use --size-scale 0.01 to \
-             shrink every object",
-            units::bytes(wanted)
-        )));
-    }
-    if let Some(found) = found.filter(|h| h.prepared && h.size_bytes >= least) {
-        return Ok(found.size_bytes);
-    }
-    let there = fs::metadata(path).map_or(0, |m| m.blocks() * 512);
-    let free = free_space(path)?.saturating_add(there);
-    Ok(if wanted <= free { wanted } else { least })
-}
-
 /// How often and how long a lock is waited for: a replay that was killed holds its lock until
 /// the kernel has taken it apart.
 const LOCK_TRIES: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(100);
 
-fn lock(file: &File, path: &Path) -> Result<()> {
+/// Keeps others from using a file, or says that somebody does.
+pub fn lock(file: &File, path: &Path) -> Result<()> {
     for _ in 0..LOCK_TRIES {
         match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_WAIT),
@@ -444,7 +419,8 @@ fn read_header(path: &Path) -> Option<Header> {
     serde_json::from_slice::<Header>(&data).ok().filter(|h| h.schema == SLAB_SCHEMA)
 }
 
-fn no_direct(tier: usize, target: &Target, why: &str) -> Error {
+/// That a target cannot do O_DIRECT.
+pub fn no_direct(tier: usize, target: &Target, why: &str) -> Error {
     Error::usage(format!(
         "--tier-{tier} {target}: this filesystem does not do O_DIRECT ({why}), so that the page cache would be \
          measured; use a target on a disk, or --io buffered to accept that"

@@ -1,14 +1,16 @@
 //! A storage target in use: what objects of a tier lie on.
 
 use std::collections::BTreeMap;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
 use crate::error::Result;
 
 use super::extents::{GRANULE, Space};
+use super::folder::{Folder, FolderPlan};
 use super::granule_count;
-use super::slab::{Share, Slab, SlabPlan, SlabSpace};
+use super::share::{Share, SlabSpace};
+use super::slab::{Slab, SlabPlan};
 use crate::replay::report::host::Device;
 use crate::replay::target::Target;
 
@@ -30,6 +32,8 @@ pub struct VolumePlan {
 pub enum MediumPlan {
     /// One preallocated file, or a device.
     Slab(SlabPlan),
+    /// A file for each.
+    Folder(FolderPlan),
     /// Nothing: no device takes part.
     Nothing,
 }
@@ -39,6 +43,7 @@ impl VolumePlan {
     pub fn path(&self) -> Option<&Path> {
         match &self.medium {
             MediumPlan::Slab(slab) => Some(&slab.path),
+            MediumPlan::Folder(folder) => Some(&folder.path),
             MediumPlan::Nothing => None,
         }
     }
@@ -47,6 +52,7 @@ impl VolumePlan {
     pub fn disk(&self) -> Option<SlabSpace> {
         match &self.medium {
             MediumPlan::Slab(slab) => Some(slab.disk()),
+            MediumPlan::Folder(folder) => Some(folder.disk()),
             MediumPlan::Nothing => None,
         }
     }
@@ -55,6 +61,7 @@ impl VolumePlan {
     pub fn epoch(&self) -> u64 {
         match &self.medium {
             MediumPlan::Slab(slab) => slab.epoch(),
+            MediumPlan::Folder(folder) => folder.epoch(),
             MediumPlan::Nothing => 0,
         }
     }
@@ -66,6 +73,7 @@ impl VolumePlan {
     pub fn open(self, run: &str, epoch: u64) -> Result<Volume> {
         let medium = match self.medium {
             MediumPlan::Slab(slab) => Medium::Slab(slab.open(run, epoch)?),
+            MediumPlan::Folder(folder) => Medium::Folder(folder.open(run, epoch)?),
             MediumPlan::Nothing => Medium::Nothing,
         };
         Ok(Volume { tier: self.tier, target: self.target, share: self.share, medium })
@@ -90,6 +98,8 @@ pub struct Volume {
 pub enum Medium {
     /// One preallocated file, or a device.
     Slab(Slab),
+    /// A file for each.
+    Folder(Folder),
     /// Nothing: no device takes part.
     Nothing,
 }
@@ -100,6 +110,7 @@ impl Volume {
         match &self.medium {
             // Granule 0 is the header's.
             Medium::Slab(slab) => Space::new(1, granule_count(slab.size_bytes())),
+            Medium::Folder(folder) => Space::counted(folder.room_bytes / GRANULE),
             Medium::Nothing => {
                 let slack = self.share.slack() / GRANULE;
                 Space::new(0, granule_count(self.share.peak_granules.saturating_add(slack).saturating_mul(GRANULE)))
@@ -111,7 +122,7 @@ impl Volume {
     pub fn slab(&self) -> Option<&Slab> {
         match &self.medium {
             Medium::Slab(slab) => Some(slab),
-            Medium::Nothing => None,
+            Medium::Folder(_) | Medium::Nothing => None,
         }
     }
 
@@ -119,28 +130,48 @@ impl Volume {
     pub fn slab_mut(&mut self) -> Option<&mut Slab> {
         match &mut self.medium {
             Medium::Slab(slab) => Some(slab),
-            Medium::Nothing => None,
+            Medium::Folder(_) | Medium::Nothing => None,
+        }
+    }
+
+    /// The folder of its objects' files.
+    pub fn folder(&self) -> Option<&Folder> {
+        match &self.medium {
+            Medium::Folder(folder) => Some(folder),
+            Medium::Slab(_) | Medium::Nothing => None,
         }
     }
 
     /// Where it lies; none without a device.
     pub fn path(&self) -> Option<&Path> {
-        self.slab().map(|slab| slab.path.as_path())
+        match &self.medium {
+            Medium::Slab(slab) => Some(&slab.path),
+            Medium::Folder(folder) => Some(&folder.path),
+            Medium::Nothing => None,
+        }
     }
 
     /// The file that all of its I/O goes to, if that is one.
     pub fn file(&self) -> Option<RawFd> {
-        self.slab().map(|slab| std::os::fd::AsRawFd::as_raw_fd(&slab.file))
+        self.slab().map(|slab| slab.file.as_raw_fd())
     }
 
     /// Whether the page cache is bypassed.
     pub fn direct(&self) -> bool {
-        self.slab().is_some_and(|slab| slab.direct)
+        match &self.medium {
+            Medium::Slab(slab) => slab.direct,
+            Medium::Folder(folder) => folder.direct,
+            Medium::Nothing => false,
+        }
     }
 
     /// What is worth saying about it.
     pub fn notes(&self) -> Vec<String> {
-        self.slab().map_or_else(Vec::new, |slab| slab.notes.clone())
+        match &self.medium {
+            Medium::Slab(slab) => slab.notes.clone(),
+            Medium::Folder(folder) => folder.notes.clone(),
+            Medium::Nothing => Vec::new(),
+        }
     }
 
     /// What a run that ends while preparing leaves there, for people.
@@ -153,7 +184,11 @@ impl Volume {
     /// # Errors
     /// When it does not.
     pub fn sync(&self) -> Result<()> {
-        self.slab().map_or(Ok(()), Slab::sync)
+        match &self.medium {
+            Medium::Slab(slab) => slab.sync(),
+            Medium::Folder(folder) => folder.sync(),
+            Medium::Nothing => Ok(()),
+        }
     }
 
     /// It is not in use any more.
@@ -161,7 +196,11 @@ impl Volume {
     /// # Errors
     /// When that cannot be written down, which the next run reports.
     pub fn leave(&mut self) -> Result<()> {
-        self.slab_mut().map_or(Ok(()), Slab::mark_clean)
+        match &mut self.medium {
+            Medium::Slab(slab) => slab.mark_clean(),
+            Medium::Folder(folder) => folder.leave(),
+            Medium::Nothing => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -41,9 +41,10 @@ pub struct Device {
 }
 
 impl Device {
-    /// The whole device that holds a file; none for filesystems without one.
+    /// The whole device that holds a file, or that a device file is; none for filesystems without one.
     pub fn below(path: &Path) -> Option<Self> {
-        let dev = fs::metadata(path).ok()?.dev();
+        let facts = fs::metadata(path).ok()?;
+        let dev = if facts.file_type().is_block_device() { facts.rdev() } else { facts.dev() };
         let number = format!("{}:{}", rustix::fs::major(dev), rustix::fs::minor(dev));
         let mut sys = fs::canonicalize(format!("/sys/dev/block/{number}")).ok()?;
         if sys.join("partition").exists() {
@@ -67,7 +68,8 @@ impl Device {
 /// What is known of the filesystem and the device below a file.
 pub fn facts(path: &Path) -> BTreeMap<String, Value> {
     let mut facts = BTreeMap::new();
-    if let Some((mount, kind, options)) = mount_of(path) {
+    let is_device = fs::metadata(path).is_ok_and(|facts| facts.file_type().is_block_device());
+    if let Some((mount, kind, options)) = mount_of(path).filter(|_| !is_device) {
         facts.insert("mount".to_owned(), mount.into());
         facts.insert("filesystem".to_owned(), kind.into());
         facts.insert("mount_options".to_owned(), options.into());

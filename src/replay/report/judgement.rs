@@ -7,7 +7,7 @@ use crate::units;
 
 use super::Ended;
 use super::doubts::doubts;
-use crate::replay::config::{Engine, IoMode, Pace};
+use crate::replay::config::{Engine, IoMode, Layout, Pace};
 use crate::replay::prepare::storage;
 use crate::replay::run::Early;
 
@@ -69,6 +69,14 @@ impl Ended<'_> {
                 .map(|tier| format!("tier {tier} ran buffered: the page cache was measured too, not only the device")),
         );
         notes.extend(storage::without_effect(self.config));
+        if self.config.layout == Layout::File && self.stage.has_storage() {
+            notes.push(
+                "layout file: every object is a file of its own, as long as the object rounded up to 4096 bytes; it is \
+                 opened or made, with its blocks reserved (unwritten extents), and closed within the service time, and \
+                 removed when the object goes (`unlink`, measured apart) or when the run ends"
+                    .to_owned(),
+            );
+        }
         notes.extend(self.stage.notes.iter().cloned());
         notes.extend(reached);
         notes.extend(self.noted_looks(timing));

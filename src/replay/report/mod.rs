@@ -319,6 +319,8 @@ impl Ended<'_> {
             ("seed", json!(c.seed)),
             ("trials", json!(c.trials)),
             ("cooldown-ns", json!(c.cooldown_ns)),
+            ("layout", json!(c.layout.word())),
+            ("i-know-this-destroys", json!(c.destroys)),
             ("data-epoch", json!(self.stage.epoch)),
             ("hlog", json!(c.hlog.as_deref().map(file_name))),
             ("hlog-interval-ns", json!(c.hlog.is_some().then_some(c.hlog_interval_ns))),

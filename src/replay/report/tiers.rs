@@ -8,7 +8,7 @@ use crate::measure::Histogram;
 use crate::measure::replay::{TargetReport, TierReport};
 
 use super::{Ended, host};
-use crate::replay::config::Engine;
+use crate::replay::config::{Engine, Layout};
 use crate::replay::per_tier::Word;
 use crate::replay::prepare::Backend;
 use crate::replay::prepare::volume::Volume;
@@ -67,7 +67,7 @@ impl Ended<'_> {
             });
         }
         report.direct = Some(report.targets.iter().all(|target| target.direct));
-        report.layout = Some("slab".to_owned());
+        report.layout = Some(self.config.layout.word().to_owned());
         if let [only] = &report.targets[..] {
             report.facts.extend(only.facts.clone());
         } else {
@@ -81,7 +81,21 @@ impl Ended<'_> {
         note("taskrun", ring.taskrun.into());
         note("buffer_bytes", stage.arena.len().into());
         note("buffer_huge_page_bytes", stage.arena.huge_bytes().into());
-        note("final_fdatasync_s", self.sync_s.into());
+        if self.config.layout == Layout::File {
+            note("final_syncfs_s", self.sync_s.into());
+            let times = &self.tally.files;
+            let steps = [
+                ("open", &times.open),
+                ("create", &times.create),
+                ("fallocate", &times.reserve),
+                ("unlink", &times.unlink),
+            ];
+            for (name, histogram) in steps {
+                note(name, json!(histogram.save(name, None, "ns")));
+            }
+        } else {
+            note("final_fdatasync_s", self.sync_s.into());
+        }
         note("ios", self.tally.chunks.into());
         note("short_ios", self.tally.short.into());
         note("io", self.config.io.of(tier).word().into());
@@ -116,6 +130,10 @@ fn volume_facts(volume: &Volume) -> Facts {
         note("slab_bytes", slab.size_bytes().into());
         note("slab", if slab.fill { "written before the run" } else { "reused" }.into());
         note("dio_alignment_bytes", slab.alignment_bytes.into());
+    }
+    if let Some(folder) = volume.folder() {
+        note("dio_alignment_bytes", folder.alignment_bytes.into());
+        note("files_of_an_earlier_run", folder.leftovers.into());
     }
     facts
 }

@@ -81,7 +81,7 @@ impl Run<'_> {
         if !holds_bytes(self.stage.backends[tier]) || self.stage.objects.has_room(tier, row.size, row.content) {
             return Ok(true);
         }
-        if self.live_ops == 0 {
+        if self.live_ops == 0 && self.removals == 0 && !self.stage.objects.any_gone() {
             return Err(Error::io(format!(
                 "row {}: tier {tier} has no room for {} bytes although the plan says so; please report this",
                 self.row_number + 1,
@@ -113,6 +113,8 @@ impl Run<'_> {
             errands: 0,
             sync_asked: 0,
             advised: false,
+            opened: false,
+            closing: false,
             synced: false,
             request: row.request,
             size: row.size,
@@ -209,7 +211,7 @@ impl Run<'_> {
         let op = &self.ops[index as usize];
         let pass = op.pass();
         if pass.source != Source::Timer {
-            if self.prepare_read(index)? {
+            if self.open_files(index)? || self.prepare_read(index)? {
                 return Ok(());
             }
             let op = &self.ops[index as usize];

@@ -5,8 +5,8 @@
 use crate::error::Result;
 use crate::measure::replay::IoError;
 
+use super::Run;
 use super::op::{Sink, Source};
-use super::{Early, Run};
 use crate::replay::config::{Durability, Fadvise, IoMode};
 use crate::replay::io::ring::{ERRAND, Errand};
 use crate::replay::prepare::Backend;
@@ -24,7 +24,8 @@ impl Run<'_> {
             return Ok(false);
         }
         let leg = op.legs[pass.source_leg];
-        let Backend::Storage(file) = leg.backend else { return Ok(false) };
+        let Backend::Storage(_) = leg.backend else { return Ok(false) };
+        let file = self.file_of(index, pass.source_leg);
         for at in 0..self.stage.objects.place(leg.place).extents.len() {
             let extent = self.stage.objects.place(leg.place).extents[at];
             let (offset, len) = (u64::from(extent.first) * GRANULE, u64::from(extent.count) * GRANULE);
@@ -48,8 +49,9 @@ impl Run<'_> {
         if pass.sink != Sink::Storage || op.failed || std::mem::replace(&mut op.synced, true) {
             return Ok(false);
         }
-        let Backend::Storage(file) = op.legs[pass.sink_leg].backend else { return Ok(false) };
+        let Backend::Storage(_) = op.legs[pass.sink_leg].backend else { return Ok(false) };
         op.sync_asked = now;
+        let file = self.file_of(index, pass.sink_leg);
         self.send(index, file, Errand::Sync { data_only })?;
         Ok(true)
     }
@@ -81,10 +83,7 @@ impl Run<'_> {
             op.failed = true;
             let message = crate::error::plain(&rustix::io::Errno::from_raw_os_error(-result).into());
             let key = self.plan.names.get(op.key);
-            self.tally.error(IoError { row, key, op: "fsync".to_owned(), errno: -result, message });
-            if self.tally.error_count > self.config.max_errors {
-                self.early.get_or_insert(Early::Errors);
-            }
+            self.note_error(IoError { row, key, op: "fsync".to_owned(), errno: -result, message });
         }
         self.end_pass(index, now)
     }

@@ -11,7 +11,7 @@ use crate::replay::prepare::objects::NONE;
 impl Run<'_> {
     /// A pass of an operation has ended at `now`.
     pub fn end_pass(&mut self, index: u32, now: u64) -> Result<()> {
-        if self.make_durable(index)? {
+        if self.make_durable(index)? || self.close_files(index)? {
             return Ok(());
         }
         let op = &mut self.ops[index as usize];

@@ -167,9 +167,10 @@ impl Run<'_> {
         let leg = &op.legs[op.pass().sink_leg];
         let extents = &self.stage.objects.place(leg.place).extents;
         let (at, _) = locate(extents, chunk.offset).expect("a place is as long as its object");
-        let Backend::Storage(file) = leg.backend else { unreachable!("the sink is storage") };
+        let Backend::Storage(volume) = leg.backend else { unreachable!("the sink is storage") };
+        let file = self.file_of(chunk.op, op.pass().sink_leg);
         let chunk = &mut self.chunks[slot as usize];
-        (chunk.volume, chunk.file) = (file, file);
+        (chunk.volume, chunk.file) = (volume, file);
         (chunk.write, chunk.file_offset, chunk.moved, chunk.checking) = (true, at, 0, false);
         self.write_later(slot);
         Ok(())

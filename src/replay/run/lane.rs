@@ -31,6 +31,10 @@ pub struct Lane {
     pub coming: u64,
     /// Bytes of its slots that hold data of rows that are not due yet.
     pub ahead_bytes: u64,
+    /// Operations that have files open.
+    pub open_ops: u32,
+    /// Operations that wait for others to close theirs.
+    pub opening: VecDeque<u32>,
     /// It is at its limit.
     pub full: bool,
     /// Where its share of the arena begins.
@@ -52,7 +56,10 @@ pub struct Lanes {
 impl Lanes {
     /// For the targets of a stage, each with so many bytes in flight at most.
     pub fn new(stage: &Stage, limit: u64, io_size: usize, window: usize) -> Self {
-        let slots_each = stage.lane_slots();
+        Self::with(stage.lanes(), stage.lane_bytes, stage.lane_slots(), limit, io_size, window)
+    }
+
+    fn with(count: usize, bytes: usize, slots_each: usize, limit: u64, io_size: usize, window: usize) -> Self {
         let lane = |number: usize| Lane {
             queue: VecDeque::with_capacity(window),
             to_write: VecDeque::with_capacity(slots_each),
@@ -60,12 +67,14 @@ impl Lanes {
             in_flight_bytes: 0,
             coming: 0,
             ahead_bytes: 0,
+            open_ops: 0,
+            opening: VecDeque::new(),
             full: false,
-            start: number * stage.lane_bytes,
+            start: number * bytes,
             free_slots: (number * slots_each..(number + 1) * slots_each).rev().map(|slot| slot as u32).collect(),
-            pieces: Pieces::new(stage.lane_bytes, io_size),
+            pieces: Pieces::new(bytes, io_size),
         };
-        Self { lanes: (0..stage.lanes()).map(lane).collect(), slots_each, limit, turn: 0 }
+        Self { lanes: (0..count).map(lane).collect(), slots_each, limit, turn: 0 }
     }
 
     /// How many.
@@ -164,5 +173,31 @@ impl Run<'_> {
     pub fn write_later(&mut self, slot: u32) {
         let volume = self.chunks[slot as usize].volume;
         self.lanes.get(volume).to_write.push_back(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(volume: u32) -> Chunk {
+        Chunk { volume, padded: 1 << 20, ..Chunk::default() }
+    }
+
+    #[test]
+    fn a_target_at_its_limit_leaves_the_room_of_the_others() {
+        let mut lanes = Lanes::with(2, 6 << 20, 8, 2 << 20, 1 << 20, 4);
+        let taken: Vec<_> = std::iter::from_fn(|| lanes.take_slot(&chunk(0))).collect();
+        assert_eq!(taken.len(), 6, "its own share of the arena and no more");
+        assert!(taken.iter().all(|(slot, at)| lanes.owner(*slot) == 0 && *at < 6 << 20));
+        let lane = lanes.get(0);
+        (lane.in_flight, lane.in_flight_bytes, lane.coming) = (2, 2 << 20, 2 << 20);
+        assert_eq!((lanes.fits(0, 4096), lanes.may_come(0)), (false, false));
+        assert!(lanes.fits(1, 1 << 20) && lanes.may_come(1) && lanes.may_fill_ahead(1, 1 << 20));
+        let (slot, at) = lanes.take_slot(&chunk(1)).unwrap();
+        assert_eq!((lanes.owner(slot), at >= 6 << 20), (1, true));
+        lanes.free_slot(taken[0].0, taken[0].1);
+        assert_eq!(lanes.take_slot(&chunk(0)), Some(taken[0]));
+        assert_eq!((0..4).map(|_| lanes.in_turn().next()).collect::<Vec<_>>(), [0, 1, 0, 1].map(Some));
     }
 }

@@ -9,6 +9,7 @@ pub mod crew;
 pub mod data;
 pub mod desk;
 pub mod errand;
+pub mod files;
 pub mod finish;
 pub mod interval_log;
 pub mod kinds;
@@ -32,6 +33,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 
 use crate::replay::config::{Pace, ReplayConfig};
+use crate::replay::io::files::{FILE, UNLINK};
 use crate::replay::io::ring::{BELL, Completion, ERRAND};
 use crate::replay::plan::Plan;
 use crate::replay::prepare::{Backend, Stage};
@@ -83,6 +85,7 @@ pub fn run(
     let mut run = Run::new(plan, stage, config, tally, crew);
     let ended = run.work(gate, stop, progress);
     progress.done();
+    run.close_left_open();
     ended?;
     run.tally.spin_margin_ns = run.waiter.margin_ns();
     run.stage.notes.extend(run.waiter.note());
@@ -118,6 +121,10 @@ pub(super) struct Run<'a> {
     /// What was read and has to be checked.
     pub unchecked: VecDeque<Job>,
     pub in_flight: u32,
+    /// Files that are being removed.
+    pub removals: u32,
+    /// Operations of a storage target that may have files open at once.
+    pub most_open: u32,
     pub timers: BinaryHeap<Reverse<(u64, u32)>>,
     /// When the modelled channel of each tier is free.
     pub channel_free: [u64; 3],
@@ -164,6 +171,8 @@ impl<'a> Run<'a> {
             landed: VecDeque::with_capacity(slots),
             unchecked: VecDeque::with_capacity(slots),
             in_flight: 0,
+            removals: 0,
+            most_open: files::most_open(stage.lanes()),
             timers: BinaryHeap::with_capacity(window),
             channel_free: [0; 3],
             starting: Vec::with_capacity(slots),
@@ -208,6 +217,8 @@ impl<'a> Run<'a> {
             self.fire_timers()?;
             let admitted = self.admit()?;
             let collected = self.collect()?;
+            self.open_waiting()?;
+            self.remove_gone()?;
             let issued = self.issue()?;
             if self.has_more_to_do() {
                 self.flush()?;
@@ -239,7 +250,9 @@ impl<'a> Run<'a> {
     }
 
     fn is_over(&self) -> bool {
-        self.ahead.first().is_none() && self.live_ops == 0 && self.unchecked.is_empty() && self.crew.busy() == 0
+        let removed = self.removals == 0 && !self.stage.objects.any_gone();
+        let idle = self.live_ops == 0 && self.unchecked.is_empty() && self.crew.busy() == 0 && removed;
+        idle && self.ahead.first().is_none()
     }
 
     /// Lets operations of modelled tiers end whose time has come.
@@ -297,6 +310,10 @@ impl<'a> Run<'a> {
                 if id == BELL {
                     self.crew.heard();
                     self.stage.ring.listen(self.crew.bell())?;
+                } else if id & UNLINK != 0 {
+                    self.removed(id as u32, result, now);
+                } else if id & FILE != 0 {
+                    self.file_step_ended(id, result, now)?;
                 } else if id & ERRAND != 0 {
                     self.errand_ended(id as u32, result, now)?;
                 } else {

@@ -1,6 +1,7 @@
 //! One operation on its way: a row, or the two rows of a move.
 
 use super::ahead::Filled;
+use super::files::LegFile;
 use crate::replay::content::fill::Stream;
 use crate::replay::plan::rows::Row;
 use crate::replay::prepare::Backend;
@@ -69,6 +70,8 @@ pub struct Leg {
     pub due: u64,
     /// When its first I/O was submitted.
     pub start: u64,
+    /// The file of its object, where each object has one.
+    pub file: LegFile,
 }
 
 /// An operation.
@@ -88,6 +91,10 @@ pub struct Op {
     pub errands: u32,
     /// The pages of its object were dropped before it is read.
     pub advised: bool,
+    /// Files were opened for it, and not yet closed.
+    pub opened: bool,
+    /// They are being closed.
+    pub closing: bool,
     /// It was asked to be made durable.
     pub synced: bool,
     /// When that was.
@@ -197,6 +204,7 @@ pub fn leg(row: &Row, number: u64, backend: Backend, sched: u64) -> Leg {
         sched,
         due: NEVER,
         start: NEVER,
+        file: LegFile::default(),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::measure::histogram::LogLinear;
 use crate::measure::replay::{IoError, Series};
 use crate::trace::{Op, Phase, Tier};
 
+use super::files::FileTimes;
 use super::interval_log::IntervalLog;
 use super::kinds::{self, Kind, Kinds};
 use super::op::{Leg, NEVER};
@@ -84,6 +85,8 @@ pub struct Tally {
     pub broken: u64,
     /// By tier.
     pub moved: [Moved; 3],
+    /// What was asked about files, where every object has one.
+    pub files: FileTimes,
     /// By storage target.
     pub volumes: Vec<Moved>,
     /// Where the time went.
@@ -148,6 +151,7 @@ impl Tally {
             skipped: 0,
             broken: 0,
             moved: [Moved::default(); 3],
+            files: FileTimes::new(),
             volumes: Vec::new(),
             spent: Spent::default(),
             hung: 0,

@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::measure::replay::IoError;
 
+use super::Run;
 use super::blocked::Blocked;
 use super::op::{Chunk, Sink, Source};
-use super::{Early, Run};
 use crate::replay::config::Engine;
 use crate::replay::io::ring::Io;
 use crate::replay::prepare::Backend;
@@ -68,8 +68,9 @@ impl Run<'_> {
     fn note_blocked(&mut self) {
         let (now, mut any) = (self.now(), false);
         for (number, lane) in self.lanes.iter().enumerate() {
-            self.blocked.set(Blocked::storage(number as u32), lane.full, now);
-            any |= lane.full;
+            let full = lane.full || !lane.opening.is_empty();
+            self.blocked.set(Blocked::storage(number as u32), full, now);
+            any |= full;
         }
         let fills = |lane| self.next_in_queue(lane, |source, _| source == Source::Fill).is_some();
         let unfilled = self.filling > 0 || (0..self.lanes.len() as u32).any(fills);
@@ -116,8 +117,8 @@ impl Run<'_> {
         let pass = op.pass();
         let mut len = (op.size - op.issued).min(most);
         let (mut volume, mut file, mut file_offset) = (0, 0, 0);
-        for number in [pass.source_leg, pass.sink_leg] {
-            let leg = &op.legs[number];
+        for leg_number in [pass.source_leg, pass.sink_leg] {
+            let leg = &op.legs[leg_number];
             if leg.place == NONE {
                 continue;
             }
@@ -127,7 +128,7 @@ impl Run<'_> {
             if let Backend::Storage(number) = leg.backend
                 && !(pass.source == Source::Storage && leg.op == crate::trace::Op::Write)
             {
-                (volume, file, file_offset) = (number, number, at);
+                (volume, file, file_offset) = (number, self.file_of(index, leg_number), at);
             }
         }
         Chunk {
@@ -271,11 +272,9 @@ impl Run<'_> {
         if !op.failed {
             let key = self.plan.names.get(op.key);
             let word = if chunk.write { "write" } else { "read" };
-            self.tally.error(IoError { row: leg.row, key, op: word.to_owned(), errno, message: message.to_owned() });
-        }
-        op.failed = true;
-        if self.tally.error_count > self.config.max_errors {
-            self.early.get_or_insert(Early::Errors);
+            op.failed = true;
+            let message = message.to_owned();
+            self.note_error(IoError { row: leg.row, key, op: word.to_owned(), errno, message });
         }
         self.release_slot(slot, now)
     }

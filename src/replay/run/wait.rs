@@ -194,7 +194,12 @@ impl Run<'_> {
     /// Ends the run when what has not started is further behind the schedule than allowed.
     fn check_lag(&mut self) {
         let Some(most) = self.config.max_lag_ns.filter(|_| self.config.pace != Pace::Asap) else { return };
-        let waiting = self.lanes.iter().filter_map(|lane| lane.queue.front()).chain(self.memory_queue.front());
+        let waiting = self
+            .lanes
+            .iter()
+            .flat_map(|lane| [lane.queue.front(), lane.opening.front()])
+            .flatten()
+            .chain(self.memory_queue.front());
         let legs = waiting.map(|index| self.ops[*index as usize].legs[0]);
         let queued = legs.filter(|leg| leg.start == NEVER).map(|leg| leg.sched);
         let next = self.ahead.first().map(|row| self.schedule(row, NEVER));

@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use kvtrace::progress::Silent;
-use kvtrace::replay::{Pace, ReplayConfig, Target, Unwatched, Verify, replay};
+use kvtrace::replay::{Layout, Pace, ReplayConfig, Target, Unwatched, Verify, replay};
 use kvtrace::stop::Stop;
 use serde_json::Value;
 
+use super::faults::small_ext4;
 use super::{trace, wild_rows};
 use crate::support::Bench;
 
@@ -117,4 +121,133 @@ fn without_a_device_several_targets_work_too() {
     bench.ok(&["replay", "t.csv", "--tier-2", "dir:A", "--tier-2", "dir:B", "--engine", "nop", "-o", "r.json"]);
     assert_eq!(bench.json("r.json")["totals"]["ops"], 100);
     assert!(!Path::new(&bench.path("A")).exists());
+}
+
+/// Names below a folder that are not the marker's.
+fn object_files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name != "kvtrace-objects.json").collect()
+}
+
+const FOLDER: &str = "D/kvtrace-objects/tier2";
+
+#[test]
+fn both_layouts_move_the_same_bytes_and_read_back_right() {
+    let bench = Bench::on_disk();
+    let mut rows = round(40, 300_001);
+    rows.extend((0..20).map(|i| format!("2 Write 150000 Tier-2 k{i} Prefill")));
+    rows.extend((0..40).map(|i| format!("3 Read 100000 Tier-2 k{i} Decode")));
+    rows.extend((0..80).map(|i| format!("4 Read 5000 Tier-2 cold{i} Decode")));
+    write_trace(&bench, &rows);
+    let run = |layout: &str, more: &[&str]| {
+        let args = ["replay", "t.csv", "--tier-2", "dir:D", "--verify", "full", "-o", "r.json", "--layout", layout];
+        bench.ok(&[&args[..], more].concat());
+        bench.json("r.json")
+    };
+    let (slab, file) = (run("slab", &[]), run("file", &[]));
+    let bytes = |result: &Value| -> Vec<Value> {
+        let tier = &result["tiers"][2];
+        [&tier["read_bytes"], &tier["write_bytes"], &result["verify"]["checked_bytes"], &result["totals"]["ops"]]
+            .into_iter()
+            .cloned()
+            .collect()
+    };
+    assert_eq!(bytes(&slab), bytes(&file));
+    assert_eq!((&file["verify"]["failure_count"], &file["errors"]), (&0.into(), &Value::Array(vec![])));
+    let tier = &file["tiers"][2];
+    assert_eq!((&tier["layout"], &tier["direct"]), (&"file".into(), &true.into()));
+    let count = |name: &str| tier["facts"][name]["count"].as_u64().unwrap();
+    assert_eq!((count("create"), count("fallocate")), (60, 60), "each write makes a file");
+    assert_eq!((count("open"), count("unlink")), (160, 140), "each read opens one, each object goes once");
+    assert!(file["notes"].to_string().contains("unwritten extents"), "{}", file["notes"]);
+    assert!(object_files(&bench.path(FOLDER)).is_empty() && bench.path("D/kvtrace-tier2.slab").exists());
+    let buffered = run("file", &["--io", "buffered", "--fadvise", "dontneed", "--durability", "fdatasync"]);
+    assert_eq!((bytes(&buffered), &buffered["config"]["data-epoch"]), (bytes(&slab), &2.into()));
+}
+
+#[test]
+fn any_rows_are_right_with_one_file_per_object() {
+    let bench = Bench::on_disk();
+    for seed in 0..6u64 {
+        write_trace(&bench, &wild_rows(200 + seed, 300));
+        let mut config = ReplayConfig::new(bench.path("t.csv"));
+        let dirs =
+            |names: &[&str]| Target::of(names.iter().map(|name| Target::Dir(bench.path(name))).collect()).unwrap();
+        config.targets = match seed % 3 {
+            0 => ["model:1GB/s+20us".parse().unwrap(), Target::Dram(None), dirs(&["A"])],
+            1 => [Target::Dram(None), dirs(&["A"]), dirs(&["A", "B"])],
+            _ => [dirs(&["A"]), "model:1GB/s+20us".parse().unwrap(), dirs(&["A", "B"])],
+        };
+        config.layout = Layout::File;
+        config.verify = Verify::Full;
+        config.io_size_bytes = if seed % 2 == 0 { 64 << 10 } else { 1 << 20 };
+        config.pace = if seed == 5 { Pace::Rate(3000.0) } else { Pace::Asap };
+        run_right(&config, 300);
+        for folder in ["A/kvtrace-objects/tier2", "B/kvtrace-objects/tier2", "A/kvtrace-objects/tier1"] {
+            assert!(object_files(&bench.path(folder)).is_empty(), "seed {seed}: {folder}");
+        }
+    }
+}
+
+#[test]
+fn files_of_a_killed_run_are_removed_and_strangers_files_refused() {
+    let bench = Bench::on_disk();
+    let rows: Vec<_> = (0..60).map(|i| format!("{i} Write 100000 Tier-2 k{i} Prefill")).collect();
+    write_trace(&bench, &[rows, vec!["99 Read 100000 Tier-2 k1 Decode".to_owned()]].concat());
+    let on = ["replay", "t.csv", "--tier-2", "dir:D", "--layout", "file", "-o", "r.json"];
+    let mut child = bench.command(&[&on[..], &["--pace", "rate:20/s"]].concat()).spawn().unwrap();
+    let limit = Instant::now() + Duration::from_secs(20);
+    while object_files(&bench.path(FOLDER)).is_empty() {
+        assert!(Instant::now() < limit, "no object was written");
+        sleep(Duration::from_millis(20));
+    }
+    let last = bench.refused(2, &on);
+    assert!(last.contains("in use by another replay"), "{last}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!object_files(&bench.path(FOLDER)).is_empty());
+    bench.ok(&on);
+    let result = bench.json("r.json");
+    assert!(result["notes"].to_string().contains("files of a run that did not end"), "{}", result["notes"]);
+    assert!(result["tiers"][2]["facts"]["files_of_an_earlier_run"].as_u64() > Some(0));
+    bench.write(&format!("{FOLDER}/precious"), "theirs");
+    let last = bench.refused(2, &on);
+    assert!(last.contains("precious is not a file of kvtrace"), "{last}");
+    assert_eq!(bench.read(&format!("{FOLDER}/precious")), b"theirs");
+    for (flags, what) in [
+        (["--prepare", "always", "--tier-2", "dir:E"], "no slab to prepare"),
+        (["--tier-1", "file:f,size=1GiB", "--tier-2", "dir:E"], "fits"),
+    ] {
+        let ended = bench.run(&[&["replay", "t.csv", "--layout", "file", "--plan-only"][..], &flags[..]].concat());
+        assert!(ended.stderr.contains(what) || ended.stdout.contains(what), "{} {}", ended.stdout, ended.stderr);
+    }
+    let last = bench.refused(2, &["replay", "t.csv", "--layout", "file", "--tier-2", "file:f,size=1GiB"]);
+    assert!(last.contains("is not a folder; use dir:"), "{last}");
+    assert!(!bench.path("E").exists());
+}
+
+#[test]
+fn root_a_disk_that_fills_up_ends_the_run_with_a_partial_report() {
+    let bench = Bench::on_disk();
+    let Some(mounted) = small_ext4(&bench, 64) else { return };
+    let rows: Vec<_> = (0..60).map(|i| format!("{i} Write 300000 Tier-2 k{i} Prefill")).collect();
+    write_trace(&bench, &rows);
+    let args = ["replay", "t.csv", "--tier-2", "dir:m/D", "--layout", "file", "--pace", "rate:20/s", "-o", "r.json"];
+    let child = bench.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let limit = Instant::now() + Duration::from_secs(20);
+    while object_files(&bench.path("m/D/kvtrace-objects/tier2")).is_empty() {
+        assert!(Instant::now() < limit, "no object was written");
+        sleep(Duration::from_millis(20));
+    }
+    let filler = fs::File::create(mounted.place.join("filler")).unwrap();
+    (0u64..).find(|piece| std::os::unix::fs::FileExt::write_all_at(&filler, &[1; 65536], piece << 16).is_err());
+    let ended = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(4), "{stderr}");
+    let result = bench.json("r.partial.json");
+    assert_eq!((&result["errors"][0]["errno"], &result["complete"]), (&28.into(), &false.into()), "{stderr}");
+    assert!(["open", "fallocate"].contains(&result["errors"][0]["op"].as_str().unwrap()), "{stderr}");
+    assert!(object_files(&bench.path("m/D/kvtrace-objects/tier2")).is_empty(), "what was written is removed");
+    drop(filler);
 }

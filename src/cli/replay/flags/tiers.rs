@@ -1,8 +1,8 @@
 //! What stands for the tiers of a replay, and how storage is used.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::replay::{Engine, Prepare, ReplayConfig, Target};
+use crate::replay::{Engine, Layout, Prepare, ReplayConfig, Target};
 use crate::units::Size;
 
 /// The tiers.
@@ -20,9 +20,16 @@ pub struct TierFlags {
     /// dir:./kvtrace-data; with `kvtrace run`, dir:DIR/data]
     #[arg(long = "tier-2", value_name = "SPEC")]
     tier_2: Vec<Target>,
+    /// A block device that a tier names may lose everything that is on it
+    #[arg(long = "i-know-this-destroys", value_name = "DEVICE")]
+    destroys: Vec<PathBuf>,
     /// Leave the rows of all tiers but this one out; its timeline stays
     #[arg(long, value_name = "TIER", value_parser = clap::value_parser!(u8).range(0..3))]
     only_tier: Option<u8>,
+    /// How objects lie on storage: slab (all in one file, or on the device), file (one file per
+    /// object in a dir: target, made when it is written and removed when it goes)
+    #[arg(long, value_enum, default_value_t = Layout::Slab)]
+    layout: Layout,
     /// The largest single I/O
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     io_size: Size,
@@ -46,6 +53,8 @@ impl TierFlags {
                 *target = Target::Skip;
             }
         }
+        config.destroys.clone_from(&self.destroys);
+        config.layout = self.layout;
         config.io_size_bytes = self.io_size.0;
         config.engine = self.engine;
         config.prepare = self.prepare;
