@@ -25,6 +25,8 @@ pub struct Io {
     pub at: usize,
     /// How much.
     pub len: u32,
+    /// Whether a write has ended only when its data is durable.
+    pub durable: bool,
     /// Handed back with its completion.
     pub id: u64,
 }
@@ -77,8 +79,6 @@ pub struct Ring {
     pub(super) names: Names,
     fixed_files: bool,
     engine: Engine,
-    /// By file: the flags of its writes.
-    write_flags: Vec<i32>,
     /// What was refused and what was done instead.
     pub notes: Vec<String>,
     /// How completions are delivered: `defer_taskrun`, `coop_taskrun`, `interrupt`.
@@ -106,7 +106,6 @@ impl Ring {
             files: files.to_vec(),
             fixed_files: false,
             engine,
-            write_flags: vec![0; files.len()],
             notes: kind.note().into_iter().collect(),
             taskrun: kind.taskrun(),
         };
@@ -140,11 +139,6 @@ impl Ring {
         }
     }
 
-    /// Whether every write to a file has to be durable when it ends.
-    pub fn set_dsync(&mut self, file: usize, dsync: bool) {
-        self.write_flags[file] = if dsync { RWF_DSYNC } else { 0 };
-    }
-
     /// Whether buffers are registered.
     pub fn fixed_buffers(&self) -> bool {
         self.fixed_buffers
@@ -171,7 +165,7 @@ impl Ring {
         }
         // SAFETY: inside the arena, as asserted by the caller.
         let place = unsafe { self.arena.add(io.at) };
-        let (offset, len, flags) = (io.offset, io.len, self.write_flags[io.file as usize]);
+        let (offset, len, flags) = (io.offset, io.len, if io.durable { RWF_DSYNC } else { 0 });
         let number = types::Fixed(io.file);
         let fd = types::Fd(self.files[io.file as usize]);
         let entry = match (io.write, self.fixed_buffers, self.fixed_files) {
@@ -318,11 +312,11 @@ mod tests {
     use super::*;
 
     /// One write and one read of it through a ring.
-    fn round(ring: &mut Ring, arena: &mut Region) {
+    fn round(ring: &mut Ring, arena: &mut Region, durable: bool) {
         arena.slice_mut(0, 4096).fill(7);
         let mut done = Vec::new();
         for (write, at) in [(true, 0), (false, 8192)] {
-            ring.push(Io { write, file: 0, offset: 4096, at, len: 4096, id: 3 }).unwrap();
+            ring.push(Io { write, file: 0, offset: 4096, at, len: 4096, durable, id: 3 }).unwrap();
             ring.submit().unwrap();
             while done.is_empty() {
                 ring.wait(1_000_000_000).unwrap();
@@ -345,13 +339,12 @@ mod tests {
             let Ok(kind) = setup::best_where(8, knows) else { return };
             let mut ring = Ring::over(kind, &arena, &[file.as_raw_fd()], Engine::IoUring);
             assert!(ring.notes.join(" ").contains(words), "{:?}", ring.notes);
-            round(&mut ring, &mut arena);
+            round(&mut ring, &mut arena, false);
             (ring.fixed_files, ring.fixed_buffers) = (false, false);
-            round(&mut ring, &mut arena);
+            round(&mut ring, &mut arena, false);
             ring.fixed_files = true;
-            round(&mut ring, &mut arena);
-            ring.set_dsync(0, true);
-            round(&mut ring, &mut arena);
+            round(&mut ring, &mut arena, false);
+            round(&mut ring, &mut arena, true);
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::progress::Progress;
 use crate::seed::{hash_bytes, mix};
 use crate::stop::Stop;
 
-use crate::replay::config::{Durability, Engine, ReplayConfig};
+use crate::replay::config::{Engine, ReplayConfig};
 use crate::replay::content::fill::Stream;
 use crate::replay::content::verify::SLAB_NAME;
 use crate::replay::io::memory::Region;
@@ -173,7 +173,6 @@ pub fn prepare(
             Err(error)
         }
         Ok(()) => {
-            stage.set_dsync(config, true);
             let overwriting: f64 = stage.preconditioned.iter().map(|one| one.seconds).sum();
             stage.prepare_s = began.elapsed().as_secs_f64() - overwriting;
             Ok(stage)
@@ -197,14 +196,6 @@ fn run_id() -> String {
 }
 
 impl Stage {
-    /// Whether writes are durable when they end where that is asked for; never while preparing.
-    fn set_dsync(&mut self, config: &ReplayConfig, running: bool) {
-        for (number, volume) in self.volumes.iter().filter(|volume| volume.file().is_some()).enumerate() {
-            let dsync = running && config.durability.of(volume.tier) == Durability::Dsync;
-            self.ring.set_dsync(number, dsync);
-        }
-    }
-
     /// The slabs of storage targets.
     pub fn slabs(&self) -> impl Iterator<Item = &Slab> {
         self.volumes.iter().filter_map(Volume::slab)

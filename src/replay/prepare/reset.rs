@@ -41,10 +41,7 @@ impl Stage {
         self.objects = self.no_objects();
         self.data_seed = mix(self.data_seed ^ mix(trial.into()));
         let mut writer = Writer::new(config.io_size_bytes as usize, stop);
-        self.set_dsync(config, false);
-        let put = self.put_cold(&mut writer, &plan.cold, config.engine, progress);
-        self.set_dsync(config, true);
-        put?;
+        self.put_cold(&mut writer, &plan.cold, config.engine, progress)?;
         self.prepare_s = began.elapsed().as_secs_f64();
         Ok(())
     }

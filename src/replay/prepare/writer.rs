@@ -67,6 +67,7 @@ impl<'a> Writer<'a> {
             offset: at,
             at: slot * self.slot_bytes,
             len: padded as u32,
+            durable: false,
             id: (padded as u64) << 32 | slot as u64,
         };
         stage.ring.push(io)?;

@@ -5,8 +5,8 @@ use crate::measure::replay::IoError;
 
 use super::Run;
 use super::blocked::Blocked;
-use super::op::{Chunk, Sink, Source};
-use crate::replay::config::Engine;
+use super::op::{Chunk, Leg, NEVER, Sink, Source};
+use crate::replay::config::{Durability, Engine};
 use crate::replay::io::ring::Io;
 use crate::replay::prepare::Backend;
 use crate::replay::prepare::extents::locate;
@@ -170,7 +170,9 @@ impl Run<'_> {
         self.batch.push(slot);
         let pass = self.ops[chunk.op as usize].pass();
         let leg = if chunk.write { pass.sink_leg } else { pass.source_leg };
-        if self.ops[chunk.op as usize].legs[leg].start == super::op::NEVER {
+        let Leg { tier, start, .. } = self.ops[chunk.op as usize].legs[leg];
+        let tier = tier.index();
+        if start == NEVER {
             self.starting.push((chunk.op, leg));
         }
         self.stage.ring.push(Io {
@@ -179,6 +181,7 @@ impl Run<'_> {
             offset: chunk.file_offset + u64::from(chunk.moved),
             at: self.slot_at(slot) + chunk.moved as usize,
             len: rest,
+            durable: self.config.durability.of(tier) == Durability::Dsync,
             id: u64::from(slot),
         })
     }
