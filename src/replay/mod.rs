@@ -155,7 +155,7 @@ pub fn replay(
         stage.leave();
     }
     let log = tally.log.take().map(|log| log.finish(early.is_none()));
-    let cpu_s = (after.0 - before.0, after.1 - before.1);
+    let cpu_s = host::cpu_between(before, after);
     let ended = report::Ended { config, plan: &plan, stage: &stage, tally: &tally, early, host, cpu_s, sync_s, block };
     let (result, failure) = ended.report()?;
     let log = log.transpose();
