@@ -57,6 +57,9 @@ pub fn key_numbers(replay: &ReplayResult) -> String {
             "P99 of starts behind the schedule (no object or place free)",
         ));
     }
+    if timing.reap_gap.count > 0 {
+        cards.push(card(&time(timing.reap_gap.quantile(0.99)), "P99 by which a completion may have been seen late"));
+    }
     let tiers: Vec<Vec<String>> = replay.tiers.iter().map(|tier| tier_row(tier, wall_s)).collect();
     let head = [
         "tier",

@@ -101,7 +101,7 @@ impl Session<'_> {
         let early = early.unwrap_or_else(|error| Some(ended_early(&error, &mut tally)));
         self.note_removed();
         let log = tally.log.take().map(|log| log.finish(early.is_none())).transpose();
-        let cpu_s = (after.0 - before.0, after.1 - before.1);
+        let cpu_s = host::cpu_between(before, after);
         let (config, plan, stage) = (self.config, self.plan, &*self.stage);
         let ended = report::Ended { config, plan, stage, tally: &tally, early, host, gate, cpu_s, sync_s, block };
         let (result, failure) = ended.report()?;

@@ -125,17 +125,22 @@ fn figures(result: &ReplayResult) -> Vec<String> {
 }
 
 /// How well a paced run kept its schedule.
-fn schedule(result: &ReplayResult) -> Option<String> {
+fn schedule(result: &ReplayResult) -> Vec<String> {
     let timing = &result.timing;
-    timing.drift_ppm?;
+    if timing.drift_ppm.is_none() {
+        return Vec::new();
+    }
     let p99 = |h: &crate::measure::Histogram| h.quantile(0.99).map_or_else(|| "-".to_owned(), units::ns);
     let late = timing.lateness.quantile(0.5).map_or_else(|| "-".to_owned(), units::ns);
-    Some(format!(
-        "schedule: own lateness P50 / P99 {late} / {}; waiting for earlier operations P99 {}, in queues P99 {}",
+    let text = format!(
+        "own lateness P50 / P99 {late} / {}; waiting for earlier operations P99 {}, in queues P99 {}; completions seen \
+         late by up to P99 {}",
         p99(&timing.lateness),
         p99(&timing.dependency_wait),
         p99(&timing.queue_wait),
-    ))
+        p99(&timing.reap_gap),
+    );
+    wrapped("schedule: ", &text)
 }
 
 /// The three token rates, each with its name.

@@ -123,6 +123,14 @@ pub fn cpu_times() -> (f64, f64) {
     }
 }
 
+/// User and system time between two moments. The kernel's split of all time so far changes with
+/// every look, so that a part of a short time may seem to shrink; their sum is exact.
+pub fn cpu_between(before: (f64, f64), after: (f64, f64)) -> (f64, f64) {
+    let total = (after.0 + after.1 - before.0 - before.1).max(0.0);
+    let system = (after.1 - before.1).clamp(0.0, total);
+    (total - system, system)
+}
+
 /// A moment as `2026-11-22T03:18:00Z`.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
@@ -167,6 +175,13 @@ mod tests {
         (0..20_000_000u64).for_each(|i| x = std::hint::black_box(x ^ i));
         let after = cpu_times();
         assert!(after.0 + after.1 > before.0 + before.1);
+    }
+
+    #[test]
+    fn neither_part_of_processor_time_is_negative() {
+        assert_eq!(cpu_between((1.0, 2.0), (3.0, 1.5)), (1.5, 0.0));
+        assert_eq!(cpu_between((1.0, 2.0), (0.5, 3.5)), (0.0, 1.0));
+        assert_eq!(cpu_between((1.0, 2.0), (1.5, 2.25)), (0.5, 0.25));
     }
 
     #[test]

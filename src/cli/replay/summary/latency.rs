@@ -10,7 +10,7 @@ const QUANTILES: [f64; 4] = [0.5, 0.95, 0.99, 0.999];
 
 /// Response and service of every kind of operation.
 pub fn lines(kinds: &[Latency]) -> Vec<String> {
-    let mut lines = vec![format!("{:<21}{:>8}{:>10}{:>9}{}", "", "ops", "bytes", "", head())];
+    let mut lines = vec![format!("{:<21}{:>8}{:>10}{:>9}{}", "(-: too few to say)", "ops", "bytes", "", head())];
     for kind in kinds {
         lines.push(format!(
             "{:<21}{:>8}{:>10}{:>9}{}",
