@@ -101,13 +101,13 @@ impl Merging {
         sums::errors(&mut self.errors, errors);
         let line = Timeline::new(series, clock.map_or(0, |clock| clock.started_unix_ns));
         self.timeline = Some(match self.timeline.take() {
-            Some(mine) => mine.add(line),
+            Some(mine) => mine.with(line),
             None => line,
         });
         let storage = self.storage.take();
         self.storage = match first {
             true => request_storage,
-            false => storage.zip(request_storage).and_then(|(mine, other)| mine.add(other)),
+            false => storage.zip(request_storage).and_then(|(mine, other)| mine.with(other)),
         };
     }
 

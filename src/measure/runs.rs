@@ -175,7 +175,7 @@ impl RequestStorage {
     }
 
     /// Both together, request by request; none when that is too many.
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn with(self, other: Self) -> Option<Self> {
         let both = [self, other].into_iter().flat_map(|one| one.requests.into_iter().zip(one.storage_ns));
         let mut sums = BTreeMap::<u64, u64>::new();
         for (request, ns) in both {
