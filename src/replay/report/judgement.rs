@@ -101,6 +101,9 @@ impl Ended<'_> {
         count(facts.clamped_rows, "rows name another size than the object has; they moved the object's");
         count(facts.idle_deletes, "Delete rows name an object that is not there");
         count(tally.skipped, "rows of skipped tiers were left out");
+        if self.config.shard.is_some() && tally.error_count + tally.suspect_count > 0 {
+            notes.push("rows of errors and of wrong data are counted in the rows of this shard".to_owned());
+        }
         if !self.plan.meta.complete {
             notes.push("the trace is partial: its recording was interrupted".to_owned());
         }
