@@ -101,13 +101,13 @@ impl Merging {
         sums::errors(&mut self.errors, errors);
         let line = Timeline::new(series, clock.map_or(0, |clock| clock.started_unix_ns));
         self.timeline = Some(match self.timeline.take() {
-            Some(mine) => mine.add(line),
+            Some(mine) => mine.with(line),
             None => line,
         });
         let storage = self.storage.take();
         self.storage = match first {
             true => request_storage,
-            false => storage.zip(request_storage).and_then(|(mine, other)| mine.add(other)),
+            false => storage.zip(request_storage).and_then(|(mine, other)| mine.with(other)),
         };
     }
 
@@ -359,7 +359,7 @@ fn verdict(parts: &[Part]) -> Verdict {
 fn tokens(parts: &[Part], wall_s: f64) -> Option<Tokens> {
     // A part that did nothing has none of its own.
     let sums = parts.iter().map(|part| part.tokens.or((part.totals.moved_bytes == 0).then(TokenSums::default)));
-    let mut sum = sums.reduce(|a, b| Some(a?.add(b?))).flatten()?;
+    let mut sum = sums.reduce(|a, b| Some(a?.with(b?))).flatten()?;
     (sum.generated, sum.storage_s) = (None, None);
     let known = parts.iter().any(|part| part.tokens.is_some());
     (known && wall_s > 0.0).then(|| sum.rates(wall_s))

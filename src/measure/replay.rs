@@ -326,7 +326,7 @@ pub struct TokenSums {
 
 impl TokenSums {
     /// Those of two runs together; what one does not know, both do not.
-    pub fn add(self, other: Self) -> Self {
+    pub fn with(self, other: Self) -> Self {
         Self {
             generated: self.generated.zip(other.generated).map(|(a, b)| a + b),
             storage_s: self.storage_s.zip(other.storage_s).map(|(a, b)| a + b),

@@ -216,7 +216,7 @@ impl RequestStorage {
     }
 
     /// Both together, request by request; none when that is too many.
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn with(self, other: Self) -> Option<Self> {
         let mut sums = BTreeMap::<u64, RequestShare>::new();
         for (request, share) in self.shares().chain(other.shares()) {
             let sum = sums.entry(request).or_default();

@@ -358,7 +358,7 @@ impl Timeline {
     }
 
     /// Both together, in intervals as long as either's, longer where there would be too many.
-    pub fn add(mut self, mut other: Self) -> Self {
+    pub fn with(mut self, mut other: Self) -> Self {
         let mut interval_ns = self.interval_ns.max(other.interval_ns);
         let (first, last) = loop {
             self.widen(interval_ns);
@@ -428,17 +428,17 @@ mod tests {
     fn series_are_laid_over_each_other_by_the_wall_clock() {
         let early = Timeline::new(series(1.0, &[1, 2, 3], &[5, 6, 7]), 10_000_000_000);
         let late = Timeline::new(series(2.0, &[10, 20], &[1, 9]), 12_000_000_000);
-        let both = early.clone().add(late.clone()).series();
+        let both = early.clone().with(late.clone()).series();
         assert_eq!((both.interval_s, both.ops.clone()), (2.0, vec![3, 13, 20]));
         assert_eq!(both.lateness_max_ns, [6, 7, 9]);
-        assert_eq!(late.add(early).series(), both);
+        assert_eq!(late.with(early).series(), both);
     }
 
     #[test]
     fn series_far_apart_get_long_intervals_and_lose_nothing() {
         let day = 86_400_000_000_000;
         let both =
-            Timeline::new(series(0.005, &[1], &[]), 0).add(Timeline::new(series(0.005, &[2], &[]), day)).series();
+            Timeline::new(series(0.005, &[1], &[]), 0).with(Timeline::new(series(0.005, &[2], &[]), day)).series();
         assert!(both.ops.len() <= INTERVALS && both.ops.iter().sum::<u64>() == 3);
     }
 

@@ -1,7 +1,8 @@
 //! Several runs of one plan, one after the other: their sum, and how much they differ.
 
-use super::histogram::Histogram;
-use super::replay::{Cpu, ReplayResult, Tokens, Totals, Verdict};
+use std::collections::BTreeSet;
+
+use super::replay::{Cpu, Latency, ReplayResult, Tokens, Totals, Verdict};
 use super::runs::{Runs, Statistic, Trial};
 use super::sums::{self, Timeline};
 
@@ -63,23 +64,23 @@ pub fn statistics(trials: &[ReplayResult]) -> Vec<Statistic> {
     .into_iter()
     .flatten()
     .collect();
-    let kinds: std::collections::BTreeSet<_> =
-        trials.iter().flat_map(|r| &r.latency).map(|l| (l.tier, l.op as u8, l.phase as u8)).collect();
+    all.extend(quantiles(trials));
+    all
+}
+
+/// Quantiles of response and service by tier, direction and phase.
+fn quantiles(trials: &[ReplayResult]) -> Vec<Statistic> {
+    let key = |l: &Latency| (l.tier, l.op as u8, l.phase as u8);
+    let kinds: BTreeSet<_> = trials.iter().flat_map(|r| &r.latency).map(key).collect();
+    let mut all = Vec::new();
     for kind in kinds {
-        let of_kind = || {
-            let find =
-                move |r: &'_ &ReplayResult| r.latency.iter().position(|l| (l.tier, l.op as u8, l.phase as u8) == kind);
-            trials.iter().filter_map(move |r| find(&r).map(|at| &r.latency[at]))
-        };
-        let Some(one) = of_kind().next() else { continue };
-        let name = format!("tier{}.{}.{}", u8::from(one.tier), one.op, one.phase).to_lowercase();
-        let times: [(&str, fn(&super::replay::Latency) -> &Histogram); 2] =
-            [("response", |l| &l.response), ("service", |l| &l.service)];
-        for (what, histogram) in times {
-            for (word, q) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
-                let values = of_kind().filter_map(|l| histogram(l).quantile(q)).collect();
-                all.extend(Statistic::of(format!("{name}.{what}.{word}"), "ns", values));
-            }
+        let of_kind: Vec<_> = trials.iter().filter_map(|r| r.latency.iter().find(|l| key(l) == kind)).collect();
+        let name = format!("tier{}.{}.{}", u8::from(of_kind[0].tier), of_kind[0].op, of_kind[0].phase).to_lowercase();
+        for (word, q) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+            let response = of_kind.iter().filter_map(|l| l.response.quantile(q)).collect();
+            let service = of_kind.iter().filter_map(|l| l.service.quantile(q)).collect();
+            all.extend(Statistic::of(format!("{name}.response.{word}"), "ns", response));
+            all.extend(Statistic::of(format!("{name}.service.{word}"), "ns", service));
         }
     }
     all
@@ -102,7 +103,7 @@ pub fn in_turn(trials: Vec<ReplayResult>) -> ReplayResult {
     let mut sum = trials.next().expect("there is a trial");
     let mut line = timeline(&mut sum);
     for mut other in trials {
-        line = line.add(timeline(&mut other));
+        line = line.with(timeline(&mut other));
         add(&mut sum, other);
     }
     sum.series = line.series();
@@ -246,7 +247,7 @@ pub fn total_cpu<'a>(runs: impl Iterator<Item = &'a Cpu>, moved_bytes: u64) -> C
 /// Token rates over all trials.
 fn tokens(trials: &[ReplayResult], wall_s: f64) -> Option<Tokens> {
     let sums = trials.iter().map(|r| Some(r.tokens.as_ref()?.sums));
-    let sum = sums.reduce(|a, b| Some(a?.add(b?))).flatten()?;
+    let sum = sums.reduce(|a, b| Some(a?.with(b?))).flatten()?;
     (wall_s > 0.0).then(|| sum.rates(wall_s))
 }
 

@@ -116,6 +116,9 @@ impl Ended<'_> {
              at that moment",
         );
         count(tally.skipped, "rows of skipped tiers were left out");
+        if self.config.shard.is_some() && tally.error_count + tally.suspect_count > 0 {
+            notes.push("rows of errors and of wrong data are counted in the rows of this shard".to_owned());
+        }
         if !self.plan.meta.complete {
             notes.push("the trace is partial: its recording was interrupted".to_owned());
         }
