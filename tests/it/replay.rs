@@ -170,13 +170,17 @@ fn a_paced_replay_keeps_the_traces_schedule() {
     let ended = bench.run(&["replay", "t.csv", "--pace", "trace", "--speed", "2", "-o", "r.json"]);
     let result = bench.json("r.json");
     let wall = result["totals"]["wall_s"].as_f64().unwrap();
-    assert!((0.95..1.6).contains(&wall), "992 ms of schedule took {wall} s");
     assert_eq!(result["totals"]["ops"], 400);
     // The first or the last start may be late on a busy machine, and the last read waits for its
     // write; nothing else moves the schedule.
     let drift = result["timing"]["drift_ppm"].as_f64().unwrap();
     let longest = |of: &str| result["timing"][of]["max"].as_f64().unwrap();
     let latest = longest("lateness") + longest("wait");
+    // A busy disk may take long over the last of them.
+    let service = |kind: &Value| kind["service"]["max"].as_f64().unwrap();
+    let slowest = result["latency"].as_array().unwrap().iter().map(service).fold(0.0, f64::max);
+    let most = 0.996 + (latest + slowest) / 1e9 + 0.1;
+    assert!((0.95..most).contains(&wall), "996 ms of schedule took {wall} s, at most {most} s");
     assert!(drift.abs() <= latest / 996e6 * 1e6 + 1.0, "{drift} ppm of 996 ms, at most {latest} ns late");
     assert_eq!(result["timing"]["lateness"]["count"], 400);
     let offered = result["totals"]["offered_gb_per_s"].as_f64().unwrap();

@@ -90,7 +90,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_what_an_array_would_be(steps in prop::collection::vec((0usize..3, any::<bool>(), any::<u64>()), 0..40)) {
+        fn they_are_what_an_array_would_be(
+            steps in prop::collection::vec((0usize..3, any::<bool>(), any::<u64>()), 0..40),
+        ) {
             let (mut copies, mut array) = (Copies::default(), [None; 3]);
             for (at, put, size) in steps {
                 let tier = Tier::ALL[at];

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::faults::{ended_soon, small_ext4, start_prepared, trace_of};
-use crate::support::Bench;
+use crate::support::{Bench, skip};
 
 /// The stall, of a run of five seconds.
 const STALL: Duration = Duration::from_millis(200);
@@ -71,7 +71,7 @@ fn a_stall_of_our_own_shows_in_response_and_not_in_service_and_is_confessed() {
     assert!(late >= due_meanwhile(), "{late} of the operations that were due");
     // What was in flight when it was stopped has ended unseen.
     let (served_late, _) = long(&result, "service");
-    assert!(served_late <= 2, "{served_late} of {late} are the device's");
+    assert!(served_late * 4 <= late, "{served_late} of {late} are the device's");
     let timing = &result["timing"];
     assert!(above(&timing["lateness"], LONG_NS) >= due_meanwhile(), "our own delay is called that");
     assert!(timing["late_fraction"].as_f64().unwrap() > 0.01);
@@ -106,27 +106,44 @@ impl Drop for Frozen {
     }
 }
 
+/// How long a process was ready to run and the processor was somebody else's, in nanoseconds
+/// (schedstat of proc(5)); none where the kernel does not say.
+fn starved_ns(pid: Pid) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{}/schedstat", pid.as_raw_nonzero())).ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 #[test]
 fn root_a_stall_of_the_device_shows_in_both_and_is_not_ours() {
-    let bench = Bench::on_disk();
-    let Some(mounted) = small_ext4(&bench, 64) else { return };
-    let child = paced(&bench, "m/D", "Write", "io_uring");
-    let frozen = Frozen::new(&mounted.place).expect("an ext4 can be frozen");
-    sleep(STALL);
-    drop(frozen);
-    let ended = ended_soon(child);
-    let result = bench.json("r.json");
-    for what in ["response", "service"] {
-        let (late, longest) = long(&result, what);
-        assert!(longest >= STALL.as_nanos() as u64 * 9 / 10, "{what}: {longest} ns");
-        assert!(late >= due_meanwhile() * 3 / 4, "{what}: {late} operations, {}", ended.stderr);
+    for _ in 0..4 {
+        let bench = Bench::on_disk();
+        let Some(mounted) = small_ext4(&bench, 64) else { return };
+        let child = paced(&bench, "m/D", "Write", "io_uring");
+        let pid = Pid::from_child(&child);
+        let frozen = Frozen::new(&mounted.place).expect("an ext4 can be frozen");
+        sleep(STALL);
+        drop(frozen);
+        sleep(Duration::from_millis(500));
+        let starved = starved_ns(pid);
+        let ended = ended_soon(child);
+        let result = bench.json("r.json");
+        for what in ["response", "service"] {
+            let (_, longest) = long(&result, what);
+            assert!(longest >= STALL.as_nanos() as u64 * 9 / 10, "{what}: {longest} ns");
+        }
+        let (late, ours) = (long(&result, "response").0, above(&result["timing"]["lateness"], LONG_NS));
+        assert!(late >= due_meanwhile(), "{late} operations, {}", ended.stderr);
+        if ours <= 1 {
+            let served_late = long(&result, "service").0;
+            assert!(served_late >= due_meanwhile() * 3 / 4, "{served_late} operations, {}", ended.stderr);
+            let p99_is_fine = above(&result["timing"]["lateness"], 100_000) <= 10;
+            assert!(result["valid"] == true || !p99_is_fine, "{}", result["invalid_reasons"]);
+            return;
+        }
+        // Then it was delayed by others, not by the device: the kernel counts that.
+        assert!(starved.is_none_or(|ns| ns > LONG_NS / 2), "{ours} operations were our own delay: {}", ended.stderr);
     }
-    let ours = above(&result["timing"]["lateness"], LONG_NS);
-    assert!(ours <= 1, "{ours} operations were our own delay");
-    if result["valid"] == false {
-        // A busy machine delays us by milliseconds now and then, not by the stall.
-        assert!(above(&result["timing"]["lateness"], 100_000) > 10, "{}", result["invalid_reasons"]);
-    }
+    skip("the processor was somebody else's for too long");
 }
 
 #[test]
@@ -145,8 +162,9 @@ fn a_schedule_lasts_as_long_as_it_says() {
     assert!([0, 3].contains(&ended.code), "{}", ended.stderr);
     let result = bench.json("r.json");
     let wall = result["totals"]["wall_s"].as_f64().unwrap();
-    let slept = result["timing"]["lateness"]["max"].as_u64().unwrap() as f64 / 1e9;
+    let timing = ["lateness", "wait"].map(|name| result["timing"][name]["max"].as_u64().unwrap());
     // The last operation may itself be held up by a busy machine, by no more than was noted.
-    assert!(wall >= 2.98 && wall <= 3.06 + slept, "{wall} s for 3 s, latest start {slept} s late");
+    let noted = (timing.iter().sum::<u64>() + long(&result, "service").1) as f64 / 1e9;
+    assert!(wall >= 2.98 && wall <= 3.06 + noted, "{wall} s for 3 s, {noted} s were noted");
     assert_eq!(result["totals"]["ops"], 15_000);
 }
