@@ -93,7 +93,12 @@ impl Ring {
         Ok(Self::over(setup::best(entries)?, arena, files, engine))
     }
 
-    fn over((ring, kind): (IoUring, Kind), arena: &Region, files: &[RawFd], engine: Engine) -> Self {
+    fn over(
+        (ring, kind, smaller): (IoUring, Kind, Option<String>),
+        arena: &Region,
+        files: &[RawFd],
+        engine: Engine,
+    ) -> Self {
         let mut made = Self {
             ring,
             arena: arena.as_ptr(),
@@ -103,7 +108,7 @@ impl Ring {
             fixed_files: false,
             engine,
             write_flags: vec![0; files.len()],
-            notes: kind.note().into_iter().collect(),
+            notes: kind.note().into_iter().chain(smaller).collect(),
             taskrun: kind.taskrun(),
         };
         made.register(arena);
