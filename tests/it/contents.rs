@@ -91,7 +91,7 @@ fn what_cannot_be_read_is_named() {
     assert_eq!(bench.run(&["info", "there", "--data", "there"]).code, 2);
     assert_eq!(bench.run(&["info"]).code, 2);
     if !is_root() {
-        fs::set_permissions(bench.path("there"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(bench.path("there"), fs::Permissions::from_mode(0o000)).unwrap();
         assert!(bench.refused(2, &["info", "--data", "there"]).contains("there"));
     }
 }

@@ -309,7 +309,7 @@ mod tests {
                 ring.wait(1_000_000_000).unwrap();
                 ring.completions(&mut done);
             }
-            assert_eq!(done.drain(..).collect::<Vec<_>>(), [(3, 4096)]);
+            assert_eq!(std::mem::take(&mut done), [(3, 4096)]);
         }
         assert_eq!(arena.slice(8192, 4096), [7; 4096]);
     }
