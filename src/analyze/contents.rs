@@ -279,3 +279,29 @@ fn is_zero(data: &[u8]) -> bool {
     let (words, rest) = data.as_chunks::<16>();
     words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::progress::Silent;
+
+    #[test]
+    fn looking_ends_when_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), [7; 10_000]).unwrap();
+        let stop = Stop::new();
+        let paths = [dir.path().to_owned()];
+        assert_eq!(look(&paths, 1 << 20, &stop, &Silent).unwrap().bytes, 10_000);
+        stop.request();
+        assert_eq!(look(&paths, 1 << 20, &stop, &Silent).unwrap_err().kind(), Kind::Interrupted);
+    }
+
+    #[test]
+    fn a_short_last_block_of_zeros_is_zeros() {
+        assert!(is_zero(&[0; 33]) && is_zero(&[]) && !is_zero(&[0, 0, 1]));
+        let mut late = [0; 512];
+        late[511] = 1;
+        assert!(!is_zero(&late));
+    }
+}

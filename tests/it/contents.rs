@@ -91,7 +91,7 @@ fn what_cannot_be_read_is_named() {
     assert_eq!(bench.run(&["info", "there", "--data", "there"]).code, 2);
     assert_eq!(bench.run(&["info"]).code, 2);
     if !is_root() {
-        fs::set_permissions(bench.path("there"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(bench.path("there"), fs::Permissions::from_mode(0o000)).unwrap();
         assert!(bench.refused(2, &["info", "--data", "there"]).contains("there"));
     }
 }
@@ -99,7 +99,8 @@ fn what_cannot_be_read_is_named() {
 #[test]
 fn a_slab_of_ours_repeats_nothing() {
     let bench = Bench::on_disk();
-    let rows = (0..12).map(|i| format!("{i},Write,3000000,Tier-2,k{i},Prefill\n"));
+    let writes = (0..12).map(|i| format!("{i},Write,3000000,Tier-2,k{i},Prefill\n"));
+    let rows = writes.chain((0..12).map(|i| format!("{},Read,3000000,Tier-2,k{i},Decode\n", 12 + i)));
     let header = "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase\n";
     bench.write("t.csv", std::iter::once(header.to_owned()).chain(rows).collect::<String>());
     bench.ok(&["replay", "t.csv", "--tier-2", "dir:D", "--precondition", "1x"]);

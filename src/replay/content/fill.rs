@@ -3,12 +3,15 @@
 //! is unique, nothing compresses, and any block can be made or checked alone. Not for secrets.
 
 use aes::Block;
-use aes::hazmat::{cipher_round, equiv_inv_cipher_round, inv_mix_columns, mix_columns};
+use aes::hazmat::{Block8, cipher_round, cipher_round_par, equiv_inv_cipher_round, inv_mix_columns, mix_columns};
 
 use crate::seed::mix;
 
 /// Bytes of one block of the stream.
 pub const BLOCK: usize = 16;
+
+/// Blocks that are made together, so that a round of one hides behind those of the others.
+const LANES: usize = 8;
 
 /// The upper half of every counter; a block that decrypts to it was made by us.
 const TAG: u64 = u64::from_le_bytes(*b"kvtrace!");
@@ -79,22 +82,10 @@ impl Stream {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("aes") {
             // SAFETY: the processor has the instructions that the function is compiled for.
-            unsafe { x86::fill::<false>(&self.keys, first, out) };
+            unsafe { x86::fill(&self.keys, first, out) };
             return;
         }
         self.fill_portable(first, out);
-    }
-
-    /// The same, past the processor's caches where it can be done: for data that will not fit into
-    /// them before it is read again. Needs `out` to be aligned to a block.
-    pub fn fill_past_cache(&self, offset: u64, out: &mut [u8]) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("aes") && out.as_ptr().cast::<u128>().is_aligned() {
-            // SAFETY: the processor has the instructions that the function is compiled for.
-            unsafe { x86::fill::<true>(&self.keys, offset / BLOCK as u64, out) };
-            return;
-        }
-        self.fill(offset, out);
     }
 
     /// Compares one block of every `every` bytes of `data`, which begins at byte `offset` of the
@@ -113,8 +104,21 @@ impl Stream {
     /// The same bytes as [`Stream::fill`], without instructions that not every machine has; `first` is
     /// the index of the first block.
     pub fn fill_portable(&self, first: u64, out: &mut [u8]) {
-        for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
-            block.copy_from_slice(&self.block_portable(first + i as u64));
+        let keys = self.keys.map(|key| Block8::from([Block::from(key); LANES]));
+        let mut index = first;
+        let mut groups = out.chunks_exact_mut(LANES * BLOCK);
+        for group in &mut groups {
+            let mut lanes = Block8::from(std::array::from_fn(|lane| Block::from(counter(index + lane as u64))));
+            lanes.iter_mut().for_each(|lane| xor(lane, &self.keys[0]));
+            for key in &keys[1..] {
+                cipher_round_par(&mut lanes, key);
+            }
+            group.chunks_exact_mut(BLOCK).zip(&lanes).for_each(|(place, lane)| place.copy_from_slice(lane));
+            index += LANES as u64;
+        }
+        for place in groups.into_remainder().chunks_exact_mut(BLOCK) {
+            place.copy_from_slice(&self.block_portable(index));
+            index += 1;
         }
     }
 }
@@ -134,13 +138,10 @@ fn xor(block: &mut Block, key: &[u8; BLOCK]) {
 mod x86 {
     use std::arch::x86_64::{
         __m128i, _MM_HINT_T1, _mm_aesenc_si128, _mm_and_si128, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_prefetch,
-        _mm_set_epi64x, _mm_sfence, _mm_storeu_si128, _mm_stream_si128, _mm_xor_si128,
+        _mm_set_epi64x, _mm_storeu_si128, _mm_xor_si128,
     };
 
-    use super::{BLOCK, TAG};
-
-    /// Blocks that are made together, so that a round of one hides behind those of the others.
-    const LANES: usize = 8;
+    use super::{BLOCK, LANES, TAG};
 
     /// One round of all lanes. Written out, because even builds for debugging make gigabytes.
     macro_rules! each {
@@ -159,7 +160,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "aes,sse2")]
-    pub fn fill<const PAST_CACHE: bool>(keys: &[[u8; BLOCK]; 6], first: u64, out: &mut [u8]) {
+    pub fn fill(keys: &[[u8; BLOCK]; 6], first: u64, out: &mut [u8]) {
         let key = keys.map(|key| load(key));
         let mut index = first;
         let mut groups = out.chunks_exact_mut(LANES * BLOCK);
@@ -173,20 +174,9 @@ mod x86 {
             each!(lanes, _mm_aesenc_si128, key[4]);
             each!(lanes, _mm_aesenc_si128, key[5]);
             let place = group.as_mut_ptr().cast::<[__m128i; LANES]>();
-            if PAST_CACHE {
-                for (lane, value) in lanes.into_iter().enumerate() {
-                    // SAFETY: inside the group, and aligned, as the caller made sure.
-                    unsafe { _mm_stream_si128(place.cast::<__m128i>().add(lane), value) };
-                }
-            } else {
-                // SAFETY: a group is exactly eight blocks long, and the store needs no alignment.
-                unsafe { place.write_unaligned(lanes) };
-            }
+            // SAFETY: a group is exactly eight blocks long, and the store needs no alignment.
+            unsafe { place.write_unaligned(lanes) };
             index += LANES as u64;
-        }
-        if PAST_CACHE {
-            // Before anybody else is told that the data is there.
-            _mm_sfence();
         }
         for place in groups.into_remainder().chunks_exact_mut(BLOCK) {
             place.copy_from_slice(&block(keys, index));
@@ -325,9 +315,6 @@ mod tests {
             let (mut fast, mut portable) = (vec![0; blocks * BLOCK], vec![0; blocks * BLOCK]);
             stream.fill(first * BLOCK as u64, &mut fast);
             stream.fill_portable(first, &mut portable);
-            prop_assert_eq!(&fast, &portable);
-            portable.fill(0);
-            stream.fill_past_cache(first * BLOCK as u64, &mut portable);
             prop_assert_eq!(&fast, &portable);
             let last: [u8; BLOCK] = fast[(blocks - 1) * BLOCK..].try_into().unwrap();
             prop_assert_eq!(stream.index_of(last), Some(first + blocks as u64 - 1));

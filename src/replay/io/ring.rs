@@ -95,7 +95,12 @@ impl Ring {
         Ok(Self::over(setup::best(entries)?, arena, files, engine))
     }
 
-    fn over((mut ring, kind): (IoUring, Kind), arena: &Region, files: &[RawFd], engine: Engine) -> Self {
+    fn over(
+        (mut ring, kind, smaller): (IoUring, Kind, Option<String>),
+        arena: &Region,
+        files: &[RawFd],
+        engine: Engine,
+    ) -> Self {
         let capacity = ring.submission().capacity();
         let mut made = Self {
             ring,
@@ -106,7 +111,7 @@ impl Ring {
             files: files.to_vec(),
             fixed_files: false,
             engine,
-            notes: kind.note().into_iter().collect(),
+            notes: kind.note().into_iter().chain(smaller).collect(),
             taskrun: kind.taskrun(),
         };
         made.register(arena);
@@ -263,7 +268,7 @@ impl Ring {
 /// # Errors
 /// When it has no io_uring or forbids it.
 pub fn check_available() -> Result<()> {
-    let (mut ring, _) = setup::best(4)?;
+    let (mut ring, ..) = setup::best(4)?;
     // SAFETY: a no-op refers to no memory.
     let pushed = unsafe { ring.submission().push(&opcode::Nop::new().build()) };
     pushed.expect("an empty ring has room");
@@ -322,7 +327,7 @@ mod tests {
                 ring.wait(1_000_000_000).unwrap();
                 ring.completions(&mut done);
             }
-            assert_eq!(done.drain(..).collect::<Vec<_>>(), [(3, 4096)]);
+            assert_eq!(std::mem::take(&mut done), [(3, 4096)]);
         }
         assert_eq!(arena.slice(8192, 4096), [7; 4096]);
     }

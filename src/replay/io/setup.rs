@@ -18,6 +18,11 @@ pub struct Kind {
     pub coop_taskrun: bool,
 }
 
+/// Completions that there is room for, for every submission.
+const COMPLETIONS: u32 = 4;
+/// A ring with fewer entries is not tried.
+const FEWEST: u32 = 32;
+
 /// The kinds in the order in which they are tried.
 const KINDS: [Kind; 4] = [
     Kind { single_issuer: true, defer_taskrun: true, coop_taskrun: false },
@@ -49,7 +54,7 @@ impl Kind {
 
     fn build(self, entries: u32) -> io::Result<IoUring> {
         let mut builder = IoUring::builder();
-        builder.setup_clamp().setup_cqsize(entries * 4);
+        builder.setup_clamp().setup_cqsize(entries * COMPLETIONS);
         if self.single_issuer {
             builder.setup_single_issuer();
         }
@@ -66,28 +71,59 @@ impl Kind {
     }
 }
 
-/// The best ring that this machine gives.
+/// The best ring that this machine gives. It has fewer entries where there is too little memory
+/// that may be locked, which newer kernels count rings in: what does not fit into its queues
+/// waits.
 ///
 /// # Errors
 /// When it has no io_uring or forbids it.
-pub fn best(entries: u32) -> Result<(IoUring, Kind)> {
-    best_of(|kind| kind.build(entries))
+pub fn best(entries: u32) -> Result<(IoUring, Kind, Option<String>)> {
+    let sizes = std::iter::successors(Some(entries), |entries| Some(entries / 2).filter(|n| *n >= FEWEST));
+    let mut refused = None;
+    for size in sizes {
+        match best_of(|kind| kind.build(size)) {
+            Ok((ring, kind)) => {
+                let smaller = format!(
+                    "the io_uring has {size} entries, not {entries}, within the limit of locked memory; raise it \
+                     (ulimit -l)"
+                );
+                return Ok((ring, kind, (size < entries).then_some(smaller)));
+            }
+            Err(Refused::NoMemory(e)) => refused = Some(e),
+            Err(Refused::Other(e)) => return Err(e),
+        }
+    }
+    Err(refused.unwrap_or_else(|| Error::unavailable("an io_uring needs at least one entry")))
 }
 
-/// The same from a kernel that answers as told.
-fn best_of(build: impl Fn(Kind) -> io::Result<IoUring>) -> Result<(IoUring, Kind)> {
+/// Why there is no ring.
+enum Refused {
+    /// A smaller one may be had.
+    NoMemory(Error),
+    /// No other either.
+    Other(Error),
+}
+
+/// The best kind of a size, from a kernel that answers as told.
+fn best_of(build: impl Fn(Kind) -> io::Result<IoUring>) -> Result<(IoUring, Kind), Refused> {
     let mut refused = None;
     for kind in KINDS {
         match build(kind) {
             Ok(ring) => return Ok((ring, kind)),
             Err(e) => match Errno::from_io_error(&e) {
-                Some(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => return Err(forbidden(&e)),
+                Some(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => return Err(Refused::Other(forbidden(&e))),
+                Some(Errno::NOMEM) => return Err(Refused::NoMemory(impossible(&e))),
                 _ => refused = Some(e),
             },
         }
     }
-    let why = refused.map_or_else(String::new, |e| plain(&e));
-    Err(Error::unavailable(format!("cannot set up io_uring: {why}; check the limit of locked memory (ulimit -l)")))
+    let invalid = || io::Error::from_raw_os_error(Errno::INVAL.raw_os_error());
+    Err(Refused::Other(impossible(&refused.unwrap_or_else(invalid))))
+}
+
+fn impossible(error: &io::Error) -> Error {
+    let why = plain(error);
+    Error::unavailable(format!("cannot set up io_uring: {why}; check the limit of locked memory (ulimit -l)"))
 }
 
 fn forbidden(error: &io::Error) -> Error {
@@ -104,9 +140,12 @@ fn forbidden(error: &io::Error) -> Error {
 
 /// The best ring of an older kernel, which knows only some of the kinds' flags.
 #[cfg(test)]
-pub fn best_where(entries: u32, knows: impl Fn(Kind) -> bool) -> Result<(IoUring, Kind)> {
+pub fn best_where(entries: u32, knows: impl Fn(Kind) -> bool) -> Result<(IoUring, Kind, Option<String>)> {
     let unknown = || io::Error::from_raw_os_error(Errno::INVAL.raw_os_error());
-    best_of(|kind| if knows(kind) { kind.build(entries) } else { Err(unknown()) })
+    match best_of(|kind| if knows(kind) { kind.build(entries) } else { Err(unknown()) }) {
+        Ok((ring, kind)) => Ok((ring, kind, None)),
+        Err(Refused::NoMemory(e) | Refused::Other(e)) => Err(e),
+    }
 }
 
 #[cfg(test)]
@@ -115,13 +154,13 @@ mod tests {
 
     #[test]
     fn a_kernel_that_refuses_gets_the_next_best_and_it_is_said() {
-        let Ok((_, best)) = best(8) else { return };
+        let Ok((_, best, _)) = best(8) else { return };
         assert!(best.note().is_none() || !best.defer_taskrun);
-        let (_, older) = best_where(8, |kind| !kind.defer_taskrun).unwrap();
+        let (_, older, _) = best_where(8, |kind| !kind.defer_taskrun).unwrap();
         assert_eq!((older.taskrun(), older.single_issuer), ("coop_taskrun", true));
-        let (_, old) = best_where(8, |kind| !kind.defer_taskrun && !kind.single_issuer).unwrap();
+        let (_, old, _) = best_where(8, |kind| !kind.defer_taskrun && !kind.single_issuer).unwrap();
         assert!(old.note().unwrap().contains("without DEFER_TASKRUN and SINGLE_ISSUER"), "{:?}", old.note());
-        let (_, oldest) = best_where(8, |kind| kind == KINDS[3]).unwrap();
+        let (_, oldest, _) = best_where(8, |kind| kind == KINDS[3]).unwrap();
         assert!(oldest.taskrun() == "interrupt" && oldest.note().unwrap().contains("interrupt instead"));
         assert!(best_where(8, |_| false).map(drop).unwrap_err().to_string().contains("cannot set up io_uring"));
     }
@@ -134,7 +173,8 @@ mod tests {
                 tries.set(tries.get() + 1);
                 Err(io::Error::from_raw_os_error(errno.raw_os_error()))
             });
-            assert!(refused.map(drop).unwrap_err().to_string().contains(words) && tries.get() == 1);
+            let Err(Refused::Other(why)) = refused else { panic!("{words} is no question of size") };
+            assert!(why.to_string().contains(words) && tries.get() == 1);
         }
     }
 }

@@ -45,6 +45,11 @@ impl<'a> Load<'a> {
         !self.free.is_empty()
     }
 
+    /// Whether any is in flight.
+    pub fn is_busy(&self) -> bool {
+        self.free.len() < self.depth
+    }
+
     /// Starts one; there is room.
     ///
     /// # Errors
@@ -87,7 +92,7 @@ impl<'a> Load<'a> {
     /// # Errors
     /// As [`Load::reap`].
     pub fn drain(&mut self) -> Result<()> {
-        while self.free.len() < self.depth {
+        while self.is_busy() {
             self.reap()?;
         }
         Ok(())

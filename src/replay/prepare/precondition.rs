@@ -104,9 +104,7 @@ impl Work<'_> {
             let offset = order.place(turn) * self.io;
             let len = (self.body - offset).min(self.io) / 4096 * 4096;
             while !self.load.has_room() {
-                let ended = self.load.reap()?.1;
-                self.windows.add(ended);
-                self.progress.advance(ended);
+                self.reap()?;
             }
             if len > 0 {
                 let act = Act::Write(&content, offset);
@@ -114,10 +112,20 @@ impl Work<'_> {
             }
             written += len.max(1);
         }
+        while self.load.is_busy() {
+            self.reap()?;
+        }
         self.load.sync(self.number)?;
         let seconds = began.elapsed().as_secs_f64();
         let written = written.min(self.body);
         Ok(Pass { bytes: written, seconds, gb_per_s: written as f64 / seconds.max(1e-9) / 1e9 })
+    }
+
+    fn reap(&mut self) -> Result<()> {
+        let ended = self.load.reap()?.1;
+        self.windows.add(ended);
+        self.progress.advance(ended);
+        Ok(())
     }
 }
 

@@ -18,7 +18,8 @@ pub fn check(config: &ReplayConfig) -> Result<()> {
         let advice = config.fadvise.of(tier);
         if advice != Fadvise::None && config.io.of(tier) == IoMode::Direct {
             return Err(Error::usage(format!(
-                "--fadvise {}: O_DIRECT bypasses the page cache of tier {tier}; add --io {tier}=buffered, or leave it out",
+                "--fadvise {}: O_DIRECT bypasses the page cache of tier {tier}; add --io {tier}=buffered, or leave it \
+                 out",
                 config.fadvise
             )));
         }

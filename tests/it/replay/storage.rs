@@ -149,7 +149,9 @@ fn root_durability_is_counted_in_flushes_of_the_device() {
         let (flushes, counted) = run(durability);
         assert_eq!(counted, Some(OBJECTS), "{durability}");
         let own = flushes - without;
-        assert!((OBJECTS..=OBJECTS + OBJECTS / 4).contains(&own), "{durability}: {own} of {OBJECTS} objects");
+        // An fsync may also commit the filesystem's journal, which flushes before and after.
+        let most = if durability == "fsync" { OBJECTS * 4 } else { OBJECTS + OBJECTS / 4 };
+        assert!((OBJECTS..=most).contains(&own), "{durability}: {own} flushes for {OBJECTS} objects");
     }
     let (flushes, _) = run("dsync");
     assert!(flushes - without >= OBJECTS, "every I/O is flushed: {flushes}");
