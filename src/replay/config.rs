@@ -58,6 +58,8 @@ pub struct ReplayConfig {
     pub seed: u64,
     /// Whether strangers' files may be replaced.
     pub overwrite: Overwrite,
+    /// Why tier 0 is a model although nobody asked for one; none when somebody did.
+    pub modelled_because: Option<String>,
 }
 
 impl ReplayConfig {
@@ -85,6 +87,7 @@ impl ReplayConfig {
             max_lag_ns: None,
             seed: 42,
             overwrite: Overwrite::Ours,
+            modelled_because: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod config;
 mod content;
+mod gpu;
 mod io;
 mod plan;
 mod prepare;
@@ -26,6 +27,7 @@ use report::{host, requests};
 use run::tally;
 
 pub use config::{Durability, Engine, Fadvise, IoMode, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use gpu::{Device as GpuDevice, devices as gpus};
 pub use plan::{Plan, PlanFacts, plan};
 pub use prepare::fits::check_settings;
 pub use prepare::slab::SlabSpace;

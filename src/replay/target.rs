@@ -52,10 +52,6 @@ impl Target {
     /// The way out: another target.
     pub fn check(&self, tier: usize) -> Result<()> {
         match self {
-            Target::Gpu(_) => Err(Error::unavailable(format!(
-                "--tier-{tier} {self}: this build has no GPU tier; use --tier-{tier} model:64GB/s+10us (time only) or \
-                 --tier-{tier} dram"
-            ))),
             Target::Block(_) => Err(Error::usage(format!(
                 "--tier-{tier} {self}: raw block devices are not supported; put a filesystem on it and use \
                  --tier-{tier} dir:/where/it/is/mounted"
@@ -82,7 +78,7 @@ impl Target {
     }
 }
 
-const FORMS: &str = "use dir:PATH, file:PATH,size=100GiB, dram, dram:32GiB, model:64GB/s+10us or skip";
+const FORMS: &str = "use dir:PATH, file:PATH,size=100GiB, dram, dram:32GiB, gpu, gpu:1, model:64GB/s+10us or skip";
 
 impl FromStr for Target {
     type Err = String;

@@ -1,6 +1,7 @@
 //! `kvtrace replay`: on a real disk, with real and with broken input.
 
 mod faults;
+mod gpu;
 mod pace;
 
 use std::collections::BTreeMap;

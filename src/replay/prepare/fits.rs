@@ -6,6 +6,7 @@ use crate::units;
 use super::extents::GRANULE;
 use super::slab::SlabPlan;
 use crate::replay::config::{Engine, Fadvise, IoMode, ReplayConfig};
+use crate::replay::gpu::{self, Gpu};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
 
@@ -13,10 +14,11 @@ use crate::replay::target::Target;
 const SPARE: u64 = 256 << 20;
 
 /// What the tiers will need; all of it is there.
-#[derive(Debug)]
 pub struct Needs {
     /// The slabs of storage tiers, in tier order.
     pub slabs: Vec<SlabPlan>,
+    /// The GPUs of GPU tiers, opened, in tier order.
+    pub gpus: Vec<Gpu>,
 }
 
 /// Checks every tier without touching it.
@@ -25,7 +27,7 @@ pub struct Needs {
 /// Which tier is too small or may not be used, and what would help.
 pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
     check_settings(config)?;
-    let mut slabs = Vec::new();
+    let (mut slabs, mut gpus) = (Vec::new(), Vec::new());
     let mut memory = super::ARENA_SHARES * config.bytes_in_flight;
     for (tier, target) in config.targets.iter().enumerate() {
         target.check(tier)?;
@@ -34,6 +36,9 @@ pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
         }
         if target.is_storage() && config.engine == Engine::IoUring {
             slabs.push(SlabPlan::survey(target, tier, facts, config)?);
+        }
+        if let Target::Gpu(number) = target {
+            gpus.push(gpu::survey(tier, *number, memory_needed(tier, facts))?);
         }
         if let Target::Dram(limit) = target {
             let need = memory_needed(tier, facts);
@@ -51,10 +56,10 @@ pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
     if slabs.len() == 2 && slabs[0].path == slabs[1].path {
         return Err(Error::usage("two tiers name the same file; give each its own"));
     }
-    Ok(Needs { slabs })
+    Ok(Needs { slabs, gpus })
 }
 
-/// Bytes of memory that a DRAM tier gets: the planned peak, and some slack so that operations
+/// Bytes of memory that a DRAM or GPU tier gets: the planned peak, and some slack so that operations
 /// which overlap rarely wait for space.
 pub fn memory_needed(tier: usize, facts: &PlanFacts) -> u64 {
     let peak = facts.peak_granules[tier];

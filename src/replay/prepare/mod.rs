@@ -19,6 +19,7 @@ use crate::stop::Stop;
 use crate::replay::config::{Durability, Engine, ReplayConfig};
 use crate::replay::content::fill::Stream;
 use crate::replay::content::verify::SLAB_NAME;
+use crate::replay::gpu::Gpu;
 use crate::replay::io::memory::Region;
 use crate::replay::io::ring::{Completion, Io, Ring};
 use crate::replay::plan::{Cold, Plan};
@@ -42,6 +43,8 @@ pub enum Backend {
     Storage(u32),
     /// Memory; the number of its pool.
     Memory(usize),
+    /// A GPU's memory; the number of the GPU among those of the run.
+    Gpu(usize),
     /// Time that passes.
     Model {
         /// Bytes per second.
@@ -55,9 +58,11 @@ pub enum Backend {
 
 /// The tiers, ready for the run.
 pub struct Stage {
-    // The ring is dropped first: it refers to the arena and to the slabs' files.
+    // The ring and the GPUs are dropped first: they refer to the memory and to the slabs' files.
     /// The ring.
     pub ring: Ring,
+    /// The GPUs.
+    pub gpus: Vec<Gpu>,
     /// The memory that I/O goes through.
     pub arena: Region,
     /// The slabs, in the order of their numbers in the ring.
@@ -101,6 +106,7 @@ pub fn prepare(
     notes.extend(slabs.iter().flat_map(|slab| slab.notes.clone()));
     let mut stage = Stage {
         ring,
+        gpus: needs.gpus,
         arena,
         pools: Vec::new(),
         backends: [Backend::Skip; 3],
@@ -159,7 +165,13 @@ impl Stage {
 
     fn fill(&mut self, plan: &Plan, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<()> {
         self.make_tiers(plan, config, stop, progress)?;
-        let mut writer = Writer { slot_bytes: config.io_size_bytes as usize, free: Vec::new(), done: Vec::new(), stop };
+        let mut writer = Writer {
+            slot_bytes: config.io_size_bytes as usize,
+            free: Vec::new(),
+            done: Vec::new(),
+            draft: Vec::new(),
+            stop,
+        };
         self.fill_slabs(&mut writer, progress)?;
         self.put_cold(&mut writer, &plan.cold, config.engine, progress)
     }
@@ -195,11 +207,25 @@ impl Stage {
                     spaces[tier] = Space::new(0, granule_count(bytes));
                     Backend::Memory(self.pools.len() - 1)
                 }
+                Target::Gpu(_) => {
+                    let bytes = fits::memory_needed(tier, &plan.facts);
+                    let before = &config.targets[..tier];
+                    let number = before.iter().zip(plan.facts.peak_granules);
+                    let number = number.filter(|(t, peak)| matches!(t, Target::Gpu(_)) && *peak > 0).count();
+                    self.gpus[number].take(bytes)?;
+                    spaces[tier] = Space::new(0, granule_count(bytes));
+                    Backend::Gpu(number)
+                }
                 Target::Model { bytes_per_s, latency_ns } => Backend::Model { bytes_per_s, latency_ns },
-                Target::Skip | Target::Gpu(_) | Target::Block(_) => Backend::Skip,
+                Target::Skip | Target::Block(_) => Backend::Skip,
             };
         }
         self.objects = Objects::new(spaces);
+        for gpu in &mut self.gpus {
+            gpu.pin(&self.arena, "the I/O buffers");
+            self.pools.iter().for_each(|pool| gpu.pin(pool, "a DRAM tier"));
+            self.notes.extend_from_slice(gpu.notes());
+        }
         Ok(())
     }
 
@@ -251,6 +277,12 @@ impl Stage {
                         let padded = len.next_multiple_of(crate::replay::content::fill::BLOCK);
                         stream.fill(offset, self.pools[pool].slice_mut(at as usize, padded));
                     }
+                    Backend::Gpu(number) => {
+                        going_on(writer.stop)?;
+                        writer.draft.resize(len.next_multiple_of(crate::replay::content::fill::BLOCK), 0);
+                        stream.fill(offset, &mut writer.draft);
+                        self.gpus[number].put(at, &writer.draft)?;
+                    }
                     Backend::Model { .. } | Backend::Skip => {}
                 }
                 progress.advance(len as u64);
@@ -273,6 +305,8 @@ struct Writer<'a> {
     slot_bytes: usize,
     free: Vec<usize>,
     done: Vec<Completion>,
+    /// What goes to a GPU.
+    draft: Vec<u8>,
     stop: &'a Stop,
 }
 

@@ -7,6 +7,7 @@ use crate::units;
 
 use super::Ended;
 use crate::replay::config::{Engine, IoMode, Pace};
+use crate::replay::prepare::Backend;
 use crate::replay::run::Early;
 
 impl Ended<'_> {
@@ -101,6 +102,9 @@ impl Ended<'_> {
         count(facts.clamped_rows, "rows name another size than the object has; they moved the object's");
         count(facts.idle_deletes, "Delete rows name an object that is not there");
         count(tally.skipped, "rows of skipped tiers were left out");
+        if let (Backend::Model { .. }, Some(why)) = (self.stage.backends[0], &self.config.modelled_because) {
+            notes.push(format!("tier 0 is a model, its time is computed and no bytes move: {why}"));
+        }
         if !self.plan.meta.complete {
             notes.push("the trace is partial: its recording was interrupted".to_owned());
         }

@@ -5,7 +5,7 @@ use crate::trace::Op as Direction;
 
 use super::ahead::Upcoming;
 use super::blocked::Blocked;
-use super::op::{Leg, NEVER, Op, Source, leg};
+use super::op::{Lane, Leg, NEVER, Op, Source, leg};
 use super::{Run, blocked_by, holds_bytes};
 use crate::replay::config::{Pace, Verify};
 use crate::replay::content::fill::Stream;
@@ -207,14 +207,15 @@ impl Run<'_> {
             if self.prepare_read(index)? {
                 return Ok(());
             }
-            let op = &self.ops[index as usize];
-            if op.uses_storage() {
-                self.io_queue.push_back(index);
-                self.claim_filled(index);
-            } else {
-                self.memory_queue.push_back(index);
-                self.set_memory_blocked();
+            match self.ops[index as usize].lane() {
+                Lane::Storage => self.io_queue.push_back(index),
+                Lane::Gpu => self.gpu_queue.push_back(index),
+                Lane::Memory => {
+                    self.memory_queue.push_back(index);
+                    self.set_memory_blocked();
+                }
             }
+            self.claim_filled(index);
             return Ok(());
         }
         let (leg, size) = (op.legs[pass.source_leg], op.size);

@@ -146,7 +146,9 @@ impl Run<'_> {
         if !made_up || count == OBJECT_CHUNKS {
             return None;
         }
-        let Backend::Storage(_) = self.stage.backends[row.tier.index()] else { return None };
+        if !matches!(self.stage.backends[row.tier.index()], Backend::Storage(_) | Backend::Gpu(_)) {
+            return None;
+        }
         let offset = u64::from(count) * self.config.io_size_bytes;
         let len = row.size.checked_sub(offset).filter(|rest| *rest > 0)?.min(self.config.io_size_bytes);
         let padded = len.next_multiple_of(4096) as u32;

@@ -6,9 +6,9 @@
 /// Clocks that run while something is blocked.
 #[derive(Debug, Default)]
 pub struct Blocked {
-    totals: [u64; 3],
-    since: [Option<u64>; 3],
-    own: [u64; 3],
+    totals: [u64; 4],
+    since: [Option<u64>; 4],
+    own: [u64; 4],
 }
 
 impl Blocked {
@@ -19,8 +19,10 @@ impl Blocked {
     /// Not blocked: what could be written has not been made up yet, which is nobody's fault but
     /// ours.
     pub const OURS: usize = 2;
+    /// A GPU's stream is full of earlier copies.
+    pub const GPU: usize = 3;
     /// Nothing blocks a modelled tier.
-    pub const NOTHING: usize = 3;
+    pub const NOTHING: usize = 4;
 
     /// Says whether `what` is blocked from now on.
     pub fn set(&mut self, what: usize, blocked: bool, now: u64) {

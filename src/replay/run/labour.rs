@@ -31,7 +31,9 @@ impl Run<'_> {
     pub fn labour(&mut self) -> Result<bool> {
         let mut any = false;
         while let Some(&slot) = self.landed.front() {
-            if !self.may_copy(self.chunks[slot as usize].len) {
+            let chunk = &self.chunks[slot as usize];
+            let copied = self.ops[chunk.op as usize].pass().sink == Sink::Memory;
+            if copied && !self.may_copy(chunk.len) {
                 break;
             }
             self.landed.pop_front();
@@ -41,7 +43,7 @@ impl Run<'_> {
             }
         }
         for kind in [Source::Memory, Source::Fill] {
-            while let Some(index) = self.next_in_queue(|source| source == kind) {
+            while let Some(index) = self.next_to_produce(kind) {
                 let Some(here) = self.produce(index)? else { break };
                 any = true;
                 if here {
@@ -61,6 +63,14 @@ impl Run<'_> {
             return Ok(true);
         }
         self.check_landed()
+    }
+
+    /// The oldest operation that wants a slot filled, from such a source.
+    fn next_to_produce(&self, source: Source) -> Option<u32> {
+        match source {
+            Source::Fill => self.next_to_fill(),
+            _ => self.next_in_queue(|pass| pass.source == source && pass.sink == Sink::Storage),
+        }
     }
 
     /// Whether so many bytes can be copied now, by a helper or here.
@@ -143,10 +153,20 @@ impl Run<'_> {
         Ok(self.hand_over(slot, part, work, helper)? == Some(true))
     }
 
-    /// What was read into a slot and checked is written to the operation's other place.
+    /// What was read into a slot and checked is written to the operation's other place, if it is
+    /// not there yet.
     pub fn pass_on(&mut self, slot: u32) -> Result<()> {
         let chunk = self.chunks[slot as usize];
         let op = &self.ops[chunk.op as usize];
+        match op.pass().sink {
+            Sink::Storage => {}
+            Sink::Memory | Sink::Nothing => return self.release_slot(slot, op.copied_at),
+            Sink::Gpu => {
+                (self.chunks[slot as usize].write, self.chunks[slot as usize].checking) = (true, false);
+                self.to_gpu.push_back(slot);
+                return Ok(());
+            }
+        }
         let leg = &op.legs[op.pass().sink_leg];
         let extents = &self.stage.objects.place(leg.place).extents;
         let (at, _) = locate(extents, chunk.offset).expect("a place is as long as its object");
@@ -164,7 +184,7 @@ impl Run<'_> {
         let mut helper = self.is_for_helpers(chunk.len);
         if helper && !self.crew.takes_copies() {
             // With a schedule, or while I/O is in flight, looking after those comes first.
-            if self.config.pace != Pace::Asap || self.in_flight > 0 {
+            if self.config.pace != Pace::Asap || self.in_flight + self.gpu_in_flight > 0 {
                 return Ok(None);
             }
             helper = false;
@@ -212,18 +232,20 @@ impl Run<'_> {
                 return Ok(());
             }
             Sink::Memory => self.tally.bytes(sink, true, len.into(), 0, ended),
-            Sink::Nothing => {}
+            Sink::Nothing | Sink::Gpu => {}
         }
         self.release_slot(slot, ended)
     }
 
-    fn part_in_arena(&self, slot: u32, len: usize) -> Part {
+    /// The bytes of a slot.
+    pub fn part_in_arena(&self, slot: u32, len: usize) -> Part {
         // SAFETY: the arena outlives the crew, and the slot is nobody's but the job's until it has
         // been collected.
         unsafe { self.stage.arena.lend(self.chunks[slot as usize].at, len) }
     }
 
-    fn part_in_memory(&self, index: u32, leg: usize, offset: u64, len: usize) -> Part {
+    /// Bytes of an operation's object in a memory tier.
+    pub fn part_in_memory(&self, index: u32, leg: usize, offset: u64, len: usize) -> Part {
         let leg = &self.ops[index as usize].legs[leg];
         let Backend::Memory(pool) = leg.backend else { unreachable!("the leg is a memory tier's") };
         let extents = &self.stage.objects.place(leg.place).extents;

@@ -10,6 +10,7 @@ pub mod data;
 pub mod desk;
 pub mod errand;
 pub mod finish;
+pub mod gpu;
 pub mod labour;
 pub mod op;
 pub mod order;
@@ -108,6 +109,12 @@ pub(super) struct Run<'a> {
     pub io_queue: VecDeque<u32>,
     /// Operations between memory and memory.
     pub memory_queue: VecDeque<u32>,
+    /// Operations with a GPU at an end, and no storage.
+    pub gpu_queue: VecDeque<u32>,
+    /// Slots whose bytes wait to be copied to a GPU.
+    pub to_gpu: VecDeque<u32>,
+    /// Copies to and from GPUs that have not ended.
+    pub gpu_in_flight: u32,
     /// Slots whose bytes wait to be written.
     pub to_write: VecDeque<u32>,
     /// Slots whose bytes were read and have to be passed on.
@@ -158,6 +165,9 @@ impl<'a> Run<'a> {
             crew,
             io_queue: VecDeque::with_capacity(config.window() as usize),
             memory_queue: VecDeque::with_capacity(config.window() as usize),
+            gpu_queue: VecDeque::with_capacity(config.window() as usize),
+            to_gpu: VecDeque::with_capacity(slots),
+            gpu_in_flight: 0,
             to_write: VecDeque::with_capacity(slots),
             landed: VecDeque::with_capacity(slots),
             unchecked: VecDeque::with_capacity(slots),
@@ -194,6 +204,7 @@ impl<'a> Run<'a> {
     fn work(&mut self, stop: &Stop, progress: &dyn Progress) -> Result<()> {
         self.make_ready()?;
         self.clock = Instant::now();
+        self.set_gpu_clocks()?;
         let mut reported = 0;
         loop {
             if stop.requested() {
@@ -207,7 +218,7 @@ impl<'a> Run<'a> {
             let collected = self.collect()?;
             let issued = self.issue()?;
             self.flush()?;
-            let reaped = self.reap()?;
+            let reaped = self.reap()? | self.gpu_step()?;
             let laboured = self.labour()? | self.look_ahead()? | self.fill_ahead()?;
             if self.row_number >= reported + REPORT_ROWS {
                 progress.advance(self.row_number - reported);
@@ -329,16 +340,17 @@ impl<'a> Run<'a> {
     fn drain(&mut self) -> Result<()> {
         let deadline = self.now() + DRAIN_NS;
         self.flush()?;
-        while self.in_flight > 0 && self.now() < deadline {
-            self.stage.ring.wait(NAP_NS)?;
+        while self.in_flight + self.gpu_in_flight > 0 && self.now() < deadline {
+            self.stage.ring.wait(if self.gpu_in_flight > 0 { gpu::NAP_NS } else { NAP_NS })?;
             self.reap()?;
+            self.gpu_reap()?;
             // What was read and only has to be checked still counts.
             while let Some(slot) = self.landed.pop_front() {
                 self.take_landed(slot)?;
             }
         }
         self.check_all_landed()?;
-        self.tally.hung = self.in_flight;
+        self.tally.hung = self.in_flight + self.gpu_in_flight;
         Ok(())
     }
 }
@@ -349,11 +361,12 @@ pub(super) fn blocked_by(op: &Op) -> usize {
     match (pass.source, pass.sink) {
         (Source::Timer, _) => Blocked::NOTHING,
         (Source::Storage, _) | (_, Sink::Storage) => Blocked::STORAGE,
+        (Source::Gpu, _) | (_, Sink::Gpu) => Blocked::GPU,
         _ => Blocked::MEMORY,
     }
 }
 
 /// Whether a tier holds bytes.
 pub(super) fn holds_bytes(backend: Backend) -> bool {
-    matches!(backend, Backend::Storage(_) | Backend::Memory(_))
+    matches!(backend, Backend::Storage(_) | Backend::Memory(_) | Backend::Gpu(_))
 }

@@ -4,9 +4,10 @@ use crate::error::Result;
 use crate::measure::replay::IoError;
 
 use super::blocked::Blocked;
-use super::op::{Chunk, Sink, Source};
+use super::op::{Chunk, Lane, Pass, Sink, Source};
 use super::{Early, Run};
 use crate::replay::config::Engine;
+use crate::replay::gpu::IN_STREAM;
 use crate::replay::io::ring::Io;
 use crate::replay::prepare::Backend;
 use crate::replay::prepare::extents::locate;
@@ -35,7 +36,7 @@ impl Run<'_> {
             any = true;
         }
         let mut blocked = false;
-        while let Some(index) = self.next_in_queue(|source| source == Source::Storage) {
+        while let Some(index) = self.next_in_queue(|pass| pass.source == Source::Storage) {
             let chunk = self.next_chunk(index);
             if !self.fits(chunk.padded) {
                 blocked = true;
@@ -53,15 +54,18 @@ impl Run<'_> {
 
     /// The oldest operation whose next chunk has to be made up.
     pub fn next_to_fill(&self) -> Option<u32> {
-        self.next_in_queue(|source| source == Source::Fill)
+        let full = self.to_gpu.len() >= 2 * IN_STREAM;
+        self.next_in_queue(|pass| pass.source == Source::Fill && !(full && pass.sink == Sink::Gpu))
     }
 
-    /// The oldest operation of a kind of source that may have one more chunk. Older ones come
+    /// The oldest operation of a kind that may have one more chunk, among those with storage and
+    /// those with a GPU at an end. Older ones come
     /// first, and no object takes all of the device.
-    pub fn next_in_queue(&self, wanted: impl Fn(Source) -> bool) -> Option<u32> {
-        self.io_queue.iter().take(LOOK_AHEAD).copied().find(|&index| {
+    pub fn next_in_queue(&self, wanted: impl Fn(Pass) -> bool) -> Option<u32> {
+        let queued = self.io_queue.iter().take(LOOK_AHEAD).chain(self.gpu_queue.iter().take(LOOK_AHEAD));
+        queued.copied().find(|&index| {
             let op = &self.ops[index as usize];
-            op.chunks < OBJECT_CHUNKS && wanted(op.pass().source)
+            op.chunks < OBJECT_CHUNKS && wanted(op.pass())
         })
     }
 
@@ -120,10 +124,18 @@ impl Run<'_> {
         op.issued += u64::from(chunk.len);
         op.chunks += 1;
         if op.issued == op.size {
-            let queue = if op.uses_storage() { &mut self.io_queue } else { &mut self.memory_queue };
-            let place = queue.iter().position(|queued| *queued == chunk.op);
-            place.and_then(|place| queue.remove(place));
+            self.leave_queue(chunk.op);
         }
+    }
+
+    fn leave_queue(&mut self, index: u32) {
+        let queue = match self.ops[index as usize].lane() {
+            Lane::Storage => &mut self.io_queue,
+            Lane::Gpu => &mut self.gpu_queue,
+            Lane::Memory => &mut self.memory_queue,
+        };
+        let place = queue.iter().position(|queued| *queued == index);
+        place.and_then(|place| queue.remove(place));
     }
 
     /// Queues the I/O of a slot in the ring.
@@ -220,12 +232,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn fail(&mut self, slot: u32, errno: i32, message: &str, now: u64) -> Result<()> {
+    /// The I/O or the copy of a slot has failed.
+    pub fn fail(&mut self, slot: u32, errno: i32, message: &str, now: u64) -> Result<()> {
         let chunk = self.chunks[slot as usize];
         let op = &mut self.ops[chunk.op as usize];
         if !op.failed && op.issued < op.size {
-            self.io_queue.retain(|queued| *queued != chunk.op);
+            self.leave_queue(chunk.op);
         }
+        let op = &mut self.ops[chunk.op as usize];
         let pass = op.pass();
         let leg = op.legs[if chunk.write { pass.sink_leg } else { pass.source_leg }];
         if !op.failed {

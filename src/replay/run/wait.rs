@@ -8,7 +8,7 @@ use crate::error::Result;
 
 use super::blocked::Blocked;
 use super::op::NEVER;
-use super::{Early, Run};
+use super::{Early, Run, gpu};
 use crate::replay::config::{Pace, Wait};
 
 /// How long the thread sleeps at most, so that it notices a request to stop.
@@ -98,8 +98,13 @@ impl Run<'_> {
         let timer = first(&self.timers);
         let due = timer.min(self.next_admission().unwrap_or(NEVER));
         let until = due.min(now + NAP_NS);
-        let sleep_ns = self.waiter.sleep_ns(until.saturating_sub(now), until == due);
-        let stuck = self.in_flight == 0 && timer == NEVER && self.crew.busy() == 0 && !self.io_queue.is_empty();
+        let mut sleep_ns = self.waiter.sleep_ns(until.saturating_sub(now), until == due);
+        if self.gpu_in_flight > 0 {
+            // Nobody wakes us when a GPU has done something.
+            sleep_ns = sleep_ns.min(gpu::NAP_NS);
+        }
+        let queued = !(self.io_queue.is_empty() && self.gpu_queue.is_empty());
+        let stuck = self.in_flight + self.gpu_in_flight == 0 && timer == NEVER && self.crew.busy() == 0 && queued;
         if stuck && self.ahead.bytes > 0 {
             // What runs cannot go on, and nothing will end that it could wait for.
             self.strip_ahead();
@@ -119,9 +124,14 @@ impl Run<'_> {
         let movers = self.crew.copies() > 0
             && (self.in_flight == 0
                 || self.blocked.is_running(Blocked::MEMORY) && !self.blocked.is_running(Blocked::STORAGE));
+        let gpus = self.gpu_in_flight > 0
+            && (self.in_flight == 0
+                || self.blocked.is_running(Blocked::GPU) && !self.blocked.is_running(Blocked::STORAGE));
         let account = &mut self.tally.spent;
         if movers {
             account.copy_ns += after - since;
+        } else if gpus {
+            account.gpu_ns += after - since;
         } else if self.in_flight > 0 {
             account.device_ns += after - since;
         } else if timer != NEVER {
@@ -137,7 +147,7 @@ impl Run<'_> {
     /// Ends the run when what has not started is further behind the schedule than allowed.
     fn check_lag(&mut self) {
         let Some(most) = self.config.max_lag_ns.filter(|_| self.config.pace != Pace::Asap) else { return };
-        let waiting = [self.io_queue.front(), self.memory_queue.front()].into_iter().flatten();
+        let waiting = [self.io_queue.front(), self.gpu_queue.front(), self.memory_queue.front()].into_iter().flatten();
         let legs = waiting.map(|index| self.ops[*index as usize].legs[0]);
         let queued = legs.filter(|leg| leg.start == NEVER).map(|leg| leg.sched);
         let next = self.ahead.first().map(|row| self.schedule(row, NEVER));

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
+use crate::replay;
 use crate::replay::{Durability, Engine, Fadvise, IoMode, Prepare, ReplayConfig, Target};
 use crate::units::Size;
 
 /// The tiers.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TierFlags {
-    /// What stands for tier 0: model:64GB/s+10us (time only), dram[:SIZE], dir:PATH,
-    /// file:PATH,size=SIZE, skip
-    #[arg(long = "tier-0", value_name = "SPEC", default_value = "model:64GB/s+10us")]
-    tier_0: Target,
+    /// What stands for tier 0: gpu[:N], model:64GB/s+10us (time only), dram[:SIZE], dir:PATH,
+    /// file:PATH,size=SIZE, skip [default: gpu where a CUDA driver has a device, otherwise
+    /// model:64GB/s+10us]
+    #[arg(long = "tier-0", value_name = "SPEC")]
+    tier_0: Option<Target>,
     /// What stands for tier 1
     #[arg(long = "tier-1", value_name = "SPEC", default_value = "dram")]
     tier_1: Target,
@@ -47,7 +49,14 @@ impl TierFlags {
     /// Says it to the configuration; `storage` is the folder that tier 2 is by default.
     pub fn apply(&self, storage: &Path, config: &mut ReplayConfig) {
         let tier_2 = self.tier_2.clone().unwrap_or_else(|| Target::Dir(storage.to_owned()));
-        config.targets = [self.tier_0.clone(), self.tier_1.clone(), tier_2];
+        let [model, ..] = Target::defaults();
+        let (tier_0, why) = match (&self.tier_0, replay::gpus()) {
+            (Some(target), _) => (target.clone(), None),
+            (None, Ok(_)) => (Target::Gpu(0), None),
+            (None, Err(why)) => (model, Some(why)),
+        };
+        config.modelled_because = why;
+        config.targets = [tier_0, self.tier_1.clone(), tier_2];
         for (tier, target) in config.targets.iter_mut().enumerate() {
             if self.only_tier.is_some_and(|only| usize::from(only) != tier) {
                 *target = Target::Skip;
