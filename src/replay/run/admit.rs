@@ -192,6 +192,10 @@ impl Run<'_> {
             op.legs[0].sched = due;
         }
         op.blocked_at_due = self.blocked.total(blocked_by(op), now);
+        // What it waited for may have been a write that failed.
+        let (legs, objects) = (&op.legs[..op.leg_count], &self.stage.objects);
+        let reads = legs.iter().filter(|leg| leg.op == Direction::Read && leg.place != NONE);
+        op.failed |= reads.into_iter().any(|leg| objects.place(leg.place).broken);
         if op.failed {
             self.tally.broken += op.leg_count as u64;
             return self.end_op(index, now);

@@ -31,6 +31,9 @@ impl Run<'_> {
             return Ok(false);
         }
         let reaped = self.gpu_reap()?;
+        if self.early.is_some() {
+            return Ok(reaped);
+        }
         let issued = self.gpu_issue()?;
         let waiting = !(self.to_gpu.is_empty() && self.gpu_queue.is_empty());
         let full = self.stage.gpus.iter().any(|gpu| !(gpu.has_room(Way::In) && gpu.has_room(Way::Out)));
