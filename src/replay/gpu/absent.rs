@@ -79,11 +79,6 @@ impl Gpu {
         match *self {}
     }
 
-    /// Copies in flight.
-    pub fn in_flight(&self) -> usize {
-        match *self {}
-    }
-
     /// A copy that has ended.
     pub fn next_ended(&mut self, _now: u64) -> Option<Ended> {
         match *self {}

@@ -100,10 +100,7 @@ impl Gpu {
     /// # Errors
     /// No driver or no such device.
     pub fn open(tier: usize, number: u32) -> Result<Self> {
-        let devices = devices().map_err(|why| unavailable(tier, number, &why))?.len();
-        if number as usize >= devices {
-            return Err(unavailable(tier, number, &format!("the CUDA driver has {devices} device(s), counted from 0")));
-        }
+        super::check(tier, number)?;
         Self::open_device(tier, number).map_err(|error| unavailable(tier, number, &words(error)))
     }
 

@@ -41,6 +41,7 @@ pub enum Way {
 }
 
 /// A copy between the host and the GPU.
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "only a driver reads what is to be copied"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Transfer {
     /// Which way.
@@ -78,6 +79,18 @@ fn unavailable(tier: usize, number: u32, why: &str) -> Error {
     Error::unavailable(format!(
         "--tier-{tier} gpu:{number}: {why}; use --tier-{tier} model:64GB/s+10us (time only) or --tier-{tier} dram"
     ))
+}
+
+/// Whether the GPU of a tier is there.
+///
+/// # Errors
+/// No driver or no such device.
+pub fn check(tier: usize, number: u32) -> Result<()> {
+    let found = devices().map_err(|why| unavailable(tier, number, &why))?.len();
+    if number as usize >= found {
+        return Err(unavailable(tier, number, &format!("the CUDA driver has {found} device(s), counted from 0")));
+    }
+    Ok(())
 }
 
 /// Opens the GPU of a tier and looks whether it has room for `bytes`; nothing is taken yet.

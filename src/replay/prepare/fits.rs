@@ -31,6 +31,9 @@ pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
     let mut memory = super::ARENA_SHARES * config.bytes_in_flight;
     for (tier, target) in config.targets.iter().enumerate() {
         target.check(tier)?;
+        if let Target::Gpu(number) = target {
+            gpu::check(tier, *number)?;
+        }
         if facts.peak_granules[tier] == 0 {
             continue;
         }
