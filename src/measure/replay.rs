@@ -172,7 +172,7 @@ pub struct Cpu {
 pub struct TierReport {
     /// 0, 1 or 2.
     pub tier: u8,
-    /// What stood for it: `io_uring`, `dram`, `model`, `skip`.
+    /// What stood for it: `io_uring`, `dram`, `gpu`, `model`, `skip`.
     pub backend: String,
     /// The target as it was typed.
     pub target: String,
@@ -282,7 +282,7 @@ pub struct Amplification {
 /// What bounded the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// `device`, `dram`, `generator` (the replay itself), `model` (modelled tiers), `pace`
+    /// `device`, `dram`, `gpu`, `generator` (the replay itself), `model` (modelled tiers), `pace`
     /// (nothing: the schedule was waited for).
     pub bound: String,
     /// The figure that shows it, in a sentence.

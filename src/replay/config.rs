@@ -82,6 +82,8 @@ pub struct ReplayConfig {
     pub destroys: Vec<PathBuf>,
     /// How objects lie on a storage target.
     pub layout: Layout,
+    /// Why tier 0 is a model although nobody asked for one; none when somebody did.
+    pub modelled_because: Option<String>,
 }
 
 impl ReplayConfig {
@@ -119,6 +121,7 @@ impl ReplayConfig {
             cooldown_ns: 0,
             destroys: Vec::new(),
             layout: Layout::Slab,
+            modelled_because: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod config;
 mod content;
+mod gpu;
 mod in_flight;
 mod io;
 mod launcher;
@@ -36,6 +37,7 @@ use session::Session;
 
 pub use config::{Durability, Engine, Fadvise, IoMode, Layout, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
 pub use content::fill::Stream;
+pub use gpu::{Device as GpuDevice, devices as gpus};
 pub use in_flight::{InFlight, Precondition};
 pub use launcher::{Launcher, ShardChoice, shard};
 pub use per_tier::{PerTier, Word};

@@ -59,10 +59,6 @@ impl Target {
     /// The way out: another target.
     pub fn check(&self, tier: usize) -> Result<()> {
         match self {
-            Target::Gpu(_) => Err(Error::unavailable(format!(
-                "--tier-{tier} {self}: this build has no GPU tier; use --tier-{tier} model:64GB/s+10us (time only) or \
-                 --tier-{tier} dram"
-            ))),
             Target::Striped(parts) => match parts.iter().find(|part| !part.is_storage()) {
                 Some(part) => Err(Error::usage(format!(
                     "--tier-{tier} {part}: a tier is striped over several storage targets only (dir:, file: or block:); \
@@ -104,7 +100,8 @@ impl Target {
     }
 }
 
-const FORMS: &str = "use dir:PATH, file:PATH,size=100GiB, block:DEVICE, dram, dram:32GiB, model:64GB/s+10us or skip";
+const FORMS: &str = "use dir:PATH, file:PATH,size=100GiB, block:DEVICE, dram, dram:32GiB, gpu, gpu:1, model:64GB/s+10us \
+                     or skip";
 
 impl FromStr for Target {
     type Err = String;

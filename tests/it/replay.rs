@@ -3,6 +3,7 @@
 mod devices;
 mod faults;
 mod flags;
+mod gpu;
 mod memory;
 mod pace;
 mod stalls;

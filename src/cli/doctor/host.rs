@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use crate::replay;
 use crate::units::{self, KIB};
 
 use super::Ability;
@@ -30,23 +31,13 @@ fn bpftrace() -> Ability {
     Ability::note("bpftrace", found)
 }
 
-#[cfg(feature = "gpu")]
 fn gpu() -> Ability {
-    // SAFETY: only looks for the library by its names and opens it; nothing of it is called.
-    let present = unsafe { cudarc::driver::sys::is_culib_present() };
-    if !present {
-        return no_gpu("no CUDA driver (libcuda.so)");
-    }
-    match cudarc::driver::result::init().and_then(|()| cudarc::driver::result::device::get_count()) {
-        Ok(0) => no_gpu("a CUDA driver, but no device"),
-        Ok(devices) => Ability::ok("GPU", format!("{devices} CUDA device(s)")),
-        Err(error) => no_gpu(&format!("the CUDA driver does not start: {error}")),
-    }
-}
-
-#[cfg(not(feature = "gpu"))]
-fn gpu() -> Ability {
-    no_gpu("left out of this build (feature `gpu`)")
+    let found = match replay::gpus() {
+        Ok(devices) => devices,
+        Err(why) => return no_gpu(&why),
+    };
+    let words = found.iter().map(|device| format!("{}, {}", device.name, units::bytes(device.memory_bytes)));
+    Ability::ok("GPU", words.collect::<Vec<_>>().join("; "))
 }
 
 fn no_gpu(found: &str) -> Ability {

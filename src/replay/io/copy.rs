@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn every_byte_arrives_wherever_it_begins() {
-        let from: Vec<u8> = (0..LEAST + 100).map(|i| (i * 31 >> 3) as u8).collect();
+        let from: Vec<u8> = (0..LEAST + 100).map(|i| ((i * 31) >> 3) as u8).collect();
         for (first, len) in [(0, LEAST), (1, LEAST + 5), (33, LEAST + 63), (7, 40), (3, 0)] {
             for how in [copy, put_away] {
                 let mut to = vec![0; LEAST + 200];

@@ -12,6 +12,7 @@ use super::slab::SlabPlan;
 use super::storage;
 use super::volume::{MediumPlan, VolumePlan};
 use crate::replay::config::{Engine, Layout, Prepare, ReplayConfig};
+use crate::replay::gpu::{self, Gpu};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
 
@@ -26,10 +27,11 @@ const MOST_TRIALS: u32 = 1_000;
 const SPARE: u64 = 256 << 20;
 
 /// What the tiers will need; all of it is there.
-#[derive(Debug)]
 pub struct Needs {
     /// The storage targets, in tier order and as they were named.
     pub volumes: Vec<VolumePlan>,
+    /// The GPUs of GPU tiers, opened, in tier order.
+    pub gpus: Vec<Gpu>,
 }
 
 /// Checks every tier without touching it.
@@ -38,16 +40,24 @@ pub struct Needs {
 /// Which tier is too small or may not be used, and what would help.
 pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
     check_settings(config)?;
-    let mut volumes = Vec::new();
+    let (mut volumes, mut gpus) = (Vec::new(), Vec::new());
     let storage =
         config.targets.iter().zip(&facts.peak_granules).filter(|(target, peak)| **peak > 0 && target.is_storage());
-    let mut memory = arena_share(config, storage.map(|(target, _)| target.parts().len()).sum())?;
+    let on_gpu = config.targets.iter().any(|target| matches!(target, Target::Gpu(_)));
+    let lanes = storage.map(|(target, _)| target.parts().len()).sum::<usize>() + usize::from(on_gpu);
+    let mut memory = arena_share(config, lanes)?;
     for (tier, target) in config.targets.iter().enumerate() {
+        if let Target::Gpu(number) = target {
+            gpu::check(tier, *number)?;
+        }
         if facts.peak_granules[tier] == 0 {
             continue;
         }
         if target.is_storage() {
             volumes.extend(survey_volumes(target, tier, facts, config)?);
+        }
+        if let Target::Gpu(number) = target {
+            gpus.push(gpu::survey(tier, *number, memory_needed(tier, facts))?);
         }
         if let Target::Dram(limit) = target {
             let need = memory_needed(tier, facts);
@@ -63,7 +73,7 @@ pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
         }
     }
     check_apart(&volumes)?;
-    Ok(Needs { volumes })
+    Ok(Needs { volumes, gpus })
 }
 
 /// Looks at the targets that share a tier's objects.
@@ -116,7 +126,7 @@ pub fn arena_share(config: &ReplayConfig, storage_targets: usize) -> Result<u64>
     Ok((one * super::ARENA_SHARES).min(2 * MOST_IN_FLIGHT))
 }
 
-/// Bytes of memory that a DRAM tier gets: the planned peak, and some slack so that operations
+/// Bytes of memory that a DRAM or GPU tier gets: the planned peak, and some slack so that operations
 /// which overlap rarely wait for space.
 pub fn memory_needed(tier: usize, facts: &PlanFacts) -> u64 {
     let peak = facts.peak_granules[tier];

@@ -32,6 +32,7 @@ use crate::stop::Stop;
 use crate::replay::config::{Engine, ReplayConfig};
 use crate::replay::content::fill::Stream;
 use crate::replay::content::verify::SLAB_NAME;
+use crate::replay::gpu::Gpu;
 use crate::replay::io::memory::Region;
 use crate::replay::io::ring::{Ring, check_available};
 use crate::replay::plan::{Cold, Plan};
@@ -67,6 +68,8 @@ pub enum Backend {
     Storage(u32),
     /// Memory; the number of its pool.
     Memory(usize),
+    /// A GPU's memory; the number of the GPU among those of the run.
+    Gpu(usize),
     /// Time that passes.
     Model {
         /// Bytes per second.
@@ -80,9 +83,11 @@ pub enum Backend {
 
 /// The tiers, ready for the run.
 pub struct Stage {
-    // The ring is dropped first: it refers to the arena and to the slabs' files.
+    // The ring and the GPUs are dropped first: they refer to the memory and to the slabs' files.
     /// The ring.
     pub ring: Ring,
+    /// The GPUs.
+    pub gpus: Vec<Gpu>,
     /// The memory that I/O goes through.
     pub arena: Region,
     /// The storage targets, in the order of their numbers in the ring.
@@ -129,8 +134,8 @@ pub fn prepare(
     let epoch = 1 + needs.volumes.iter().map(VolumePlan::epoch).max().unwrap_or(0);
     let run = run_id();
     let volumes = needs.volumes.into_iter().map(|volume| volume.open(&run, epoch)).collect::<Result<Vec<_>>>()?;
-    let lanes = volumes.len().max(1) as u64;
-    let blocks = (fits::arena_share(config, volumes.len())? / lanes / config.io_size_bytes).max(4);
+    let lanes = lanes(volumes.len(), needs.gpus.len()) as u64;
+    let blocks = (fits::arena_share(config, lanes as usize)? / lanes / config.io_size_bytes).max(4);
     let arena = Region::new(lanes * blocks * config.io_size_bytes, "I/O buffers", |_| Ok(()))?;
     let files: Vec<_> = volumes.iter().filter_map(Volume::file).collect();
     let lane_bytes = (arena.len() / lanes as usize / config.io_size_bytes as usize) * config.io_size_bytes as usize;
@@ -144,6 +149,7 @@ pub fn prepare(
     }
     let mut stage = Stage {
         ring,
+        gpus: needs.gpus,
         arena,
         pools: Vec::new(),
         backends: [Backend::Skip; 3],
@@ -180,6 +186,11 @@ pub fn prepare(
     }
 }
 
+/// Shares of the arena: one for each storage target, one for all GPUs, at least one.
+fn lanes(volumes: usize, gpus: usize) -> usize {
+    (volumes + gpus.min(1)).max(1)
+}
+
 /// I/Os of one storage target that have a slot at once, where it has so much of the arena.
 fn lane_slots(lane_bytes: usize) -> usize {
     (lane_bytes / 4096).clamp(4, MOST_SLOTS)
@@ -196,6 +207,11 @@ fn run_id() -> String {
 }
 
 impl Stage {
+    /// The share of the arena that GPUs have.
+    pub fn gpu_lane(&self) -> u32 {
+        self.volumes.len() as u32
+    }
+
     /// The slabs of storage targets.
     pub fn slabs(&self) -> impl Iterator<Item = &Slab> {
         self.volumes.iter().filter_map(Volume::slab)
@@ -203,7 +219,7 @@ impl Stage {
 
     /// Storage targets, at least one: each has a share of the arena.
     pub fn lanes(&self) -> usize {
-        self.volumes.len().max(1)
+        lanes(self.volumes.len(), self.gpus.len())
     }
 
     /// I/Os of one storage target that have a slot at once.
@@ -290,13 +306,27 @@ impl Stage {
                     tiers[tier] = Shelves::single(Space::new(0, granule_count(bytes)));
                     Backend::Memory(self.pools.len() - 1)
                 }
+                Target::Gpu(_) => {
+                    let bytes = fits::memory_needed(tier, &plan.facts);
+                    let before = &config.targets[..tier];
+                    let number = before.iter().zip(plan.facts.peak_granules);
+                    let number = number.filter(|(t, peak)| matches!(t, Target::Gpu(_)) && *peak > 0).count();
+                    self.gpus[number].take(bytes)?;
+                    tiers[tier] = Shelves::single(Space::new(0, granule_count(bytes)));
+                    Backend::Gpu(number)
+                }
                 Target::Model { bytes_per_s, latency_ns } => Backend::Model { bytes_per_s, latency_ns },
-                Target::Skip | Target::Gpu(_) => Backend::Skip,
+                Target::Skip => Backend::Skip,
             };
         }
         self.shelves = tiers;
         self.filed = filed;
         self.objects = self.no_objects();
+        for gpu in &mut self.gpus {
+            gpu.pin(&self.arena, "the I/O buffers");
+            self.pools.iter().for_each(|pool| gpu.pin(pool, "a DRAM tier"));
+            self.notes.extend_from_slice(gpu.notes());
+        }
         Ok(())
     }
 
@@ -338,6 +368,7 @@ impl Stage {
     fn put_cold(&mut self, writer: &mut Writer, cold: &[Cold], engine: Engine, progress: &dyn Progress) -> Result<()> {
         progress.stage("cold objects", Some(cold.iter().map(|c| c.size).sum()), "bytes");
         let mut open: Vec<File> = Vec::with_capacity(COLD_FILES);
+        let mut draft = Vec::new();
         for object in cold {
             if open.len() == COLD_FILES {
                 writer.drain(self)?;
@@ -377,6 +408,12 @@ impl Stage {
                         writer.going_on()?;
                         let padded = len.next_multiple_of(crate::replay::content::fill::BLOCK);
                         stream.fill(offset, self.pools[pool].slice_mut(at as usize, padded));
+                    }
+                    Backend::Gpu(number) => {
+                        writer.going_on()?;
+                        draft.resize(len.next_multiple_of(crate::replay::content::fill::BLOCK), 0);
+                        stream.fill(offset, &mut draft);
+                        self.gpus[number].put(at, &draft)?;
                     }
                     Backend::Model { .. } | Backend::Skip => {}
                 }

@@ -8,7 +8,7 @@ use crate::units;
 use super::Ended;
 use super::doubts::doubts;
 use crate::replay::config::{Engine, IoMode, Layout, Pace};
-use crate::replay::prepare::storage;
+use crate::replay::prepare::{Backend, storage};
 use crate::replay::run::Early;
 
 impl Ended<'_> {
@@ -118,6 +118,9 @@ impl Ended<'_> {
         count(tally.skipped, "rows of skipped tiers were left out");
         if self.config.shard.is_some() && tally.error_count + tally.suspect_count > 0 {
             notes.push("rows of errors and of wrong data are counted in the rows of this shard".to_owned());
+        }
+        if let (Backend::Model { .. }, Some(why)) = (self.stage.backends[0], &self.config.modelled_because) {
+            notes.push(format!("tier 0 is a model, its time is computed and no bytes move: {why}"));
         }
         if !self.plan.meta.complete {
             notes.push("the trace is partial: its recording was interrupted".to_owned());

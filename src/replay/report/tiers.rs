@@ -49,6 +49,11 @@ impl Ended<'_> {
                 note("pool_bytes", pool.len().into());
                 note("pool_huge_page_bytes", pool.huge_bytes().into());
             }
+            Backend::Gpu(number) => {
+                for (name, value) in self.stage.gpus[number].facts() {
+                    note(&name, value);
+                }
+            }
             Backend::Model { .. } | Backend::Skip => {}
         }
         report

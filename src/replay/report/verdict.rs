@@ -46,18 +46,19 @@ pub fn verdict(spent: &Spent, wall_ns: u64, backlog: Option<Backlog>) -> Verdict
         let because = format!("the run was as long as its schedule: {}", kept.words());
         return Verdict { bound: "pace".to_owned(), because };
     }
-    let known = spent.device_ns + spent.model_ns + spent.pace_ns + spent.copy_ns + spent.data_ns;
+    let known = spent.device_ns + spent.gpu_ns + spent.model_ns + spent.pace_ns + spent.copy_ns + spent.data_ns;
     let rest = wall_ns.saturating_sub(known);
     let shares = [
         (spent.device_ns, "device", "waiting for storage with I/O in flight"),
         (spent.copy_ns, "dram", "copying to and from memory tiers"),
+        (spent.gpu_ns, "gpu", "waiting for copies to and from the GPU"),
         (spent.data_ns + rest, "generator", "making data up, checking it and submitting I/O"),
         (spent.model_ns, "model", "waiting for modelled tiers"),
         (spent.pace_ns, "pace", "waiting for the next operation of the schedule"),
     ];
     // With a backlog, idle time between bursts bounds nothing.
     let candidates = shares.into_iter().filter(|(_, word, _)| backlog.is_none() || *word != "pace");
-    let (largest, bound, doing) = candidates.max_by_key(|share| share.0).expect("there are four or five");
+    let (largest, bound, doing) = candidates.max_by_key(|share| share.0).expect("there are several");
     let share = |ns: u64| 100.0 * ns as f64 / wall_ns.max(1) as f64;
     let others: Vec<_> = shares
         .iter()

@@ -5,7 +5,7 @@ use crate::trace::Op as Direction;
 
 use super::ahead::Upcoming;
 use super::blocked::Blocked;
-use super::op::{Leg, NEVER, Op, Source, leg};
+use super::op::{Carrier, Leg, NEVER, Op, Source, leg};
 use super::{Run, blocked_by, holds_bytes};
 use crate::replay::config::{Pace, Verify};
 use crate::replay::content::fill::Stream;
@@ -199,6 +199,10 @@ impl Run<'_> {
             op.legs[0].sched = due;
         }
         op.blocked_at_due = self.blocked.total(blocked_by(op), now);
+        // What it waited for may have been a write that failed.
+        let (legs, objects) = (&op.legs[..op.leg_count], &self.stage.objects);
+        let reads = legs.iter().filter(|leg| leg.op == Direction::Read && leg.place != NONE);
+        op.failed |= reads.into_iter().any(|leg| objects.place(leg.place).broken);
         if op.failed {
             self.tally.broken += op.leg_count as u64;
             return self.end_op(index, now);
@@ -214,14 +218,17 @@ impl Run<'_> {
             if self.open_files(index)? || self.prepare_read(index)? {
                 return Ok(());
             }
-            let op = &self.ops[index as usize];
-            if op.uses_storage() {
-                self.lanes.get(Self::lane_of(op)).queue.push_back(index);
-                self.claim_filled(index);
-            } else {
-                self.memory_queue.push_back(index);
-                self.set_memory_blocked();
+            match self.ops[index as usize].carrier() {
+                Carrier::Memory => {
+                    self.memory_queue.push_back(index);
+                    self.set_memory_blocked();
+                }
+                Carrier::Storage | Carrier::Gpu => {
+                    let lane = self.queue_of(&self.ops[index as usize]);
+                    self.lanes.get(lane).queue.push_back(index);
+                }
             }
+            self.claim_filled(index);
             return Ok(());
         }
         let (leg, size) = (op.legs[pass.source_leg], op.size);

@@ -167,11 +167,14 @@ impl Run<'_> {
             return None;
         }
         let tier = row.tier.index();
-        let Backend::Storage(first) = self.stage.backends[tier] else { return None };
+        let volume = match self.stage.backends[tier] {
+            Backend::Storage(first) => self.stage.home(tier, first, row.content),
+            Backend::Gpu(_) => self.stage.gpu_lane(),
+            _ => return None,
+        };
         let offset = u64::from(count) * self.config.io_size_bytes;
         let len = row.size.checked_sub(offset).filter(|rest| *rest > 0)?.min(self.config.io_size_bytes);
         let padded = len.next_multiple_of(4096) as u32;
-        let volume = self.stage.home(tier, first, row.content);
         Some(Chunk { op: NONE, write: true, volume, offset, len: len as u32, padded, ..Chunk::default() })
     }
 

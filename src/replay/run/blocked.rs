@@ -12,7 +12,7 @@ pub struct Blocked {
 }
 
 /// Clocks before those of the storage targets.
-const OTHERS: usize = 2;
+const OTHERS: usize = 3;
 
 impl Blocked {
     /// An earlier operation is being copied.
@@ -20,6 +20,8 @@ impl Blocked {
     /// Not blocked: what could be written has not been made up yet, which is nobody's fault but
     /// ours.
     pub const OURS: usize = 1;
+    /// A GPU's stream is full of earlier copies.
+    pub const GPU: usize = 2;
     /// Nothing blocks a modelled tier.
     pub const NOTHING: usize = usize::MAX;
 

@@ -8,7 +8,7 @@ use crate::error::Result;
 use super::Run;
 use super::blocked::Blocked;
 use super::desk::{Act, Check, Done, Job, Whose, Work};
-use super::op::{Chunk, NOWHERE, Source};
+use super::op::{Chunk, NOWHERE, Sink, Source};
 use crate::replay::config::{Pace, Verify};
 use crate::replay::content::fill::Stream;
 use crate::replay::content::verify::STAMP_EVERY;
@@ -112,7 +112,7 @@ impl Run<'_> {
                     self.free_slot(done.slot);
                 } else if chunk.op != NONE {
                     self.filling -= 1;
-                    self.write_later(done.slot);
+                    self.send_filled(done.slot);
                 }
             }
             Act::Checked if self.chunks[done.slot as usize].checking => return self.pass_on(done.slot),
@@ -157,9 +157,15 @@ impl Run<'_> {
             if there.filling {
                 self.filling += 1;
             } else {
-                self.write_later(slot);
+                self.send_filled(slot);
             }
         }
+    }
+
+    fn send_filled(&mut self, slot: u32) {
+        let op = self.chunks[slot as usize].op;
+        let to_gpu = self.ops[op as usize].pass().sink == Sink::Gpu;
+        if to_gpu { self.to_gpu.push_back(slot) } else { self.write_later(slot) }
     }
 
     /// A slot that was filled before its operation was due is not wanted any more.
@@ -196,7 +202,7 @@ impl Run<'_> {
 
     /// Has a helper make up the next chunk of a storage target. True when there was one.
     fn fill_due_for(&mut self, lane: u32) -> Result<bool> {
-        let Some(index) = self.next_in_queue(lane, |source, _| source == Source::Fill) else { return Ok(false) };
+        let Some(index) = self.next_to_fill(lane) else { return Ok(false) };
         let chunk = self.next_chunk(index);
         if !self.is_for_helpers(chunk.padded) {
             return Ok(false);
@@ -211,9 +217,13 @@ impl Run<'_> {
     fn check_job(&self, slot: u32, check: Check) -> Job {
         let chunk = self.chunks[slot as usize];
         let op = &self.ops[chunk.op as usize];
-        // SAFETY: the arena outlives the crew and the run; the I/O has ended, and the slot is
-        // nobody's but the job's until it has been collected.
-        let part = unsafe { self.stage.arena.lend(chunk.at, chunk.len as usize) };
+        let pass = op.pass();
+        let part = if chunk.at == NOWHERE {
+            let leg = if pass.source == Source::Memory { pass.source_leg } else { pass.sink_leg };
+            self.part_in_memory(chunk.op, leg, chunk.offset, chunk.len as usize)
+        } else {
+            self.part_in_arena(slot, chunk.len as usize)
+        };
         let (stream, offset, work) = (op.stream.clone(), chunk.offset, Work::Check(check));
         Job { slot, stream, offset, part, work, given: Instant::now() }
     }

@@ -36,7 +36,9 @@ impl Run<'_> {
     pub fn labour(&mut self) -> Result<bool> {
         let mut any = false;
         while let Some(&slot) = self.landed.front() {
-            if !self.may_copy(self.chunks[slot as usize].len) {
+            let chunk = &self.chunks[slot as usize];
+            let copied = self.ops[chunk.op as usize].pass().sink == Sink::Memory;
+            if copied && !self.may_copy(chunk.len) {
                 break;
             }
             self.landed.pop_front();
@@ -67,11 +69,15 @@ impl Run<'_> {
         self.check_landed()
     }
 
-    /// Produces the next bytes of a kind for any storage target. None when there are none or they
-    /// have to wait, otherwise whether it was done here.
+    /// Produces the next bytes of a kind in any lane. None when there are none or they have to wait,
+    /// otherwise whether it was done here.
     fn produce_next(&mut self, kind: Source) -> Result<Option<bool>> {
         for lane in self.lanes.in_turn() {
-            if let Some(index) = self.next_in_queue(lane, |source, _| source == kind)
+            let next = match kind {
+                Source::Fill => self.next_to_fill(lane),
+                _ => self.next_in_queue(lane, |pass, _| pass.source == kind && pass.sink == Sink::Storage),
+            };
+            if let Some(index) = next
                 && let Some(here) = self.produce(index)?
             {
                 return Ok(Some(here));
@@ -160,10 +166,20 @@ impl Run<'_> {
         Ok(self.hand_over(slot, part, work, helper)? == Some(true))
     }
 
-    /// What was read into a slot and checked is written to the operation's other place.
+    /// What was read into a slot and checked is written to the operation's other place, if it is
+    /// not there yet.
     pub fn pass_on(&mut self, slot: u32) -> Result<()> {
         let chunk = self.chunks[slot as usize];
         let op = &self.ops[chunk.op as usize];
+        match op.pass().sink {
+            Sink::Storage => {}
+            Sink::Memory | Sink::Nothing => return self.release_slot(slot, op.copied_at),
+            Sink::Gpu => {
+                (self.chunks[slot as usize].write, self.chunks[slot as usize].checking) = (true, false);
+                self.to_gpu.push_back(slot);
+                return Ok(());
+            }
+        }
         let leg = &op.legs[op.pass().sink_leg];
         let extents = &self.stage.objects.place(leg.place).extents;
         let (at, _) = locate(extents, chunk.offset).expect("a place is as long as its object");
@@ -183,7 +199,7 @@ impl Run<'_> {
         let mut helper = self.is_for_helpers(chunk.len);
         if helper && !self.crew.takes_copies() {
             // With a schedule, or while I/O is in flight, looking after those comes first.
-            if self.config.pace != Pace::Asap || self.in_flight > 0 {
+            if self.config.pace != Pace::Asap || self.in_flight + self.gpu_in_flight > 0 {
                 return Ok(None);
             }
             helper = false;
@@ -231,18 +247,20 @@ impl Run<'_> {
                 return Ok(());
             }
             Sink::Memory => self.tally.bytes(sink, true, len.into(), 0, ended),
-            Sink::Nothing => {}
+            Sink::Nothing | Sink::Gpu => {}
         }
         self.release_slot(slot, ended)
     }
 
-    fn part_in_arena(&self, slot: u32, len: usize) -> Part {
+    /// The bytes of a slot.
+    pub fn part_in_arena(&self, slot: u32, len: usize) -> Part {
         // SAFETY: the arena outlives the crew, and the slot is nobody's but the job's until it has
         // been collected.
         unsafe { self.stage.arena.lend(self.chunks[slot as usize].at, len) }
     }
 
-    fn part_in_memory(&self, index: u32, leg: usize, offset: u64, len: usize) -> Part {
+    /// Bytes of an operation's object in a memory tier.
+    pub fn part_in_memory(&self, index: u32, leg: usize, offset: u64, len: usize) -> Part {
         let leg = &self.ops[index as usize].legs[leg];
         let Backend::Memory(pool) = leg.backend else { unreachable!("the leg is a memory tier's") };
         let extents = &self.stage.objects.place(leg.place).extents;

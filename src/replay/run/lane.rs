@@ -5,8 +5,9 @@
 use std::collections::VecDeque;
 
 use super::Run;
-use super::op::{Chunk, Op, Source};
+use super::op::{Carrier, Chunk, Op, Pass, Sink, Source};
 use super::pieces::Pieces;
+use crate::replay::gpu::IN_STREAM;
 use crate::replay::prepare::{Backend, Stage};
 
 /// Operations that are looked at for the next chunk.
@@ -159,13 +160,30 @@ impl Run<'_> {
         }
     }
 
+    /// The lane in which an operation that storage or a GPU takes part in waits.
+    pub fn queue_of(&self, op: &Op) -> u32 {
+        if op.carrier() == Carrier::Storage { Self::lane_of(op) } else { self.stage.gpu_lane() }
+    }
+
+    /// The oldest operation of any lane that may have one more chunk.
+    pub fn next_anywhere(&self, mut wanted: impl FnMut(Pass) -> bool) -> Option<u32> {
+        (0..self.lanes.len() as u32).find_map(|lane| self.next_in_queue(lane, |pass, _| wanted(pass)))
+    }
+
+    /// The oldest operation of a lane whose next chunk has to be made up. What goes to a GPU waits
+    /// while enough for it is there.
+    pub fn next_to_fill(&self, lane: u32) -> Option<u32> {
+        let full = self.to_gpu.len() >= 2 * IN_STREAM;
+        self.next_in_queue(lane, |pass, _| pass.source == Source::Fill && !(full && pass.sink == Sink::Gpu))
+    }
+
     /// The oldest operation of a target with a kind of source that may have one more chunk. Older
     /// ones come first, and no object takes all of the device.
-    pub fn next_in_queue(&self, lane: u32, mut wanted: impl FnMut(Source, u32) -> bool) -> Option<u32> {
+    pub fn next_in_queue(&self, lane: u32, mut wanted: impl FnMut(Pass, u32) -> bool) -> Option<u32> {
         let queue = self.lanes.iter().nth(lane as usize).map(|lane| &lane.queue)?;
         queue.iter().take(LOOK_AHEAD).copied().find(|&index| {
             let op = &self.ops[index as usize];
-            op.chunks < OBJECT_CHUNKS && wanted(op.pass().source, index)
+            op.chunks < OBJECT_CHUNKS && wanted(op.pass(), index)
         })
     }
 

@@ -11,6 +11,7 @@ pub mod desk;
 pub mod errand;
 pub mod files;
 pub mod finish;
+pub mod gpu;
 pub mod interval_log;
 pub mod kinds;
 pub mod labour;
@@ -116,6 +117,10 @@ pub(super) struct Run<'a> {
     pub crew: Crew,
     /// Operations between memory and memory.
     pub memory_queue: VecDeque<u32>,
+    /// Slots whose bytes wait to be copied to a GPU.
+    pub to_gpu: VecDeque<u32>,
+    /// Copies to and from GPUs that have not ended.
+    pub gpu_in_flight: u32,
     /// Slots whose bytes were read and have to be passed on.
     pub landed: VecDeque<u32>,
     /// What was read and has to be checked.
@@ -168,6 +173,8 @@ impl<'a> Run<'a> {
             lanes: Lanes::new(stage, config.bytes_in_flight, config.io_size_bytes as usize, window),
             crew,
             memory_queue: VecDeque::with_capacity(window),
+            to_gpu: VecDeque::with_capacity(slots),
+            gpu_in_flight: 0,
             landed: VecDeque::with_capacity(slots),
             unchecked: VecDeque::with_capacity(slots),
             in_flight: 0,
@@ -206,6 +213,7 @@ impl<'a> Run<'a> {
         gate.pass(stop, progress)?;
         progress.stage("run", Some(self.plan.rows.len()), "rows");
         self.clock = Instant::now();
+        self.set_gpu_clocks()?;
         let mut reported = 0;
         loop {
             if stop.requested() {
@@ -223,7 +231,7 @@ impl<'a> Run<'a> {
             if self.has_more_to_do() {
                 self.flush()?;
             }
-            let reaped = self.reap()?;
+            let reaped = self.reap()? | self.gpu_step()?;
             let laboured = self.labour()? | self.look_ahead()? | self.fill_ahead()?;
             if self.row_number >= reported + REPORT_ROWS {
                 progress.advance(self.row_number - reported);
@@ -366,16 +374,17 @@ impl<'a> Run<'a> {
     fn drain(&mut self) -> Result<()> {
         let deadline = self.now() + DRAIN_NS;
         self.flush()?;
-        while self.in_flight > 0 && self.now() < deadline {
-            self.stage.ring.wait(NAP_NS)?;
+        while self.in_flight + self.gpu_in_flight > 0 && self.now() < deadline {
+            self.stage.ring.wait(if self.gpu_in_flight > 0 { gpu::NAP_NS } else { NAP_NS })?;
             self.reap()?;
+            self.gpu_reap()?;
             // What was read and only has to be checked still counts.
             while let Some(slot) = self.landed.pop_front() {
                 self.take_landed(slot)?;
             }
         }
         self.check_all_landed()?;
-        self.tally.hung = self.in_flight;
+        self.tally.hung = self.in_flight + self.gpu_in_flight;
         Ok(())
     }
 }
@@ -386,11 +395,12 @@ pub(super) fn blocked_by(op: &Op) -> usize {
     match (pass.source, pass.sink) {
         (Source::Timer, _) => Blocked::NOTHING,
         (Source::Storage, _) | (_, Sink::Storage) => Blocked::storage(Run::lane_of(op)),
+        (Source::Gpu, _) | (_, Sink::Gpu) => Blocked::GPU,
         _ => Blocked::MEMORY,
     }
 }
 
 /// Whether a tier holds bytes.
 pub(super) fn holds_bytes(backend: Backend) -> bool {
-    matches!(backend, Backend::Storage(_) | Backend::Memory(_))
+    matches!(backend, Backend::Storage(_) | Backend::Memory(_) | Backend::Gpu(_))
 }

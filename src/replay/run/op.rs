@@ -22,6 +22,8 @@ pub enum Source {
     Storage,
     /// Memory.
     Memory,
+    /// A GPU's memory.
+    Gpu,
 }
 
 /// Where they go.
@@ -32,6 +34,19 @@ pub enum Sink {
     /// A slab.
     Storage,
     /// Memory.
+    Memory,
+    /// A GPU's memory.
+    Gpu,
+}
+
+/// The queues in which operations wait for their chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// Storage is at an end.
+    Storage,
+    /// A GPU is, and no storage.
+    Gpu,
+    /// Only memory is.
     Memory,
 }
 
@@ -142,7 +157,7 @@ pub struct Op {
 impl Op {
     /// The pass that is being worked on.
     pub fn pass(&self) -> Pass {
-        let holds = |leg: &Leg| matches!(leg.backend, Backend::Storage(_) | Backend::Memory(_));
+        let holds = |leg: &Leg| matches!(leg.backend, Backend::Storage(_) | Backend::Memory(_) | Backend::Gpu(_));
         let of = |source, sink, source_leg, sink_leg| Pass { source, sink, source_leg, sink_leg };
         if self.leg_count == 1 {
             return self.single(0);
@@ -169,10 +184,16 @@ impl Op {
         if self.leg_count == 2 && pass.source_leg == pass.sink_leg { 2 } else { 1 }
     }
 
-    /// Whether the pass involves storage.
-    pub fn uses_storage(&self) -> bool {
+    /// Where the pass waits until all of its chunks are on their way.
+    pub fn carrier(&self) -> Carrier {
         let pass = self.pass();
-        pass.source == Source::Storage || pass.sink == Sink::Storage
+        if pass.source == Source::Storage || pass.sink == Sink::Storage {
+            Carrier::Storage
+        } else if pass.source == Source::Gpu || pass.sink == Sink::Gpu {
+            Carrier::Gpu
+        } else {
+            Carrier::Memory
+        }
     }
 }
 
@@ -180,6 +201,7 @@ fn source_of(backend: Backend) -> Source {
     match backend {
         Backend::Storage(_) => Source::Storage,
         Backend::Memory(_) => Source::Memory,
+        Backend::Gpu(_) => Source::Gpu,
         Backend::Model { .. } | Backend::Skip => Source::Timer,
     }
 }
@@ -188,6 +210,7 @@ fn sink_of(backend: Backend) -> Sink {
     match backend {
         Backend::Storage(_) => Sink::Storage,
         Backend::Memory(_) => Sink::Memory,
+        Backend::Gpu(_) => Sink::Gpu,
         Backend::Model { .. } | Backend::Skip => Sink::Nothing,
     }
 }

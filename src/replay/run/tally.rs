@@ -30,6 +30,8 @@ pub struct Spent {
     pub pace_ns: u64,
     /// Copying to and from memory tiers.
     pub copy_ns: u64,
+    /// Asleep while copies to and from a GPU were under way.
+    pub gpu_ns: u64,
     /// Making data up and checking it.
     pub data_ns: u64,
 }

@@ -5,7 +5,7 @@ use crate::measure::replay::IoError;
 
 use super::Run;
 use super::blocked::Blocked;
-use super::op::{Chunk, Leg, NEVER, Sink, Source};
+use super::op::{Carrier, Chunk, Leg, NEVER, Sink, Source};
 use crate::replay::config::{Durability, Engine};
 use crate::replay::io::ring::Io;
 use crate::replay::prepare::Backend;
@@ -43,10 +43,10 @@ impl Run<'_> {
         let mut full;
         loop {
             full = false;
-            let next = self.next_in_queue(lane, |source, index| {
-                let held = source == Source::Storage && !self.may_leave(index);
+            let next = self.next_in_queue(lane, |pass, index| {
+                let held = pass.source == Source::Storage && !self.may_leave(index);
                 full |= held;
-                source == Source::Storage && !held
+                pass.source == Source::Storage && !held
             });
             let Some(index) = next else { break };
             let chunk = self.next_chunk(index);
@@ -72,7 +72,7 @@ impl Run<'_> {
             self.blocked.set(Blocked::storage(number as u32), full, now);
             any |= full;
         }
-        let fills = |lane| self.next_in_queue(lane, |source, _| source == Source::Fill).is_some();
+        let fills = |lane| self.next_to_fill(lane).is_some();
         let unfilled = self.filling > 0 || (0..self.lanes.len() as u32).any(fills);
         self.blocked.set(Blocked::OURS, unfilled && !any, now);
     }
@@ -150,13 +150,21 @@ impl Run<'_> {
         op.issued += u64::from(chunk.len);
         op.chunks += 1;
         if op.issued == op.size {
-            let queue = match op.uses_storage() {
-                true => &mut self.lanes.get(Self::lane_of(&self.ops[chunk.op as usize])).queue,
-                false => &mut self.memory_queue,
-            };
-            let place = queue.iter().position(|queued| *queued == chunk.op);
-            place.and_then(|place| queue.remove(place));
+            self.leave_queue(chunk.op);
         }
+    }
+
+    fn leave_queue(&mut self, index: u32) {
+        let op = &self.ops[index as usize];
+        let queue = match op.carrier() {
+            Carrier::Storage | Carrier::Gpu => {
+                let lane = self.queue_of(op);
+                &mut self.lanes.get(lane).queue
+            }
+            Carrier::Memory => &mut self.memory_queue,
+        };
+        let place = queue.iter().position(|queued| *queued == index);
+        place.and_then(|place| queue.remove(place));
     }
 
     /// Queues the I/O of a slot in the ring.
@@ -261,15 +269,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn fail(&mut self, slot: u32, errno: i32, message: &str, now: u64) -> Result<()> {
+    /// The I/O or the copy of a slot has failed.
+    pub fn fail(&mut self, slot: u32, errno: i32, message: &str, now: u64) -> Result<()> {
         let chunk = self.chunks[slot as usize];
         if !chunk.write {
             self.arrived(&chunk);
         }
         let op = &mut self.ops[chunk.op as usize];
         if !op.failed && op.issued < op.size {
-            self.lanes.get(Self::lane_of(op)).queue.retain(|queued| *queued != chunk.op);
+            self.leave_queue(chunk.op);
         }
+        let op = &mut self.ops[chunk.op as usize];
         let pass = op.pass();
         let leg = op.legs[if chunk.write { pass.sink_leg } else { pass.source_leg }];
         if !op.failed {

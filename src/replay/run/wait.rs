@@ -9,7 +9,7 @@ use crate::units;
 
 use super::blocked::Blocked;
 use super::op::NEVER;
-use super::{Early, Run};
+use super::{Early, Run, gpu};
 use crate::replay::config::{Pace, Wait};
 
 /// How long the thread sleeps at most, so that it notices a request to stop.
@@ -151,8 +151,13 @@ impl Run<'_> {
         let timer = first(&self.timers);
         let due = timer.min(self.next_admission().unwrap_or(NEVER));
         let until = due.min(now + NAP_NS);
-        let sleep_ns = self.waiter.sleep_ns(until.saturating_sub(now), until == due);
-        if timer == NEVER && self.crew.busy() == 0 && self.lanes.stuck() {
+        let mut sleep_ns = self.waiter.sleep_ns(until.saturating_sub(now), until == due);
+        if self.gpu_in_flight > 0 {
+            // Nobody wakes us when a GPU has done something.
+            sleep_ns = sleep_ns.min(gpu::NAP_NS);
+        }
+        let gpus_rest = self.gpu_in_flight == 0 && self.to_gpu.is_empty();
+        if timer == NEVER && self.crew.busy() == 0 && gpus_rest && self.lanes.stuck() {
             // What runs cannot go on, and nothing will end that it could wait for.
             self.strip_ahead();
             self.flush()?;
@@ -176,9 +181,13 @@ impl Run<'_> {
         // that is at its limit.
         let movers = self.crew.copies() > 0
             && (self.in_flight == 0 || self.blocked.is_running(Blocked::MEMORY) && !self.blocked.is_storage_running());
+        let gpus = self.gpu_in_flight > 0
+            && (self.in_flight == 0 || self.blocked.is_running(Blocked::GPU) && !self.blocked.is_storage_running());
         let account = &mut self.tally.spent;
         if movers {
             account.copy_ns += after - since;
+        } else if gpus {
+            account.gpu_ns += after - since;
         } else if self.in_flight > 0 {
             account.device_ns += after - since;
         } else if timer != NEVER {

@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::replay;
 use crate::replay::{Engine, Layout, Prepare, ReplayConfig, Target};
 use crate::units::Size;
 
 /// The tiers.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TierFlags {
-    /// What stands for tier 0: model:64GB/s+10us (time only), dram[:SIZE], dir:PATH,
+    /// What stands for tier 0: gpu[:N], model:64GB/s+10us (time only), dram[:SIZE], dir:PATH,
     /// file:PATH,size=SIZE, block:DEVICE[,size=SIZE], skip. Given several times with storage, the
-    /// tier's objects are spread over the targets by the hash of their keys
-    #[arg(long = "tier-0", value_name = "SPEC", default_value = "model:64GB/s+10us")]
+    /// tier's objects are spread over the targets by the hash of their keys [default: gpu where a
+    /// CUDA driver has a device, otherwise model:64GB/s+10us]
+    #[arg(long = "tier-0", value_name = "SPEC")]
     tier_0: Vec<Target>,
     /// What stands for tier 1; several storage targets as with tier 0
     #[arg(long = "tier-1", value_name = "SPEC", default_value = "dram")]
@@ -47,6 +49,12 @@ impl TierFlags {
         for (tier, named) in [&self.tier_0, &self.tier_1, &self.tier_2].into_iter().enumerate() {
             let default = if tier == 2 { Target::Dir(storage.to_owned()) } else { Target::defaults()[tier].clone() };
             config.targets[tier] = Target::of(named.clone()).unwrap_or(default);
+        }
+        if self.tier_0.is_empty() {
+            match replay::gpus() {
+                Ok(_) => config.targets[0] = Target::Gpu(0),
+                Err(why) => config.modelled_because = Some(why),
+            }
         }
         for (tier, target) in config.targets.iter_mut().enumerate() {
             if self.only_tier.is_some_and(|only| usize::from(only) != tier) {
