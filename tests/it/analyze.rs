@@ -51,7 +51,7 @@ fn plain_lru(requests: &[Vec<u64>], capacity: usize, tail_first: bool) -> u64 {
     let mut hits = 0;
     for ids in requests {
         let mut leading = true;
-        let mut use_block = |id: u64, cache: &mut VecDeque<u64>| {
+        let use_block = |id: u64, cache: &mut VecDeque<u64>| {
             let place = cache.iter().position(|other| *other == id);
             if let Some(place) = place {
                 cache.remove(place);

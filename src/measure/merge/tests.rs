@@ -4,7 +4,8 @@ use crate::error::Kind;
 use crate::measure::Histogram;
 use crate::measure::histogram::LogLinear;
 use crate::measure::replay::{Cpu, Series, TierReport};
-use crate::trace::Tier;
+use crate::measure::runs::RequestShare;
+use crate::trace::{Op, Phase, Tier};
 
 use super::*;
 
@@ -53,6 +54,7 @@ fn result(index: u32, count: u32, of: &Drawn) -> ReplayResult {
             bytes: values.iter().sum(),
             response: times("response", values),
             service: times("service", values),
+            by_size: Vec::new(),
         });
     let facts = [("ios", ops.into()), ("read_padding_bytes", 7.into()), ("device", format!("nvme{}", ops % 3).into())];
     let tier = TierReport {
@@ -64,9 +66,11 @@ fn result(index: u32, count: u32, of: &Drawn) -> ReplayResult {
         read_bytes: bytes + 7,
         write_bytes: ops,
         facts: facts.map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)).into(),
+        ..TierReport::default()
     };
     let interval_s = 0.005 * f64::from(1 << of.doubled);
     ReplayResult {
+        amplification: Vec::new(),
         schema: REPLAY_SCHEMA.to_owned(),
         tool: crate::TOOL.to_owned(),
         complete: of.complete,
