@@ -54,6 +54,9 @@ impl Crew {
     pub fn new(helpers: usize) -> Result<Self> {
         let failed = |e: std::io::Error| Error::unavailable(format!("cannot start helper threads: {}", plain(&e)));
         let (pipe, writer) = std::io::pipe().map_err(failed)?;
+        // The kernel wakes who polls a pipe after it has let go of it: the ring may say that there
+        // is something to read when it has been read already.
+        rustix::io::ioctl_fionbio(&pipe, true).map_err(|e| failed(e.into()))?;
         let bell = Arc::new(Bell { asleep: AtomicBool::new(false), pipe: writer });
         let (results, done) = channel();
         let hire = |number| {
@@ -145,7 +148,7 @@ impl Crew {
 
     /// The bell has rung: it is made silent again.
     pub fn heard(&mut self) {
-        // One byte is written for every time that the run thread is woken, and it was readable.
+        // Nothing is there when it was silenced before.
         let _ = std::io::Read::read(&mut self.pipe, &mut [0; 64]);
     }
 }
