@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::nearest;
+
 /// A setting that is typed as one of a few words.
 pub trait Word: Copy + PartialEq + 'static {
     /// All of them.
@@ -70,8 +72,10 @@ fn word<T: Word>(text: &str) -> Result<T, String> {
         let words: Vec<_> = T::ALL.iter().map(|value| value.word()).collect();
         let (first, last) = (words[0], words[words.len() - 1]);
         format!(
-            "`{text}` is not one of {}; give one word for all storage tiers, or 1={first},2={last} for single ones",
-            words.join(", ")
+            "`{text}` is not one of {}; the nearest is {}; give one word for all storage tiers, or 1={first},2={last} for \
+             single ones",
+            words.join(", "),
+            nearest(text, words.iter().copied()),
         )
     })
 }

@@ -72,7 +72,11 @@ impl Ended<'_> {
     pub fn report(self) -> Result<(ReplayResult, Option<Error>)> {
         let (config, times) = (self.config, &self.tally.requests);
         let whole = Wholeness::of(self.plan, times.len(), self.early.is_none())?;
-        let served = requests::serve(&config.trace, &self.plan.meta, times, &whole, self.storage_is_from())?;
+        // A shard has only its part of a request.
+        let served = match config.shard {
+            Some(_) => None,
+            None => requests::serve(&config.trace, &self.plan.meta, times, &whole, self.storage_is_from())?,
+        };
         let latency = self.latency();
         let timing = self.timing();
         let asked = self.asked();

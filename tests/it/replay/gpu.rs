@@ -120,7 +120,7 @@ fn a_wrong_byte_in_the_gpus_memory_is_noticed() {
     trace(&bench, "t.csv", &rows);
     let args = ["--tier-0", "gpu", "--verify", "full"];
     let Some((last, result)) = replay(&bench, 5, &[("SPOIL_COPY", "2")], &args) else { return };
-    assert!(last.contains("row 2: `first` at byte 1") && last.contains("corrupt"), "{last}");
+    assert!(last.contains("row 2: `first` at byte 1") && last.contains("bit_flip"), "{last}");
     assert_eq!(result["verify"]["failure_count"], 1);
 }
 

@@ -130,7 +130,7 @@ fn the_page_cache_is_advised_only_where_it_is_used() {
     let bench = Bench::on_disk();
     burst(&bench, 12, 300_000);
     let last = bench.refused(2, &["replay", "t.csv", "--fadvise", "dontneed", "--tier-2", "dir:D"]);
-    assert!(last.contains("--io buffered"), "{last}");
+    assert!(last.contains("--io 2=buffered"), "{last}");
     for fadvise in ["none", "sequential", "dontneed"] {
         let args = ["--io", "buffered", "--fadvise", fadvise, "--durability", "fdatasync", "--verify", "full"];
         bench.ok(&[&["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"][..], &args].concat());
