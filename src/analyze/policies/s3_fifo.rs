@@ -181,9 +181,9 @@ mod tests {
             }
             let main = returning || (!self.evicted && self.small.len() >= self.limits.0);
             if main {
-                self.main.push((block, 0))
+                self.main.push((block, 0));
             } else {
-                self.small.push((block, 0))
+                self.small.push((block, 0));
             }
             false
         }
