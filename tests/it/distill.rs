@@ -129,10 +129,13 @@ fn rare_large_writes_keep_their_bytes() {
         let fio = run_printed_command(&bench, &job);
         let (ios, bytes) = done(&fio, "write");
         // Sizes are exact, so bytes tell how many were large: one in 200, give or take a queue of them.
+        // fio balances jobs only while both run: on a busy machine the one that sees the end of the
+        // runtime later goes on unbalanced, which a quarter allows for. Unbalanced throughout, it
+        // would be off by many times.
         let large = (bytes - 4096.0 * ios) / (1_048_576.0 - 4096.0);
         let due = ios / 200.0;
         assert!(due > 5.0, "{ios} requests in two seconds say nothing");
-        assert!((large - due).abs() <= 4.0 + 0.03 * due, "{large} large ones in {ios}, {due} were due");
+        assert!((large - due).abs() <= 4.0 + 0.25 * due, "{large} large ones in {ios}, {due} were due");
     }
 }
 
