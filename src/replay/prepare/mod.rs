@@ -212,6 +212,11 @@ impl Stage {
         self.volumes.len() as u32
     }
 
+    /// Whether a tier holds objects in memory, so that they are copied.
+    pub fn has_memory(&self) -> bool {
+        self.backends.iter().any(|backend| matches!(backend, Backend::Memory(_)))
+    }
+
     /// The slabs of storage targets.
     pub fn slabs(&self) -> impl Iterator<Item = &Slab> {
         self.volumes.iter().filter_map(Volume::slab)

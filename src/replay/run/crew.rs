@@ -47,11 +47,11 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// So many helpers.
+    /// So many helpers; `copies` says whether anything will be copied.
     ///
     /// # Errors
     /// When the system has no threads or files left.
-    pub fn new(helpers: usize) -> Result<Self> {
+    pub fn new(helpers: usize, copies: bool) -> Result<Self> {
         let failed = |e: std::io::Error| Error::unavailable(format!("cannot start helper threads: {}", plain(&e)));
         let (pipe, writer) = std::io::pipe().map_err(failed)?;
         // The kernel wakes who polls a pipe after it has let go of it: the ring may say that there
@@ -60,13 +60,13 @@ impl Crew {
         let bell = Arc::new(Bell { asleep: AtomicBool::new(false), pipe: writer });
         let (results, done) = channel();
         let hire = |number| {
-            let (copies, urgent) = sync_channel(JOBS);
+            let (first, urgent) = sync_channel(JOBS);
             let (others, rest) = sync_channel(JOBS);
             let (results, bell) = (results.clone(), Arc::clone(&bell));
             let name = format!("kvtrace-data-{number}");
-            let work = move || help(number, &[urgent, rest], &results, &bell);
+            let work = move || help(number, copies, &[urgent, rest], &results, &bell);
             let thread = std::thread::Builder::new().name(name).spawn(work)?;
-            Ok(Helper { queues: [copies, others], busy: [0; 2], thread })
+            Ok(Helper { queues: [first, others], busy: [0; 2], thread })
         };
         let helpers = (0..helpers).map(hire).collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
         Ok(Self { helpers, done, early: None, bell, pipe, busy: [0; 2] })
@@ -183,8 +183,8 @@ fn next(queues: &[Receiver<Job>; 2]) -> Option<Job> {
     }
 }
 
-fn help(number: usize, queues: &[Receiver<Job>; 2], results: &Sender<Done>, bell: &Bell) {
-    let mut desk = Desk::new();
+fn help(number: usize, copies: bool, queues: &[Receiver<Job>; 2], results: &Sender<Done>, bell: &Bell) {
+    let mut desk = Desk::new(copies);
     while let Some(job) = next(queues) {
         desk.perform(job, |done| {
             // Nobody collects after the run, and nobody misses it.
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn helpers_fill_and_find_what_is_wrong() {
         let mut region = Region::new(1 << 20, "a test", |_| Ok(())).unwrap();
-        let mut crew = Crew::new(2).unwrap();
+        let mut crew = Crew::new(2, true).unwrap();
         (0..8).for_each(|slot| crew.give(job(&region, slot, Work::Fill)));
         assert!(!crew.has_time() && all_of(&mut crew).len() == 8);
         region.slice_mut(3 * 8192 + 4100, 1)[0] ^= 1;
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn a_sleeper_is_woken_or_does_not_fall_asleep() {
         let region = Region::new(1 << 20, "a test", |_| Ok(())).unwrap();
-        let mut crew = Crew::new(1).unwrap();
+        let mut crew = Crew::new(1, true).unwrap();
         for _ in 0..200 {
             crew.give(job(&region, 0, Work::Fill));
             if crew.may_sleep() {
@@ -254,7 +254,7 @@ mod tests {
         let stream = Stream::new(1, 0, 0);
         stream.fill(4096, region.slice_mut(0, 8192));
         region.slice_mut(5000, 1)[0] ^= 1;
-        let mut crew = Crew::new(1).unwrap();
+        let mut crew = Crew::new(1, true).unwrap();
         let whose = Whose { row: 1, key: 2, content: 3, version: 4 };
         for (slot, to) in [(0, Some(512 << 10)), (1, None)] {
             // SAFETY: as in `job`.

@@ -16,11 +16,18 @@ use crate::replay::prepare::objects::NONE;
 
 /// Fewer bytes are made up in the time that it takes to ask a helper.
 const FOR_HELPERS: u32 = 32 << 10;
+/// Where there is one helper alone, processors are few: being woken costs the two threads as much
+/// of them as making so many bytes up.
+const FOR_ONE_HELPER: u32 = 128 << 10;
 
 impl Run<'_> {
     /// Whether that many bytes are better made up, or compared to the last, by a helper.
     pub fn is_for_helpers(&self, bytes: u32) -> bool {
-        self.crew.len() > 0 && bytes > FOR_HELPERS
+        match self.crew.len() {
+            0 => false,
+            1 => bytes > FOR_ONE_HELPER,
+            _ => bytes > FOR_HELPERS,
+        }
     }
 
     /// Gives a chunk a slot; none when its target's share of the arena is full.

@@ -146,10 +146,10 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// An empty one, every page of it present.
-    pub fn new() -> Self {
+    /// An empty one, every page of it present; `copies` says whether anything will be copied.
+    pub fn new(copies: bool) -> Self {
         // Memory that is only zeroed is not there before it is written to.
-        let (draft, scratch) = (vec![1; DRAFT], vec![1; SCRATCH]);
+        let (draft, scratch) = (vec![1; DRAFT], vec![1; if copies { SCRATCH } else { 0 }]);
         let now = Instant::now();
         Self { draft, scratch, scratch_at: 0, copies: [(now, now); REMEMBERED], copied: 0 }
     }

@@ -82,14 +82,15 @@ pub fn run(
     // The default slack of 50 us would be added to every wait for the schedule. Without the
     // right to change it, lateness shows it.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-    let crew = Crew::new(config.helpers as usize)?;
+    let crew = Crew::new(config.helpers as usize, stage.has_memory())?;
     let mut run = Run::new(plan, stage, config, tally, crew);
     let ended = run.work(gate, stop, progress);
     progress.done();
     run.close_left_open();
     ended?;
     run.tally.spin_margin_ns = run.waiter.margin_ns();
-    run.stage.notes.extend(run.waiter.note());
+    let note = run.waiter.note().filter(|_| config.pace != Pace::Asap);
+    run.stage.notes.extend(note);
     Ok(run.early)
 }
 
@@ -188,7 +189,7 @@ impl<'a> Run<'a> {
             backlog: Backlog::default(),
             chains: Chains::default(),
             filling: 0,
-            desk: Desk::new(),
+            desk: Desk::new(stage.has_memory()),
             early: None,
             waiter: Waiter::new(config.wait),
             looked: 0,
