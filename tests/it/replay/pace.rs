@@ -157,3 +157,64 @@ fn one_tier_alone_keeps_its_rows_and_leaves_the_others_out() {
     assert_eq!((&result["tiers"][0]["backend"], &result["tiers"][1]["backend"]), (&"skip".into(), &"skip".into()));
     bench.refused(2, &["replay", "t.csv", "--only-tier", "3"]);
 }
+
+#[test]
+fn a_paced_replay_keeps_the_traces_schedule() {
+    let bench = Bench::on_disk();
+    let path = bench.path("t.csv");
+    let mut meta = Meta::foreign(Source { kind: "test".to_owned(), ..Source::default() });
+    meta.time_model = Some("test".to_owned());
+    let mut writer = TraceWriter::create(&path, WriteOptions::default(), 0).unwrap();
+    for i in 0..200i64 {
+        for (op, late) in [(Op::Write, 0), (Op::Read, 2_000_000)] {
+            let phase = if op == Op::Write { Phase::Prefill } else { Phase::Decode };
+            let row = Record { at_ns: i * 10_000_000 + late, ..record(i, op, 200_000, phase, None) };
+            writer.write(&row).unwrap();
+        }
+    }
+    meta.rows = Some(400);
+    writer.finish(&meta).unwrap();
+    let ended = bench.run(&["replay", "t.csv", "--pace", "trace", "--speed", "2", "-o", "r.json"]);
+    let result = bench.json("r.json");
+    let wall = result["totals"]["wall_s"].as_f64().unwrap();
+    assert_eq!(result["totals"]["ops"], 400);
+    // The first or the last start may be late on a busy machine, and the last read waits for its
+    // write; nothing else moves the schedule.
+    let drift = result["timing"]["drift_ppm"].as_f64().unwrap();
+    let longest = |of: &str| result["timing"][of]["max"].as_f64().unwrap();
+    let latest = longest("lateness") + longest("wait");
+    // A busy disk may take long over the last of them.
+    let service = |kind: &Value| kind["service"]["max"].as_f64().unwrap();
+    let slowest = result["latency"].as_array().unwrap().iter().map(service).fold(0.0, f64::max);
+    let most = 0.996 + (latest + slowest) / 1e9 + 0.1;
+    assert!((0.95..most).contains(&wall), "996 ms of schedule took {wall} s, at most {most} s");
+    assert!(drift.abs() <= latest / 996e6 * 1e6 + 1.0, "{drift} ppm of 996 ms, at most {latest} ns late");
+    assert_eq!(result["timing"]["lateness"]["count"], 400);
+    let offered = result["totals"]["offered_gb_per_s"].as_f64().unwrap();
+    assert!((offered - 400.0 * 200_000.0 / 1.992 / 1e9).abs() < 1e-3, "{offered}");
+    let late = result["timing"]["late_fraction"].as_f64().unwrap();
+    assert!(result["valid"] == true || late > 0.0, "invalid only for a reason that shows");
+    // A busy machine may make it late or leave it behind; then the exit code says so, and only then.
+    let kept = result["valid"] == true && result["verdict"]["bound"] == "pace";
+    assert_eq!(ended.code, if kept { 0 } else { 3 }, "{}", ended.stderr);
+}
+
+#[test]
+fn a_schedule_that_is_not_kept_is_said_with_figures_and_ends_with_3() {
+    let bench = Bench::on_disk();
+    let rows: Vec<_> = (0..50).map(|i| format!("0 Write 4000000 Tier-2 k{i} Prefill")).collect();
+    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    // 200 MB in half a millisecond, one after the other through a tier that takes 100 ms.
+    let tiers = ["--tier-2", "model:2GB/s+10us", "--max-objects", "1", "--pace", "rate:100000/s", "-o", "r.json"];
+    let last = bench.refused(3, &[&["replay", "t.csv"][..], &tiers].concat());
+    assert!(last.contains("not sustained") && last.contains("rate:N/s") && !last.contains("--speed"), "{last}");
+    let result = bench.json("r.json");
+    assert_eq!(result["complete"], true);
+    let note = result["notes"][0].as_str().unwrap();
+    assert!(
+        note.contains("the load was not sustained: the last operation started") && note.contains("behind"),
+        "{note}"
+    );
+    let reasons = result["invalid_reasons"].to_string();
+    assert!(result["valid"] == true || reasons.contains("start delay"), "{reasons}");
+}
