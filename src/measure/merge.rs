@@ -14,7 +14,8 @@ use super::replay::{
     Host, IoError, Latency, REPLAY_SCHEMA, ReplayResult, Timing, TokenSums, Tokens, Totals, TraceFacts, Verdict, Verify,
 };
 use super::runs::{Part, PartTiming, RequestStorage, RunClock, Runs, Shard};
-use super::sums::{self, Timeline};
+use super::sums;
+use super::timeline::Timeline;
 use super::trials::{collected, total_cpu};
 
 /// Merges results, each with the name of its file. All shards have to be there, unless `partial`.

@@ -12,6 +12,7 @@ pub mod runs;
 pub mod sample;
 pub mod saved;
 pub mod sums;
+mod timeline;
 pub mod trials;
 
 pub use block::BlockResult;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::replay::{Cpu, Latency, ReplayResult, Tokens, Totals, Verdict};
 use super::runs::{Runs, Statistic, Trial};
-use super::sums::{self, Timeline};
+use super::sums;
+use super::timeline::Timeline;
 
 /// The 97.5 % quantiles of Student's t for 1 to 30 degrees of freedom (NIST/SEMATECH e-Handbook of
 /// Statistical Methods, section 1.3.6.7.2).
