@@ -1,10 +1,8 @@
 //! Input that must be refused: the right exit code, one line that names the place and the way
 //! out, and nothing of the user's overwritten.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::support::{Bench, data, is_root, skip};
+use crate::small_disk::SmallDisk;
+use crate::support::{Bench, data};
 
 const HEADER: &str = "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase";
 
@@ -132,34 +130,14 @@ fn outputs_that_cannot_be() {
     bench.ok(&["convert", "t.csv", "mine.csv", "--overwrite"]);
 }
 
-/// A small filesystem of the test's own; it goes away with the value.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path) -> Option<Self> {
-        std::fs::create_dir(at).ok()?;
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(at).status().ok()?;
-        mount.success().then_some(Self(at))
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let gone = Command::new("umount").arg(self.0).status().is_ok_and(|status| status.success());
-        assert!(gone || std::thread::panicking(), "{} cannot be unmounted", self.0.display());
-    }
-}
-
 #[test]
 fn a_full_disk_is_an_io_error_and_leaves_nothing() {
     let Some(path) = data("mlperf/syn_llama8b_32u_30s_seed42.csv.zst") else { return };
     let bench = Bench::new();
-    let place = bench.path("small");
-    let disk = if is_root() { SmallDisk::mount(&place) } else { None };
-    let Some(_disk) = disk else { return skip("mounting a small tmpfs needs root") };
+    let Some(disk) = SmallDisk::mount(&bench, "64k") else { return };
     for name in ["small/t.csv", "small/t.csv.zst", "small/t.parquet"] {
         let said = bench.refused(4, &["convert", path.to_str().expect("a plain path"), name]);
         assert!(said.contains(name) && said.contains("free some space"), "{said}");
-        assert_eq!(std::fs::read_dir(&place).expect("the small disk").count(), 0, "{name} left something");
+        assert_eq!(disk.count(), 0, "{name} left something");
     }
 }

@@ -1,5 +1,7 @@
 //! The capture against what fio says it did, on loop devices of the test's own.
 
+mod device;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -8,104 +10,14 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use kvtrace::capture::{Capture, CaptureFilter, Target, rights};
+use kvtrace::capture::{Capture, CaptureFilter, Target};
 use kvtrace::measure::{BlockResult, Histogram};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Bench, Ended, has_program, is_root, skip};
+use self::device::Loop;
+use crate::support::{Bench, Ended, is_root, skip};
 
 const MIB: u64 = 1 << 20;
-
-/// A loop device on a file in memory, gone with its folder when dropped.
-struct Loop {
-    name: String,
-    bench: Bench,
-    image: tempfile::TempDir,
-}
-
-impl Loop {
-    /// None, with the reason said, where this cannot run.
-    fn new(scheduler: &str) -> Option<Self> {
-        if !is_root() || !cfg!(feature = "ebpf") {
-            skip("the capture needs root and the feature ebpf");
-            return None;
-        }
-        if let Err(error) = rights::check() {
-            skip(&error.to_string());
-            return None;
-        }
-        if !has_program("fio") || !has_program("losetup") || !fs::exists("/dev/loop-control").unwrap_or(false) {
-            skip("fio, losetup and /dev/loop-control are needed");
-            return None;
-        }
-        let memory = ["/dev/shm", "/tmp"].into_iter().find(|path| fs::exists(path).unwrap_or(false))?;
-        let image = tempfile::tempdir_in(memory).expect("a folder in memory");
-        let file = image.path().join("image");
-        fs::File::create(&file).and_then(|f| f.set_len(64 * MIB)).expect("an image");
-        let output = Command::new("losetup").args(["--find", "--show"]).arg(&file).output().expect("losetup runs");
-        let device = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        assert!(device.starts_with("/dev/loop"), "losetup: {}", String::from_utf8_lossy(&output.stderr));
-        let this = Self { name: device["/dev/".len()..].to_owned(), bench: Bench::new(), image };
-        this.set("scheduler", scheduler);
-        this.set("nomerges", "2");
-        Some(this)
-    }
-
-    fn path(&self) -> String {
-        format!("/dev/{}", self.name)
-    }
-
-    fn set(&self, knob: &str, value: &str) {
-        fs::write(format!("/sys/block/{}/queue/{knob}", self.name), value).unwrap_or_else(|e| panic!("{knob}: {e}"));
-    }
-
-    /// fio's arguments for one job on the device; its JSON goes to `NAME.fio`.
-    fn fio(&self, name: &str, job: &[&str]) -> Vec<String> {
-        let mut words: Vec<String> = ["fio", "--direct=1", "--output-format=json"].map(str::to_owned).into();
-        words.extend([format!("--name={name}"), format!("--filename={}", self.path())]);
-        words.push(format!("--output={}", self.bench.path(&format!("{name}.fio")).display()));
-        words.extend(job.iter().map(|word| (*word).to_owned()));
-        words
-    }
-
-    /// Captures one fio job; the result and fio's own report of the job. On a machine with fewer
-    /// processors than busy threads the kernel itself now and then shows an event to no
-    /// program at all (a bare counter misses it too); such a result says so, and is taken again.
-    fn captured(&self, name: &str, job: &[&str]) -> (BlockResult, serde_json::Value) {
-        let undelivered = |result: &BlockResult| {
-            ["lost_complete", "left_inflight", "nomatch_later"].iter().any(|name| result.loss[*name] > 0)
-        };
-        for _ in 0..4 {
-            let (result, fio) = self.captured_once(name, job);
-            if !undelivered(&result) {
-                return (result, fio);
-            }
-            assert!(result.tainted, "a loss is never silent: {:?}", result.loss);
-        }
-        self.captured_once(name, job)
-    }
-
-    fn captured_once(&self, name: &str, job: &[&str]) -> (BlockResult, serde_json::Value) {
-        let file = format!("{name}.json");
-        let fio = self.fio(name, job);
-        let mut args = vec!["capture", "--dev", &self.name, "-o", &file, "--"];
-        args.extend(fio.iter().map(String::as_str));
-        self.bench.ok(&args);
-        (self.result(&file), self.bench.json(&format!("{name}.fio"))["jobs"][0].clone())
-    }
-
-    fn result(&self, file: &str) -> BlockResult {
-        serde_json::from_slice(&self.bench.read(file)).expect("a kvtrace.block/1 file")
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        // The folder of the image goes by itself; it only has to outlive the device.
-        let _ = Command::new("losetup").args(["--detach", &self.path()]).status();
-        debug_assert!(self.image.path().exists());
-    }
-}
 
 fn histogram<'a>(result: &'a BlockResult, name: &str, op: &str) -> &'a Histogram {
     result.histogram(name, Some(op)).unwrap_or_else(|| panic!("no {name} of {op}"))

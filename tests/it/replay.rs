@@ -33,8 +33,8 @@ const TINY: &str = "mlperf/tiny1b_3u_5s_tp2_rag_capped.csv";
 const HEADER: &str = "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase\n";
 
 /// A trace of the six columns from `time op size tier key phase` lines.
-fn trace(bench: &Bench, name: &str, rows: &[&str]) -> PathBuf {
-    let lines: Vec<_> = rows.iter().map(|row| row.replace(' ', ",")).collect();
+fn trace(bench: &Bench, name: &str, rows: &[impl AsRef<str>]) -> PathBuf {
+    let lines: Vec<_> = rows.iter().map(|row| row.as_ref().replace(' ', ",")).collect();
     bench.write(name, format!("{HEADER}{}\n", lines.join("\n")))
 }
 
@@ -141,7 +141,7 @@ fn every_kind_of_move_carries_its_content() {
         rows.push(format!("{i} Write 2500000 Tier-{to} k{i} {phase}"));
         rows.push(format!("{i} Read 2500000 Tier-{to} k{i} Decode"));
     }
-    let path = trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let path = trace(&bench, "t.csv", &rows);
     for tiers in [["dram", "dir:A", "dir:B"], ["model:64GB/s+10us", "dram", "dir:B"], ["dir:A", "dir:C", "dram"]] {
         let args =
             ["--tier-0", tiers[0], "--tier-1", tiers[1], "--tier-2", tiers[2], "--verify", "full", "-o", "r.json"];
@@ -171,8 +171,7 @@ fn rows_in_any_order_are_executed_and_what_is_read_is_right() {
     let model = || "model:1GB/s+20us".parse::<Target>().unwrap();
     for seed in 0..12 {
         let rows = wild_rows(seed, 400);
-        let mut config =
-            ReplayConfig::new(trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>()));
+        let mut config = ReplayConfig::new(trace(&bench, "t.csv", &rows));
         let dir = |name: &str| Target::Dir(bench.path(name));
         config.targets = match seed % 4 {
             0 => [model(), Target::Dram(None), dir("A")],

@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{Bench, is_root, skip};
+use crate::small_disk::SmallDisk;
+use crate::support::Bench;
 
 const ENDLESS: [&str; 8] =
     ["record", "synthetic", "--num-users", "2000", "--duration", "86400", "--storage-capacity-gb", "200"];
@@ -40,37 +41,16 @@ fn standard_output_that_takes_no_more_is_an_error_at_once() {
     assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
 }
 
-/// A small filesystem, gone with the value.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(bench: &Bench) -> Option<Self> {
-        let folder = bench.path("small");
-        std::fs::create_dir(&folder).expect("a folder");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&folder).stderr(Stdio::null());
-        let mounted = is_root() && mount.status().is_ok_and(|status| status.success());
-        mounted.then_some(Self(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_ends_the_recording_and_leaves_nothing() {
     let bench = Bench::new();
-    let Some(disk) = SmallDisk::mount(&bench) else { return skip("no right to mount a small filesystem") };
+    let Some(disk) = SmallDisk::mount(&bench, "256k") else { return };
     for trace in ["small/t.csv", "small/t.csv.zst"] {
         let started = Instant::now();
         let said = bench.refused(4, &[&ENDLESS[..], &["-o", trace]].concat());
         // Whichever of the two files meets the end of the disk first is named.
         assert!(said.contains("cannot write small/t.") && said.contains("free some space"), "{said}");
         assert!(started.elapsed() < 3 * AT_ONCE, "{trace}: {:?}", started.elapsed());
-        let left: Vec<_> = std::fs::read_dir(&disk.0).expect("the folder").collect();
-        assert!(left.is_empty(), "{trace}: {left:?}");
+        assert_eq!(disk.count(), 0, "{trace} left something");
     }
 }

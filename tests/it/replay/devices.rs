@@ -7,52 +7,27 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::trace;
-use crate::support::{Bench, Ended, has_program, is_root, skip};
+use crate::loop_device::LoopDevice;
+use crate::support::{Bench, Ended, has_program, skip};
 
-/// A loop device over a file of the test's own, detached when dropped.
-struct Loop {
-    device: String,
+/// A loop device of so many MiB; none where that is not possible.
+fn looped(bench: &Bench, name: &str, mib: u64, flags: &[&str]) -> Option<LoopDevice> {
+    let image = bench.path(name);
+    if !image.exists() {
+        fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
+    }
+    LoopDevice::over(&image, flags)
 }
 
-impl Loop {
-    /// Of so many MiB; none where that is not possible.
-    fn new(bench: &Bench, name: &str, mib: u64, flags: &[&str]) -> Option<Self> {
-        if !is_root() {
-            skip("needs root to make a loop device");
-            return None;
-        }
-        let image = bench.path(name);
-        if !image.exists() {
-            fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
-        }
-        let made = Command::new("losetup").args(["--find", "--show"]).args(flags).arg(&image).output();
-        match made {
-            Ok(made) if made.status.success() => {
-                Some(Self { device: String::from_utf8_lossy(&made.stdout).trim().to_owned() })
-            }
-            _ => {
-                skip("loop devices are not available here");
-                None
-            }
-        }
-    }
-
-    fn spec(&self) -> String {
-        format!("block:{}", self.device)
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.device).status();
-    }
+fn spec(device: &LoopDevice) -> String {
+    format!("block:{}", device.path)
 }
 
 fn small_trace(bench: &Bench) {
     let rows: Vec<_> = (0..20).map(|i| format!("{i} Write 700001 Tier-2 k{i} Prefill")).collect();
     let reads = (0..20).map(|i| format!("30 Read 700001 Tier-2 k{i} Decode"));
     let rows: Vec<_> = rows.into_iter().chain(reads).collect();
-    trace(bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(bench, "t.csv", &rows);
 }
 
 fn on(bench: &Bench, spec: &str, more: &[&str]) -> Ended {
@@ -69,8 +44,8 @@ fn refused(bench: &Bench, spec: &str, more: &[&str]) -> String {
 fn root_a_device_that_was_named_is_used_whole_and_reused() {
     let bench = Bench::on_disk();
     small_trace(&bench);
-    let Some(device) = Loop::new(&bench, "image", 48, &[]) else { return };
-    let (spec, named) = (device.spec(), ["--i-know-this-destroys", &device.device]);
+    let Some(device) = looped(&bench, "image", 48, &[]) else { return };
+    let (spec, named) = (spec(&device), ["--i-know-this-destroys", &device.path]);
     let untouched = fs::read(bench.path("image")).unwrap();
     let last = refused(&bench, &spec, &[]);
     assert!(last.contains("would destroy everything on it; add --i-know-this-destroys"), "{last}");
@@ -86,7 +61,7 @@ fn root_a_device_that_was_named_is_used_whole_and_reused() {
     let result = bench.json("r.json");
     let facts = &result["tiers"][2]["facts"];
     assert_eq!((&facts["slab_bytes"], &facts["slab"]), (&(48u64 << 20).into(), &"written before the run".into()));
-    assert_eq!((&facts["device"], &facts["filesystem"]), (&device.device[5..].into(), &Value::Null));
+    assert_eq!((&facts["device"], &facts["filesystem"]), (&device.path[5..].into(), &Value::Null));
     assert_eq!((&result["verify"]["failure_count"], &result["tiers"][2]["direct"]), (&0.into(), &true.into()));
     let second = on(&bench, &spec, &[&named[..], &["--prepare", "never"]].concat());
     assert_eq!(second.code, 0, "{}", second.stderr);
@@ -105,28 +80,26 @@ fn root_devices_that_are_in_use_are_refused_even_when_named() {
     if !has_program("mkfs.ext4") {
         return skip("needs mkfs.ext4");
     }
-    let Some(device) = Loop::new(&bench, "image", 48, &[]) else { return };
-    let named = ["--i-know-this-destroys", &device.device];
-    assert!(Command::new("mkfs.ext4").args(["-q", "-F", &device.device]).status().unwrap().success());
-    let last = refused(&bench, &device.spec(), &[]);
+    let Some(device) = looped(&bench, "image", 48, &[]) else { return };
+    let named = ["--i-know-this-destroys", &device.path];
+    assert!(Command::new("mkfs.ext4").args(["-q", "-F", &device.path]).status().unwrap().success());
+    let last = refused(&bench, &spec(&device), &[]);
     assert!(last.contains("an ext2, ext3 or ext4 filesystem on it"), "{last}");
-    let last = refused(&bench, &format!("file:{},size=8MiB", device.device), &named);
+    let last = refused(&bench, &format!("file:{},size=8MiB", device.path), &named);
     assert!(last.contains("below /dev"), "{last}");
     fs::create_dir(bench.path("m")).unwrap();
-    let mounted = Command::new("mount").arg(&device.device).arg(bench.path("m")).status();
+    let mounted = Command::new("mount").arg(&device.path).arg(bench.path("m")).status();
     if mounted.is_ok_and(|status| status.success()) {
-        let last = refused(&bench, &device.spec(), &named);
+        let last = refused(&bench, &spec(&device), &named);
         let _ = Command::new("umount").arg(bench.path("m")).status();
         assert!(last.contains("is mounted on") && last.contains("only a device that nothing uses"), "{last}");
     }
-    let inner = Command::new("losetup").args(["--find", "--show", &device.device]).output().unwrap();
-    if inner.status.success() {
-        let last = refused(&bench, &device.spec(), &named);
-        let inner = String::from_utf8_lossy(&inner.stdout).trim().to_owned();
-        let _ = Command::new("losetup").args(["--detach", &inner]).status();
+    if let Some(inner) = LoopDevice::over(&device.path, &[]) {
+        let last = refused(&bench, &spec(&device), &named);
+        drop(inner);
         assert!(last.contains("lies on") || last.contains("in use"), "{last}");
     }
-    let ended = on(&bench, &device.spec(), &named);
+    let ended = on(&bench, &spec(&device), &named);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let notes = bench.json("r.json")["notes"].to_string();
     assert!(notes.contains("held an ext2, ext3 or ext4 filesystem, which is gone"), "{notes}");
@@ -136,8 +109,8 @@ fn root_devices_that_are_in_use_are_refused_even_when_named() {
 fn root_a_read_only_device_and_one_with_partitions_are_refused() {
     let bench = Bench::on_disk();
     small_trace(&bench);
-    let Some(device) = Loop::new(&bench, "locked", 48, &["--read-only"]) else { return };
-    let last = refused(&bench, &device.spec(), &["--i-know-this-destroys", &device.device]);
+    let Some(device) = looped(&bench, "locked", 48, &["--read-only"]) else { return };
+    let last = refused(&bench, &spec(&device), &["--i-know-this-destroys", &device.path]);
     assert!(last.contains("read-only"), "{last}");
     let mut table = vec![0u8; 512];
     table[446 + 4] = 0x83;
@@ -146,9 +119,9 @@ fn root_a_read_only_device_and_one_with_partitions_are_refused() {
     table[510..].copy_from_slice(&[0x55, 0xaa]);
     table.resize(48 << 20, 0);
     bench.write("parted", &table);
-    let Some(device) = Loop::new(&bench, "parted", 48, &["--partscan"]) else { return };
-    let last = refused(&bench, &device.spec(), &[]);
-    let has_partitions = Path::new("/sys/class/block").join(format!("{}p1", &device.device[5..])).exists();
+    let Some(device) = looped(&bench, "parted", 48, &["--partscan"]) else { return };
+    let last = refused(&bench, &spec(&device), &[]);
+    let has_partitions = Path::new("/sys/class/block").join(format!("{}p1", &device.path[5..])).exists();
     assert!(last.contains(if has_partitions { "has partitions" } else { "a partition table" }), "{last}");
     assert!(fs::read(bench.path("parted")).unwrap() == table, "nothing was written");
 }

@@ -57,18 +57,13 @@ fn writes_and_reads(count: usize, size: u64) -> Vec<String> {
     writes.chain(reads).collect()
 }
 
-/// The same as a trace of its own name.
-pub fn trace_of(bench: &Bench, rows: &[String]) {
-    super::trace(bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
-}
-
 /// A filesystem of the test's own, unmounted and gone when dropped.
 pub struct Mounted {
     pub place: PathBuf,
 }
 
 impl Mounted {
-    fn new(place: PathBuf, args: &[&str]) -> Option<Self> {
+    pub fn new(place: PathBuf, args: &[&str]) -> Option<Self> {
         fs::create_dir(&place).unwrap();
         let mounted = Command::new("mount").args(args).arg(&place).output();
         if mounted.is_ok_and(|o| o.status.success()) {

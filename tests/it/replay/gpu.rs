@@ -67,14 +67,10 @@ fn moves() -> Vec<String> {
     rows
 }
 
-fn write_trace(bench: &Bench, rows: &[String]) -> PathBuf {
-    trace(bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
 #[test]
 fn every_move_from_and_to_a_gpu_carries_its_content() {
     let bench = Bench::on_disk();
-    let path = write_trace(&bench, &moves());
+    let path = trace(&bench, "t.csv", &moves());
     let layouts = [["gpu", "dram", "dir:A"], ["gpu:0", "dir:A", "dram"], ["dram", "dir:A", "gpu"]];
     for (number, tiers) in layouts.iter().enumerate() {
         let tiers = ["--tier-0", tiers[0], "--tier-1", tiers[1], "--tier-2", tiers[2]];
@@ -99,7 +95,7 @@ fn service_is_what_the_gpu_took_and_waiting_in_its_stream_is_not_ours() {
     let bench = Bench::on_disk();
     let mut rows: Vec<_> = (0..20).map(|i| format!("0 Write 1000000 Tier-0 k{i} Prefill")).collect();
     rows.extend((0..20).map(|i| format!("1 Read 1000000 Tier-0 k{i} Decode")));
-    write_trace(&bench, &rows);
+    trace(&bench, "t.csv", &rows);
     let slow = [("MB_PER_S", "100"), ("LATENCY_US", "100")];
     let args = ["--tier-0", "gpu", "--pace", "rate:1000/s", "--verify", "off"];
     let Some((_, result)) = replay(&bench, 3, &slow, &args) else { return };

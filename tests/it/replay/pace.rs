@@ -20,7 +20,7 @@ fn burst(bench: &Bench, count: usize, size: u64) {
     let writes = (0..count).map(|i| format!("0 Write {size} Tier-2 k{i} Prefill"));
     let reads = (0..count).map(|i| format!("0.1 Read {size} Tier-2 k{i} Decode"));
     let rows: Vec<_> = writes.chain(reads).collect();
-    trace(bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(bench, "t.csv", &rows);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_paced_replay_keeps_the_traces_schedule() {
 fn a_schedule_that_is_not_kept_is_said_with_figures_and_ends_with_3() {
     let bench = Bench::on_disk();
     let rows: Vec<_> = (0..50).map(|i| format!("0 Write 4000000 Tier-2 k{i} Prefill")).collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     // 200 MB in half a millisecond, one after the other through a tier that takes 100 ms.
     let tiers = ["--tier-2", "model:2GB/s+10us", "--max-objects", "1", "--pace", "rate:100000/s", "-o", "r.json"];
     let last = bench.refused(3, &[&["replay", "t.csv"][..], &tiers].concat());

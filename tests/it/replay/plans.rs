@@ -37,7 +37,7 @@ fn a_plan_says_what_the_slab_will_take() {
     let objects = (0..10).map(|i| format!("0 Write 4000000 Tier-2 k{i} Prefill"));
     let reads = (0..10).map(|i| format!("1 Read 4000000 Tier-2 k{i} Decode"));
     let rows: Vec<_> = objects.chain(reads).collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     let plan = |more: &[&str]| bench.ok(&[&["replay", "t.csv", "--tier-2", "dir:D", "--plan-only"], more].concat());
     let disk = || serde_json::from_str::<Value>(&plan(&["--json"])).unwrap()["disk"][0].clone();
     let planned = disk();

@@ -11,7 +11,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::faults::{ended_soon, small_ext4, start_prepared, trace_of};
+use super::faults::{ended_soon, small_ext4, start_prepared};
+use super::trace;
 use crate::support::{Bench, skip};
 
 /// The stall, of a run of five seconds.
@@ -37,7 +38,7 @@ fn long(result: &Value, what: &str) -> (u64, u64) {
 /// Starts a run of five seconds at 200 operations a second and lets it run for two.
 fn paced(bench: &Bench, dir: &str, op: &str, engine: &str) -> Child {
     let rows: Vec<_> = (0..5 * RATE).map(|i| format!("{i} {op} 4096 Tier-2 k{} Decode", i % 50)).collect();
-    trace_of(bench, &rows);
+    trace(bench, "t.csv", &rows);
     let (target, rate) = (format!("dir:{dir}"), format!("rate:{RATE}/s"));
     let load = ["--pace", &rate, "--wait", "timeout", "--engine", engine];
     let args = [&["replay", "t.csv", "--tier-2", &target, "-o", "r.json"][..], &load].concat();
@@ -150,7 +151,7 @@ fn root_a_stall_of_the_device_shows_in_both_and_is_not_ours() {
 fn a_schedule_lasts_as_long_as_it_says() {
     let bench = Bench::on_disk();
     let rows: Vec<_> = (0..15_000).map(|i| format!("{i} Read 4096 Tier-2 k{} Decode", i % 200)).collect();
-    trace_of(&bench, &rows);
+    trace(&bench, "t.csv", &rows);
     let args = ["--tier-2", "dir:D", "--pace", "rate:5000/s", "--wait", "timeout", "-o", "r.json"];
     let child = bench
         .command(&[&["replay", "t.csv"][..], &args].concat())

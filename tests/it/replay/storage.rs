@@ -9,8 +9,10 @@ use kvtrace::replay::{Precondition, ReplayConfig, Target, Unwatched, replay};
 use kvtrace::stop::Stop;
 use serde_json::Value;
 
+use super::faults::Mounted;
 use super::faults::process::Impatient;
 use super::trace;
+use crate::loop_device::LoopDevice;
 use crate::support::{Bench, has_program, is_root, skip};
 
 /// Objects written and then read on tiers 1 and 2.
@@ -21,7 +23,7 @@ fn two_tiers(bench: &Bench, objects: u32) {
     });
     let mut rows: Vec<_> = rows.collect();
     rows.sort_by_key(|row| row.split(' ').next().unwrap().parse::<u32>().unwrap());
-    trace(bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(bench, "t.csv", &rows);
 }
 
 #[test]
@@ -75,8 +77,9 @@ fn what_is_said_of_a_tier_that_is_not_storage_is_refused() {
 
 /// An ext4 of the test's own on a loop device of the test's own; both gone when dropped.
 struct Looped {
-    device: String,
-    place: std::path::PathBuf,
+    // Unmounted before the device is detached.
+    _mounted: Mounted,
+    device: LoopDevice,
 }
 
 impl Looped {
@@ -89,41 +92,16 @@ impl Looped {
         fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
         let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).status().unwrap();
         assert!(made.success());
-        let attached = Command::new("losetup").args(["-f", "--show"]).arg(&image).output();
-        let Some(attached) = attached.ok().filter(|o| o.status.success()) else {
-            skip("loop devices are not permitted here");
-            return None;
-        };
-        let device = String::from_utf8(attached.stdout).unwrap().trim().to_owned();
-        let place = bench.path("m");
-        fs::create_dir(&place).unwrap();
-        let looped = Self { device, place };
-        let mounted = Command::new("mount").arg(&looped.device).arg(&looped.place).output();
-        if mounted.is_ok_and(|o| o.status.success()) {
-            return Some(looped);
-        }
-        skip("mount is not permitted here");
-        None
+        let device = LoopDevice::over(&image, &[])?;
+        let mounted = Mounted::new(bench.path("m"), &[&device.path])?;
+        Some(Self { _mounted: mounted, device })
     }
 
     /// Flushes that the device was asked for, field 16 of its statistics
     /// (Documentation/admin-guide/iostats.rst).
     fn flushes(&self) -> u64 {
-        let name = self.device.trim_start_matches("/dev/");
-        let stat = fs::read_to_string(format!("/sys/block/{name}/stat")).unwrap();
+        let stat = fs::read_to_string(format!("/sys/block/{}/stat", self.device.name())).unwrap();
         stat.split_ascii_whitespace().nth(15).unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Looped {
-    fn drop(&mut self) {
-        for _ in 0..50 {
-            if Command::new("umount").arg(&self.place).output().is_ok_and(|o| o.status.success()) {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        let _ = Command::new("losetup").args(["-d", &self.device]).output();
     }
 }
 
@@ -133,7 +111,7 @@ fn root_durability_is_counted_in_flushes_of_the_device() {
     let bench = Bench::on_disk();
     let Some(looped) = Looped::new(&bench, 64) else { return };
     let rows: Vec<_> = (0..OBJECTS).map(|i| format!("{i} Write 300000 Tier-2 k{i} Prefill")).collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     let run = |durability: &str| {
         let before = looped.flushes();
         // One object at a time, so that one flush does not serve two.

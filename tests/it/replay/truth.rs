@@ -208,7 +208,7 @@ fn bytes_at_the_block_layer_tell_the_device_from_the_page_cache() {
     let rows: Vec<_> = (0..20)
         .flat_map(|i| [format!("0 Write 1000000 Tier-2 k{i} Prefill"), format!("1 Read 1000000 Tier-2 k{i} Decode")])
         .collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     let run = |more: &[&str]| {
         bench.run(&[&["replay", "t.csv", "--tier-2", "dir:D", "--capture", "-o", "r.json"], more].concat())
     };

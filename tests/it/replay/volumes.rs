@@ -21,10 +21,6 @@ fn round(count: u64, size: u64) -> Vec<String> {
     writes.chain((0..count).map(|i| format!("1 Read {size} Tier-2 k{i} Decode"))).collect()
 }
 
-fn write_trace(bench: &Bench, rows: &[String]) {
-    trace(bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
-}
-
 fn sum(targets: &Value, name: &str) -> u64 {
     targets.as_array().unwrap().iter().map(|target| target[name].as_u64().unwrap()).sum()
 }
@@ -32,7 +28,7 @@ fn sum(targets: &Value, name: &str) -> u64 {
 #[test]
 fn objects_spread_over_the_targets_of_a_tier_and_read_back_right() {
     let bench = Bench::on_disk();
-    write_trace(&bench, &round(60, 300_000));
+    trace(&bench, "t.csv", &round(60, 300_000));
     let tiers = ["--tier-2", "dir:A", "--tier-2", "dir:B", "--tier-2", "file:c,size=12MiB", "--verify", "full"];
     bench.ok(&[&["replay", "t.csv", "-o", "r.json"][..], &tiers].concat());
     let result = bench.json("r.json");
@@ -64,7 +60,7 @@ fn objects_spread_over_the_targets_of_a_tier_and_read_back_right() {
 #[test]
 fn targets_that_cannot_share_a_tier_are_refused_before_anything_is_touched() {
     let bench = Bench::on_disk();
-    write_trace(&bench, &round(40, 300_000));
+    trace(&bench, "t.csv", &round(40, 300_000));
     std::os::unix::fs::symlink(bench.path("A"), bench.path("link")).unwrap();
     fs::create_dir(bench.path("A")).unwrap();
     let refused = |tiers: &[&str]| bench.refused(2, &[&["replay", "t.csv", "-o", "r.json"][..], tiers].concat());
@@ -86,7 +82,7 @@ fn any_rows_are_right_on_any_number_of_targets() {
     let bench = Bench::on_disk();
     for seed in 0..8u64 {
         let rows = wild_rows(100 + seed, 400);
-        write_trace(&bench, &rows);
+        trace(&bench, "t.csv", &rows);
         let mut config = ReplayConfig::new(bench.path("t.csv"));
         let dirs =
             |names: &[&str]| Target::of(names.iter().map(|name| Target::Dir(bench.path(name))).collect()).unwrap();
@@ -117,7 +113,7 @@ fn run_right(config: &ReplayConfig, rows: u64) -> kvtrace::measure::ReplayResult
 #[test]
 fn without_a_device_several_targets_work_too() {
     let bench = Bench::new();
-    write_trace(&bench, &round(50, 100_000));
+    trace(&bench, "t.csv", &round(50, 100_000));
     bench.ok(&["replay", "t.csv", "--tier-2", "dir:A", "--tier-2", "dir:B", "--engine", "nop", "-o", "r.json"]);
     assert_eq!(bench.json("r.json")["totals"]["ops"], 100);
     assert!(!Path::new(&bench.path("A")).exists());
@@ -139,7 +135,7 @@ fn both_layouts_move_the_same_bytes_and_read_back_right() {
     rows.extend((0..20).map(|i| format!("2 Write 150000 Tier-2 k{i} Prefill")));
     rows.extend((0..40).map(|i| format!("3 Read 100000 Tier-2 k{i} Decode")));
     rows.extend((0..80).map(|i| format!("4 Read 5000 Tier-2 cold{i} Decode")));
-    write_trace(&bench, &rows);
+    trace(&bench, "t.csv", &rows);
     let run = |layout: &str, more: &[&str]| {
         let args = ["replay", "t.csv", "--tier-2", "dir:D", "--verify", "full", "-o", "r.json", "--layout", layout];
         bench.ok(&[&args[..], more].concat());
@@ -170,7 +166,7 @@ fn both_layouts_move_the_same_bytes_and_read_back_right() {
 fn any_rows_are_right_with_one_file_per_object() {
     let bench = Bench::on_disk();
     for seed in 0..6u64 {
-        write_trace(&bench, &wild_rows(200 + seed, 300));
+        trace(&bench, "t.csv", &wild_rows(200 + seed, 300));
         let mut config = ReplayConfig::new(bench.path("t.csv"));
         let dirs =
             |names: &[&str]| Target::of(names.iter().map(|name| Target::Dir(bench.path(name))).collect()).unwrap();
@@ -194,7 +190,7 @@ fn any_rows_are_right_with_one_file_per_object() {
 fn files_of_a_killed_run_are_removed_and_strangers_files_refused() {
     let bench = Bench::on_disk();
     let rows: Vec<_> = (0..60).map(|i| format!("{i} Write 100000 Tier-2 k{i} Prefill")).collect();
-    write_trace(&bench, &[rows, vec!["99 Read 100000 Tier-2 k1 Decode".to_owned()]].concat());
+    trace(&bench, "t.csv", &[rows, vec!["99 Read 100000 Tier-2 k1 Decode".to_owned()]].concat());
     let on = ["replay", "t.csv", "--tier-2", "dir:D", "--layout", "file", "-o", "r.json"];
     let mut child = bench.command(&[&on[..], &["--pace", "rate:20/s"]].concat()).spawn().unwrap();
     let limit = Instant::now() + Duration::from_secs(20);
@@ -232,7 +228,7 @@ fn root_a_disk_that_fills_up_ends_the_run_with_a_partial_report() {
     let bench = Bench::on_disk();
     let Some(mounted) = small_ext4(&bench, 64) else { return };
     let rows: Vec<_> = (0..60).map(|i| format!("{i} Write 300000 Tier-2 k{i} Prefill")).collect();
-    write_trace(&bench, &rows);
+    trace(&bench, "t.csv", &rows);
     let args = ["replay", "t.csv", "--tier-2", "dir:m/D", "--layout", "file", "--pace", "rate:20/s", "-o", "r.json"];
     let child = bench.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let limit = Instant::now() + Duration::from_secs(20);

@@ -8,7 +8,7 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use super::super::trace;
-use super::{ended_soon, start_prepared, trace_of};
+use super::{ended_soon, start_prepared};
 use crate::support::Bench;
 
 #[test]
@@ -58,7 +58,7 @@ fn planted_trace(bench: &Bench) {
     let write = || all("Write", "Prefill");
     // Without Delete rows a version stays up to its last use, so that the first one is read too.
     let read = || all("Read", "Decode");
-    trace_of(bench, &[pause(30), write(), pause(40), read(), write(), pause(80), read()].concat());
+    trace(bench, "t.csv", &[pause(30), write(), pause(40), read(), write(), pause(80), read()].concat());
 }
 
 /// Waits until as many granules as there are objects differ from `before`, each in as many pages as

@@ -9,7 +9,8 @@ use std::time::Duration;
 use rustix::fs::FallocateFlags;
 
 use super::super::trace;
-use super::{Mounted, ended_soon, ext4_in, partial, small_ext4, start_prepared, trace_of, writes_and_reads};
+use super::{Mounted, ended_soon, ext4_in, partial, small_ext4, start_prepared, writes_and_reads};
+use crate::loop_device::LoopDevice;
 use crate::support::{Bench, has_program, is_root, skip};
 
 #[test]
@@ -47,7 +48,7 @@ fn root_a_failing_disk_ends_the_run_with_a_partial_report() {
     let bench = Bench::on_disk();
     let Some(mounted) = small_ext4(&bench, 96) else { return };
     let rows: Vec<_> = (0..60).map(|i| format!("{i} Write 200000 Tier-2 k{i} Prefill")).collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     let args = ["replay", "t.csv", "--tier-2", "dir:m/D", "--pace", "rate:20/s", "-o", "r.json"];
     let child = start_prepared(&bench, "m/D/kvtrace-tier2.slab", &args);
     sleep(Duration::from_millis(800));
@@ -99,7 +100,7 @@ fn root_a_thin_disk_that_fills_up_during_prepare_names_the_slab_and_its_way_out(
 fn root_a_thin_disk_that_fills_up_in_mid_run_ends_it_although_the_filesystem_had_room() {
     let bench = Bench::on_disk();
     let Some(thin) = thin_ext4(&bench, 64, 256) else { return };
-    trace_of(&bench, &writes_and_reads(60, 200_000));
+    trace(&bench, "t.csv", &writes_and_reads(60, 200_000));
     let args = ["replay", "t.csv", "--tier-2", "dir:m/D", "--pace", "rate:20/s", "-o", "r.json"];
     let child = start_prepared(&bench, "m/D/kvtrace-tier2.slab", &args);
     sleep(Duration::from_millis(300));
@@ -123,7 +124,7 @@ fn root_a_thin_disk_that_fills_up_in_mid_run_ends_it_although_the_filesystem_had
 fn root_a_device_truncated_underneath_ends_the_run() {
     let bench = Bench::on_disk();
     let Some(mounted) = small_ext4(&bench, 96) else { return };
-    trace_of(&bench, &writes_and_reads(60, 200_000));
+    trace(&bench, "t.csv", &writes_and_reads(60, 200_000));
     let args = ["replay", "t.csv", "--tier-2", "dir:m/D", "--pace", "rate:50/s", "-o", "r.json"];
     let child = start_prepared(&bench, "m/D/kvtrace-tier2.slab", &args);
     sleep(Duration::from_millis(1300));
@@ -174,29 +175,16 @@ fn a_slab_with_holes_or_too_short_is_written_anew() {
     assert_eq!([how(), how()], ["written before the run", "reused"]);
 }
 
-/// A loop device of the test's own, detached when dropped.
-struct Loop(String);
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").args(["-d", &self.0]).status();
-    }
-}
-
 #[test]
 fn root_sectors_of_4096_bytes_are_kept_to() {
-    if !is_root() || !has_program("mkfs.ext4") || !has_program("losetup") {
-        return skip("needs root, losetup and mkfs.ext4 to make a disk with large sectors");
+    if !is_root() || !has_program("mkfs.ext4") {
+        return skip("needs root and mkfs.ext4 to make a disk with large sectors");
     }
     let bench = Bench::on_disk();
     fs::File::create(bench.path("image")).unwrap().set_len(96 << 20).unwrap();
-    let made = Command::new("losetup").args(["-b", "4096", "-f", "--show"]).arg(bench.path("image")).output().unwrap();
-    if !made.status.success() {
-        return skip("losetup does not give sectors of 4096 bytes here");
-    }
-    let device = Loop(String::from_utf8(made.stdout).unwrap().trim().to_owned());
-    assert!(Command::new("mkfs.ext4").args(["-q", "-F", &device.0]).status().unwrap().success());
-    let Some(mounted) = Mounted::new(bench.path("m"), &[&device.0]) else { return };
+    let Some(device) = LoopDevice::over(bench.path("image"), &["-b", "4096"]) else { return };
+    assert!(Command::new("mkfs.ext4").args(["-q", "-F", &device.path]).status().unwrap().success());
+    let Some(mounted) = Mounted::new(bench.path("m"), &[&device.path]) else { return };
     let rows: Vec<_> = [1, 511, 513, 4095, 4097, 131_071, 131_073, 3_000_001]
         .iter()
         .enumerate()
@@ -204,7 +192,7 @@ fn root_sectors_of_4096_bytes_are_kept_to() {
             [format!("0 Write {size} Tier-2 k{i} Prefill"), format!("1 Read {size} Tier-2 k{i} Decode")]
         })
         .collect();
-    trace_of(&bench, &rows);
+    trace(&bench, "t.csv", &rows);
     bench.ok(&["replay", "t.csv", "--tier-2", "dir:m/D", "--io-size", "64KiB", "--verify", "full", "-o", "r.json"]);
     let result = bench.json("r.json");
     assert_eq!((&result["verify"]["failure_count"], &result["tiers"][2]["direct"]), (&0.into(), &true.into()));
@@ -224,7 +212,7 @@ fn break_filesystem(place: &Path) -> bool {
 fn root_a_filesystem_that_becomes_read_only_ends_the_run() {
     let bench = Bench::on_disk();
     let Some(mounted) = ext4_in(&bench, &bench.path("image"), 96, "loop,errors=remount-ro") else { return };
-    trace_of(&bench, &writes_and_reads(100, 100_000));
+    trace(&bench, "t.csv", &writes_and_reads(100, 100_000));
     let args = ["replay", "t.csv", "--tier-2", "dir:m/D", "--pace", "rate:20/s", "-o", "r.json"];
     let child = start_prepared(&bench, "m/D/kvtrace-tier2.slab", &args);
     sleep(Duration::from_millis(800));
@@ -243,7 +231,7 @@ fn root_a_filesystem_that_becomes_read_only_ends_the_run() {
 #[test]
 fn root_the_target_folder_removed_in_mid_run_is_said() {
     let bench = Bench::on_disk();
-    trace_of(&bench, &writes_and_reads(20, 100_000));
+    trace(&bench, "t.csv", &writes_and_reads(20, 100_000));
     let args = ["replay", "t.csv", "--tier-2", "dir:D", "--pace", "rate:30/s", "-o", "r.json"];
     let child = start_prepared(&bench, "D/kvtrace-tier2.slab", &args);
     sleep(Duration::from_millis(300));

@@ -14,14 +14,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::super::trace;
-use super::{Mounted, ended_soon, partial, start_prepared, trace_of, writes_and_reads};
+use super::{Mounted, ended_soon, partial, start_prepared, writes_and_reads};
 use crate::support::{Bench, Ended, is_root, skip};
 
 #[test]
 fn an_interrupted_run_keeps_what_it_has_as_partial() {
     let bench = Bench::on_disk();
     let rows: Vec<_> = (0..60).map(|i| format!("{i} Write 100000 Tier-2 k{i} Prefill")).collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     let args = ["replay", "t.csv", "--tier-2", "dir:D", "--pace", "rate:10/s", "-o", "r.json"];
     let child = start_prepared(&bench, "D/kvtrace-tier2.slab", &args);
     sleep(Duration::from_millis(800));
@@ -81,7 +81,7 @@ fn preparing_ends_when_asked_and_names_the_slab_it_leaves() {
 fn a_killed_run_is_noticed_by_the_next() {
     let bench = Bench::on_disk();
     let rows: Vec<_> = (0..60).map(|i| format!("{i} Write 100000 Tier-2 k{i} Prefill")).collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     let args = ["replay", "t.csv", "--tier-2", "dir:D", "--pace", "rate:10/s", "-o", "r.json"];
     let mut child = start_prepared(&bench, "D/kvtrace-tier2.slab", &args);
     sleep(Duration::from_millis(300));
@@ -99,7 +99,7 @@ fn a_killed_run_is_noticed_by_the_next() {
 fn a_backlog_beyond_the_allowed_lag_ends_the_run() {
     let bench = Bench::on_disk();
     let rows: Vec<_> = (0..400).map(|i| format!("0 Write 4000000 Tier-2 k{i} Prefill")).collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     let args = ["replay", "t.csv", "--tier-2", "dir:D", "--pace", "rate:100000/s", "--max-lag", "20ms", "-o", "r.json"];
     let last = bench.refused(3, &args);
     assert!(last.contains("not sustained") && last.contains("--max-lag") && !last.contains("--speed"), "{last}");
@@ -113,7 +113,7 @@ const SLAB: &str = "D/kvtrace-tier2.slab";
 #[test]
 fn what_a_killed_run_left_is_named_with_the_command_that_removes_it() {
     let bench = Bench::on_disk();
-    trace_of(&bench, &writes_and_reads(30, 100_000));
+    trace(&bench, "t.csv", &writes_and_reads(30, 100_000));
     let mut child = start_prepared(&bench, SLAB, &SLOW);
     sleep(Duration::from_millis(300));
     child.kill().unwrap();
@@ -151,7 +151,7 @@ fn a_run_killed_while_preparing_is_prepared_anew() {
 fn a_second_signal_does_not_lose_the_result() {
     for signal in [Signal::INT, Signal::TERM] {
         let bench = Bench::on_disk();
-        trace_of(&bench, &writes_and_reads(30, 100_000));
+        trace(&bench, "t.csv", &writes_and_reads(30, 100_000));
         let child = start_prepared(&bench, SLAB, &SLOW);
         sleep(Duration::from_millis(700));
         for _ in 0..2 {
@@ -191,7 +191,7 @@ fn a_second_signal_before_the_clock_starts_ends_it_at_once() {
 #[test]
 fn a_run_that_was_stopped_goes_on_and_nothing_is_lost() {
     let bench = Bench::on_disk();
-    trace_of(&bench, &writes_and_reads(30, 100_000));
+    trace(&bench, "t.csv", &writes_and_reads(30, 100_000));
     let child = start_prepared(&bench, SLAB, &SLOW);
     for _ in 0..3 {
         let pid = Pid::from_child(&child);
@@ -270,7 +270,7 @@ fn without_io_uring_the_way_out_is_named_and_nothing_is_touched() {
 #[test]
 fn where_nothing_can_be_registered_it_runs_without_and_says_so() {
     let bench = Bench::on_disk();
-    trace_of(&bench, &writes_and_reads(10, 3_000_000));
+    trace(&bench, "t.csv", &writes_and_reads(10, 3_000_000));
     let args = ["replay", "t.csv", "--tier-2", "dir:D", "--verify", "full", "-o", "r.json"];
     let Some(ended) = run_without(&bench, IO_URING_REGISTER, EPERM, &args) else { return };
     assert_eq!(ended.code, 0, "{}", ended.stderr);
@@ -293,7 +293,7 @@ fn run_limited(bench: &Bench, limit: &str, args: &[&str]) -> Ended {
 #[test]
 fn limits_of_the_process_end_it_with_words() {
     let bench = Bench::on_disk();
-    trace_of(&bench, &writes_and_reads(4, 3_000_000));
+    trace(&bench, "t.csv", &writes_and_reads(4, 3_000_000));
     let args = ["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"];
     let mut ran = 0;
     for files in 4..24 {
@@ -320,7 +320,7 @@ fn root_a_result_that_cannot_be_written_is_kept_elsewhere_and_its_place_said() {
         return skip("needs root to mount a tmpfs");
     }
     let bench = Bench::on_disk();
-    trace_of(&bench, &writes_and_reads(20, 10_000));
+    trace(&bench, "t.csv", &writes_and_reads(20, 10_000));
     let Some(_small) = Mounted::new(bench.path("small"), &["-t", "tmpfs", "-o", "size=16k", "kvtrace-test"]) else {
         return;
     };
@@ -343,7 +343,7 @@ fn root_a_result_that_cannot_be_written_is_kept_elsewhere_and_its_place_said() {
 #[test]
 fn the_folder_of_the_result_vanishes_in_mid_run() {
     let bench = Bench::on_disk();
-    trace_of(&bench, &writes_and_reads(15, 10_000));
+    trace(&bench, "t.csv", &writes_and_reads(15, 10_000));
     for folder in ["out", "tmp"] {
         fs::create_dir(bench.path(folder)).unwrap();
     }

@@ -52,7 +52,7 @@ fn a_cut_or_damaged_compressed_trace_is_refused() {
     let bench = Bench::on_disk();
     let rows: Vec<_> =
         (0..5000).map(|i| format!("{i} Write {} Tier-2 k{} Prefill", 1000 + i * 7 % 977, i * 31)).collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     bench.ok(&["convert", "t.csv", "whole.csv.zst"]);
     let whole = bench.read("whole.csv.zst");
     for share in [10, 50, 90] {
@@ -108,7 +108,7 @@ fn sums_beyond_64_bits_do_not_wrap() {
     let bench = Bench::on_disk();
     let most = i64::MAX as u64;
     let rows: Vec<_> = (0..5).map(|i| format!("{i} Write {most} Tier-2 k{i} Prefill")).collect();
-    trace(&bench, "t.csv", &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    trace(&bench, "t.csv", &rows);
     let ended = bench.run(&["replay", "t.csv", "--plan-only", "--json", "--tier-2", "dir:D"]);
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
     let plan: Value = serde_json::from_str(&ended.stdout).unwrap();
