@@ -175,16 +175,6 @@ impl LruCurve {
         };
         capacities.iter().map(|capacity| up_to(*capacity)).collect()
     }
-
-    /// The smallest capacity that hits at least so many blocks by `semantics`; none when no
-    /// capacity does.
-    pub fn capacity_for(&self, blocks: u64, semantics: Semantics) -> Option<u32> {
-        let mut hits = 0;
-        self.steps.iter().zip(0..).find_map(|(step, capacity)| {
-            hits += semantics.blocks(step);
-            (hits >= blocks).then_some(capacity)
-        })
-    }
 }
 
 /// The hits of a policy at each of some capacities, which ascend. Each is simulated on its own, as
@@ -341,13 +331,6 @@ mod tests {
         let references = samples::of(&[&[0, 1, 2], &[3, 1, 2]]);
         let counts = LruCurve::of(&references, Semantics::Prefix).at(&[10])[0];
         assert_eq!((counts.any_blocks, counts.prefix_blocks), (2, 0));
-    }
-
-    #[test]
-    fn the_capacity_for_a_number_of_hits_is_the_smallest() {
-        let references = samples::of(&[&[0], &[1], &[2], &[0], &[2]]);
-        let curve = LruCurve::of(&references, Semantics::Prefix);
-        assert_eq!([1, 2, 3].map(|hits| curve.capacity_for(hits, Semantics::Any)), [Some(2), Some(3), None]);
     }
 
     #[test]
