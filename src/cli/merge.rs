@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::measure::merge::merge;
 use crate::measure::replay::REPLAY_SCHEMA;
 use crate::measure::{Input, Saved};
@@ -38,6 +38,12 @@ pub fn run(args: Args, global: Global) -> Result<()> {
         return Err(Error::usage("nowhere to put the merged result; add -o MERGED.json, or --json for stdout"));
     }
     let mut results = Vec::new();
+    if let Some(path) = &args.output
+        && let Ok(place) = path.canonicalize()
+        && args.results.iter().any(|input| input.canonicalize().is_ok_and(|input| input == place))
+    {
+        return Err(Error::usage(format!("-o {}: that is one of the results to merge; name another file", path.display())));
+    }
     for path in &args.results {
         let input = Input::read(path)?;
         let name = path.display().to_string();
@@ -63,5 +69,8 @@ pub fn run(args: Args, global: Global) -> Result<()> {
     if let Some(path) = args.output.filter(|path| !output::is_standard(path)) {
         terminal.say(format!("result: {}", path.display()));
     }
-    Ok(())
+    match merged.invalid_reasons.first().filter(|_| !merged.valid && !args.partial) {
+        Some(reason) => Err(Error::new(Kind::NotSustained, format!("the merged result is not valid: {reason}"))),
+        None => Ok(()),
+    }
 }

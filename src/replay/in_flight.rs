@@ -79,6 +79,9 @@ impl FromStr for Precondition {
                 _ => Err(format!("`{text}`: a factor above 0, at most 100, such as 2x")),
             };
         }
+        if text.parse::<u64>().is_ok() {
+            return Err(format!("`{text}` has no unit; write {text}x for times the tier's size, or {text}GiB"));
+        }
         match text.parse::<Size>() {
             Ok(Size(bytes)) if bytes > 0 => Ok(Self::Bytes(bytes)),
             Ok(_) => Err("0 bytes precondition nothing; leave it out".to_owned()),

@@ -1,8 +1,9 @@
 //! Executing a trace against real tiers: plan, prepare, run, report.
 //!
 //! The plan ([`plan`]) needs no device; whether it fits is decided before anything is touched.
-//! Preparing writes slabs and puts cold objects in their places. The run is one thread that owns
-//! an io_uring, with helpers that make data up and check it. The report is a [`ReplayResult`].
+//! Preparing makes what objects lie on, a slab or a folder of files for each target, and puts cold
+//! objects in their places. The run is one thread that owns an io_uring, with helpers that make
+//! data up and check it. The report is a [`ReplayResult`].
 
 mod config;
 mod content;
@@ -102,6 +103,8 @@ pub fn survey(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Re
 }
 
 fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<(Plan, Result<fits::Needs>)> {
+    check_settings(config)?;
+    config.start_at.map_or(Ok(()), StartAt::check_ahead)?;
     let trace = TraceReader::open(&config.trace)?;
     if config.pace == Pace::Trace && trace.meta().time_model.is_none() {
         return Err(Error::usage(format!(
@@ -134,7 +137,6 @@ pub fn replay(
     progress: &dyn Progress,
 ) -> Result<Replayed> {
     let config = &config.in_force();
-    config.start_at.map_or(Ok(()), StartAt::check_ahead)?;
     let (plan, needs) = survey_needs(config, stop, progress)?;
     let needs = needs?;
     let requests = requests::count(&config.trace, &plan.meta)?.unwrap_or(0);

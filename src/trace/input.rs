@@ -1,7 +1,8 @@
 //! A trace file as bytes: opened or spooled, hashed, its format found by content.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -54,6 +55,9 @@ impl Input {
             let facts = file.metadata().map_err(unreadable)?;
             if facts.is_dir() {
                 return Err(Error::usage(format!("{name} is a directory; name a file in it")));
+            }
+            if facts.file_type().is_char_device() && !file.is_terminal() {
+                return Err(Error::usage(format!("{name} is a device without an end; name a file or a pipe")));
             }
             if facts.is_file() {
                 digest = checksum::of_stream(&mut file, |_| Ok(())).map_err(unreadable)?;

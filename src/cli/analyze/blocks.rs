@@ -20,14 +20,15 @@ use crate::workload::{Population, RequestTrace, Skipped, Tokenizer, TraceFormat,
 #[derive(Clone, Debug, clap::Args)]
 pub struct BlockArgs {
     /// Request files whose prompts have ids of token blocks (Mooncake, Qwen-Bailian,
-    /// kv-cache-tester, RAGPulse), patterns or folders; several are one stream
+    /// kv-cache-tester, RAGPulse), patterns or folders; several follow each other, and ids are those
+    /// of their own file
     #[arg(required = true, value_name = "FILE")]
     inputs: Vec<PathBuf>,
     /// Their format, instead of finding it by content
     #[arg(long, value_name = "FORMAT", value_parser = format)]
-    from: Option<TraceFormat>,
+    format: Option<TraceFormat>,
     /// Tokens of an id, instead of the format's
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     source_block: Option<u32>,
     /// For bytes and GiB: a model by name, config.json or bytes:N
     #[arg(long, value_name = "MODEL")]
@@ -121,7 +122,7 @@ impl BlockArgs {
 
     fn options(&self) -> TraceOptions {
         TraceOptions {
-            format: self.from,
+            format: self.format,
             time_unit: None,
             block_tokens: self.source_block,
             keep_failures: true,

@@ -11,7 +11,7 @@ use super::share::Share;
 use super::slab::SlabPlan;
 use super::storage;
 use super::volume::{MediumPlan, VolumePlan};
-use crate::replay::config::{Engine, Layout, Prepare, ReplayConfig};
+use crate::replay::config::{Engine, Layout, Pace, Prepare, ReplayConfig};
 use crate::replay::gpu::{self, Gpu};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
@@ -204,6 +204,12 @@ pub fn check_settings(config: &ReplayConfig) -> Result<()> {
     }
     if !(config.speed > 0.0 && config.speed.is_finite()) {
         return refuse(format!("--speed {}: a factor above 0", config.speed));
+    }
+    if config.speed != 1.0 && config.pace != Pace::Trace {
+        return refuse(format!("--speed {}: it is of the trace's own times; add --pace trace", config.speed));
+    }
+    if config.max_lag_ns.is_some() && config.pace == Pace::Asap {
+        return refuse("--max-lag: without a schedule nothing is behind one; add --pace trace or rate:50/s".to_owned());
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Before the clock starts: slabs really written once, memory present, cold objects in their
-//! places.
+//! Before the clock starts: slabs really written once, folders of files made, memory present, cold
+//! objects in their places.
 
 pub mod depth;
 pub mod device;
@@ -83,7 +83,7 @@ pub enum Backend {
 
 /// The tiers, ready for the run.
 pub struct Stage {
-    // The ring and the GPUs are dropped first: they refer to the memory and to the slabs' files.
+    // The ring and the GPUs are dropped first: they refer to the memory and to the targets' files.
     /// The ring.
     pub ring: Ring,
     /// The GPUs.
@@ -104,7 +104,7 @@ pub struct Stage {
     pub filed: [bool; 3],
     /// The seed of this run's data.
     pub data_seed: u64,
-    /// The number by which this run's data differs from earlier runs' on the same slabs.
+    /// The number by which this run's data differs from earlier runs' on the same targets.
     pub epoch: u64,
     /// The bytes in flight that were found for these slabs, when they were looked for.
     pub found: Option<depth::Found>,

@@ -105,15 +105,15 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn write_failed(slabs: &str, result: i32, expected: i32) -> Error {
+fn write_failed(targets: &str, result: i32, expected: i32) -> Error {
     if result >= 0 {
         return Error::io(format!(
-            "preparing {slabs}: the device took {result} of {expected} bytes; the filesystem may be full"
+            "preparing {targets}: the device took {result} of {expected} bytes; the filesystem may be full"
         ));
     }
     let why = std::io::Error::from_raw_os_error(-result);
     Error::io(format!(
-        "preparing {slabs}: writing failed: {} (errno {}); {}",
+        "preparing {targets}: writing failed: {} (errno {}); {}",
         crate::error::plain(&why),
         -result,
         match why.kind() {

@@ -60,8 +60,9 @@ impl Ended<'_> {
                     .to_owned(),
             );
         }
-        let buffered = self.stage.slabs().filter(|slab| self.config.io.of(slab.tier) == IoMode::Buffered);
-        let mut tiers: Vec<_> = buffered.map(|slab| slab.tier).collect();
+        let kept = self.stage.volumes.iter().filter(|volume| volume.path().is_some());
+        let buffered = kept.filter(|volume| self.config.io.of(volume.tier) == IoMode::Buffered);
+        let mut tiers: Vec<_> = buffered.map(|volume| volume.tier).collect();
         tiers.dedup();
         notes.extend(
             tiers

@@ -30,12 +30,18 @@ impl Backlog {
         format!("the load was not sustained: {}", self.words().replacen("its", "the", 1))
     }
 
+    /// The larger delay first.
     fn words(self) -> String {
+        let (behind, wait) = (units::ns(self.behind_ns as f64), units::ns(self.wait_p99_ns as f64));
+        if self.behind_ns > self.wait_p99_ns {
+            return format!(
+                "its last operation started {behind} behind its schedule, and waiting for objects and free places has a \
+                 P99 of {wait}"
+            );
+        }
         format!(
-            "its last operation started {} behind its schedule, and waiting for objects and free places has \
-             a P99 of {}",
-            units::ns(self.behind_ns as f64),
-            units::ns(self.wait_p99_ns as f64)
+            "its operations waited for objects and free places with a P99 of {wait}, and the last one started {behind} \
+             behind its schedule"
         )
     }
 }

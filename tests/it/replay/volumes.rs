@@ -247,3 +247,15 @@ fn root_a_disk_that_fills_up_ends_the_run_with_a_partial_report() {
     assert!(object_files(&bench.path("m/D/kvtrace-objects/tier2")).is_empty(), "what was written is removed");
     drop(filler);
 }
+
+#[test]
+fn files_behind_the_page_cache_are_said_to_be_so() {
+    let bench = Bench::on_disk();
+    trace(&bench, "t.csv", &round(3, 300_000));
+    let run = |io: &str| {
+        let tier = ["--tier-2", "dir:D", "--layout", "file", "--io", io, "--overwrite", "-o", "r.json"];
+        bench.ok(&[&["replay", "t.csv"][..], &tier].concat());
+        bench.json("r.json")["notes"].to_string().contains("tier 2 ran buffered")
+    };
+    assert_eq!([run("buffered"), run("direct")], [true, false]);
+}
