@@ -42,7 +42,10 @@ pub fn run(args: Args, global: Global) -> Result<()> {
         && let Ok(place) = path.canonicalize()
         && args.results.iter().any(|input| input.canonicalize().is_ok_and(|input| input == place))
     {
-        return Err(Error::usage(format!("-o {}: that is one of the results to merge; name another file", path.display())));
+        return Err(Error::usage(format!(
+            "-o {}: that is one of the results to merge; name another file",
+            path.display()
+        )));
     }
     for path in &args.results {
         let input = Input::read(path)?;

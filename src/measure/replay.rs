@@ -397,7 +397,8 @@ pub struct Verify {
     pub checks: u64,
     /// What was wrong; the first thousand.
     pub failures: Vec<VerifyFailure>,
-    /// How many there were.
+    /// Blocks of 4096 bytes, beginning where the object does, that held wrong data when they were
+    /// read; `failures` has the first of each I/O.
     pub failure_count: u64,
 }
 

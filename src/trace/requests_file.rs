@@ -179,9 +179,10 @@ impl RequestsReader {
         }
         let reader = Self::open(&path)?;
         let theirs = reader.meta.recording.as_ref();
-        if theirs.zip(meta.recording().as_ref()).is_some_and(|(theirs, ours)| theirs != ours) {
+        if theirs.is_some() && theirs != meta.recording().as_ref() {
             return Err(Error::usage(format!(
-                "{} belongs to another recording than {}; record the trace again, or move that file away",
+                "{} belongs to another recording than {}, or the trace does not say which it is of; record the trace again, \
+                 or move that file away",
                 path.display(),
                 trace.display()
             )));

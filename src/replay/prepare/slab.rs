@@ -104,6 +104,9 @@ impl SlabPlan {
             _ => unreachable!("only storage targets have slabs"),
         };
         guard::check_place(&path)?;
+        if let Target::Dir(dir) = target {
+            guard::check_place(dir)?;
+        }
         if let Target::Dir(dir) = target
             && dir.exists()
             && !dir.is_dir()

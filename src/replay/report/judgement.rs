@@ -36,7 +36,7 @@ impl Ended<'_> {
                 .push(format!("{} rows were left out because what they read had not been written", self.tally.broken));
         }
         if verify.failure_count > 0 {
-            reasons.push(format!("{} blocks of wrong data were read", verify.failure_count));
+            reasons.push(format!("{} blocks of 4 KiB held wrong data when they were read", verify.failure_count));
         }
         reasons.extend(self.own_lateness(timing));
         reasons.extend(self.late_looks(timing));
@@ -79,6 +79,9 @@ impl Ended<'_> {
             );
         }
         notes.extend(self.stage.notes.iter().cloned());
+        if let Some(block) = self.block.as_ref().filter(|block| block.tainted) {
+            notes.push(format!("the capture is tainted: {}", block.taint_reasons.join("; ")));
+        }
         notes.extend(reached);
         notes.extend(self.noted_looks(timing));
         notes.extend(doubts(&self.host.conditions, self.host.cpus));
@@ -135,8 +138,8 @@ impl Ended<'_> {
             return Some(Error::new(
                 Kind::WrongData,
                 format!(
-                    "wrong data was read back {} times; first in row {}: `{}` at byte {}: {}; do not trust this device \
-                     or filesystem with data",
+                    "wrong data was read back, {} blocks of 4 KiB; first in row {}: `{}` at byte {}: {}; do not trust this \
+                     device or filesystem with data",
                     units::count(verify.failure_count),
                     first.row,
                     first.key,

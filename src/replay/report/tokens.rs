@@ -19,6 +19,8 @@ impl Ended<'_> {
             self.tally.kinds().filter(|k| wanted(k.1, k.2)).map(|k| k.3.bytes).sum::<u64>() as f64 / per_token
         };
         let storage = &self.tally.moved[2];
+        // Without a request that completed nothing is known of what was generated.
+        let served = served.filter(|served| served.report.count > 0);
         let sums = TokenSums {
             generated: served.map(|served| served.generated_tokens),
             storage_s: served.map(|served| served.storage_s),

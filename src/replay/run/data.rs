@@ -135,7 +135,7 @@ impl Run<'_> {
         self.tally.verify_ns += done.check_ns;
         self.tally.checked(done.len, if all { 512 } else { STAMP_EVERY });
         if let Some((at, found)) = done.wrong {
-            self.tally.suspect(whose.suspect(done.offset + at as u64, found));
+            self.tally.suspect(whose.suspect(done.offset + at as u64, found), done.wrong_blocks);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::replay::content::fill::{BLOCK, Stream};
-use crate::replay::content::verify::{Suspect, check_all, check_stamps};
+use crate::replay::content::verify::{STAMP_EVERY, Suspect, check_all, check_stamps};
 use crate::replay::io::copy::{copy, put_away};
 use crate::replay::io::memory::Part;
 
@@ -119,6 +119,8 @@ pub struct Done {
     pub check: Option<Check>,
     /// The first block that is not what it should be: its place in the part, and itself.
     pub wrong: Option<(usize, [u8; BLOCK])>,
+    /// How many blocks of 4096 bytes have something wrong in them.
+    pub wrong_blocks: u64,
     /// When the work began.
     pub began: Instant,
     /// How long it took, without the check.
@@ -133,6 +135,19 @@ pub struct Done {
     pub was_copy: bool,
     /// Whose work it was.
     pub helper: usize,
+}
+
+impl Done {
+    /// Compares data with what it should be. Only where something is wrong is it looked at block
+    /// by block, to say how much.
+    fn check_with(&mut self, stream: &Stream, data: &[u8], all: bool, draft: &mut [u8]) {
+        self.wrong = compare(stream, self.offset, data, all, draft);
+        if self.wrong.is_some() {
+            let blocks = data.chunks(STAMP_EVERY).zip((self.offset..).step_by(STAMP_EVERY));
+            let wrong = blocks.filter(|(block, at)| compare(stream, *at, block, all, draft).is_some());
+            self.wrong_blocks = wrong.count() as u64;
+        }
+    }
 }
 
 /// Where one thread works.
@@ -164,6 +179,7 @@ impl Desk {
             len: job.part.len(),
             check: None,
             wrong: None,
+            wrong_blocks: 0,
             began,
             ns: 0,
             check_ns: 0,
@@ -181,7 +197,7 @@ impl Desk {
             }
             Work::Check(check) => {
                 (done.act, done.check) = (Act::Checked, Some(check));
-                done.wrong = compare(&stream, offset, part.bytes(), check.all, &mut self.draft);
+                done.check_with(&stream, part.bytes(), check.all, &mut self.draft);
                 done.check_ns = nanoseconds(began.elapsed());
                 return report(done);
             }
@@ -244,7 +260,7 @@ impl Desk {
         }
         if let Some(check) = check {
             let before = Instant::now();
-            done.wrong = compare(stream, done.offset, &to[..done.len], check.all, draft);
+            done.check_with(stream, &to[..done.len], check.all, draft);
             (done.check, done.check_ns) = (Some(check), nanoseconds(before.elapsed()));
         }
         report(done);

@@ -350,10 +350,11 @@ impl<'a> Run<'a> {
         }
         op.legs[leg].start = now;
         op.legs[leg].due = op.legs[leg].due.min(now);
-        if leg > 0 {
+        let first = op.legs[0];
+        // What is left out is nobody's delay.
+        if leg > 0 || first.backend == Backend::Skip {
             return;
         }
-        let first = op.legs[0];
         let blocked = blocked.saturating_sub(op.blocked_at_due);
         let since_due = now.saturating_sub(first.due);
         // A row that waited for room and then for another operation waited for room before that.

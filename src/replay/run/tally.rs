@@ -223,8 +223,8 @@ impl Tally {
     }
 
     /// Wrong data.
-    pub fn suspect(&mut self, suspect: Suspect) {
-        self.suspect_count += 1;
+    pub fn suspect(&mut self, suspect: Suspect, blocks: u64) {
+        self.suspect_count += blocks;
         if self.suspects.len() < KEPT {
             self.suspects.push(suspect);
         }
