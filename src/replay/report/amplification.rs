@@ -84,7 +84,14 @@ pub fn findings(all: &[Amplification], asked: &[Asked], tainted: bool) -> Findin
             units::bytes(one.block_bytes)
         );
         let low = factor < REACHED.0;
-        if low && direct && !tainted {
+        // The capture may have taken some of ours for others'.
+        let seen = (one.block_bytes + one.others_bytes) as f64 >= REACHED.0 * one.asked_bytes as f64;
+        if low && direct && !tainted && seen {
+            findings.notes.push(format!(
+                "{figures}; others moved {}, among which the rest may be",
+                units::bytes(one.others_bytes)
+            ));
+        } else if low && direct && !tainted {
             let claim = "the tier claims to be direct: something above the device answered for it";
             findings.invalid.push(format!("{figures}; {claim}"));
         } else if low && direct {
