@@ -1,31 +1,11 @@
 //! How many blocks of some data are different: by their 128-bit hashes, exactly as long as these
 //! fit into memory, and by a share of the hash space beyond that.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
-
+use rustc_hash::FxHashSet;
 use serde::Serialize;
 
 /// A hash of a block.
 pub type Digest = u128;
-
-/// A hash is its own hash.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
-    }
-
-    fn write_u128(&mut self, value: u128) {
-        self.0 = value as u64;
-    }
-}
 
 /// Bytes that a hash takes in the table: itself and a byte of its own, at the least full, and half
 /// of that again while the table grows.
@@ -36,7 +16,7 @@ pub struct Duplicates {
     block_bytes: u64,
     blocks: u64,
     zero_blocks: u64,
-    seen: HashSet<Digest, BuildHasherDefault<AsItIs>>,
+    seen: FxHashSet<Digest>,
     most: usize,
     /// Only hashes whose highest bits, so many of them, are zero are kept.
     sampled_bits: u32,
@@ -70,7 +50,7 @@ impl Duplicates {
     /// For blocks of a size, with so much memory.
     pub fn new(block_bytes: u64, memory_bytes: u64) -> Self {
         let most = (memory_bytes / BYTES_PER_HASH).max(64) as usize;
-        Self { block_bytes, blocks: 0, zero_blocks: 0, seen: HashSet::default(), most, sampled_bits: 0 }
+        Self { block_bytes, blocks: 0, zero_blocks: 0, seen: FxHashSet::default(), most, sampled_bits: 0 }
     }
 
     /// A block of zeros.

@@ -159,20 +159,28 @@ mod x86 {
         };
     }
 
+    /// Every `step`-th block from index `first`, one for each lane.
+    #[inline]
+    #[target_feature(enable = "aes,sse2")]
+    fn blocks(key: &[__m128i; 6], first: u64, step: u64) -> [__m128i; LANES] {
+        let at = |lane: u64| _mm_set_epi64x(TAG as i64, (first + lane * step) as i64);
+        let mut lanes = [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)];
+        each!(lanes, _mm_xor_si128, key[0]);
+        each!(lanes, _mm_aesenc_si128, key[1]);
+        each!(lanes, _mm_aesenc_si128, key[2]);
+        each!(lanes, _mm_aesenc_si128, key[3]);
+        each!(lanes, _mm_aesenc_si128, key[4]);
+        each!(lanes, _mm_aesenc_si128, key[5]);
+        lanes
+    }
+
     #[target_feature(enable = "aes,sse2")]
     pub fn fill(keys: &[[u8; BLOCK]; 6], first: u64, out: &mut [u8]) {
         let key = keys.map(|key| load(key));
         let mut index = first;
         let mut groups = out.chunks_exact_mut(LANES * BLOCK);
         for group in &mut groups {
-            let at = |lane: u64| _mm_set_epi64x(TAG as i64, (index + lane) as i64);
-            let mut lanes = [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)];
-            each!(lanes, _mm_xor_si128, key[0]);
-            each!(lanes, _mm_aesenc_si128, key[1]);
-            each!(lanes, _mm_aesenc_si128, key[2]);
-            each!(lanes, _mm_aesenc_si128, key[3]);
-            each!(lanes, _mm_aesenc_si128, key[4]);
-            each!(lanes, _mm_aesenc_si128, key[5]);
+            let lanes = blocks(&key, index, 1);
             let place = group.as_mut_ptr().cast::<[__m128i; LANES]>();
             // SAFETY: a group is exactly eight blocks long, and the store needs no alignment.
             unsafe { place.write_unaligned(lanes) };
@@ -207,14 +215,7 @@ mod x86 {
                 return (group..count).find(|number| differs(*number)).map(|number| number * every);
             }
             (group + ASKED * LANES..group + (ASKED + 1) * LANES).for_each(&ask);
-            let at = |lane: u64| _mm_set_epi64x(TAG as i64, (first + (group as u64 + lane) * step) as i64);
-            let mut lanes = [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)];
-            each!(lanes, _mm_xor_si128, key[0]);
-            each!(lanes, _mm_aesenc_si128, key[1]);
-            each!(lanes, _mm_aesenc_si128, key[2]);
-            each!(lanes, _mm_aesenc_si128, key[3]);
-            each!(lanes, _mm_aesenc_si128, key[4]);
-            each!(lanes, _mm_aesenc_si128, key[5]);
+            let lanes = blocks(&key, first + group as u64 * step, step);
             let mut same = _mm_cmpeq_epi8(lanes[0], load(place(group)));
             for (lane, value) in lanes.into_iter().enumerate().skip(1) {
                 same = _mm_and_si128(same, _mm_cmpeq_epi8(value, load(place(group + lane))));

@@ -6,9 +6,10 @@
 //! Either way whatever a later row still asks for is still there, which survives rows that
 //! contradict each other.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use rustc_hash::FxHashMap;
 
 use crate::error::Result;
 use crate::seed::hash_bytes;
@@ -44,7 +45,7 @@ impl Placement {
 
 /// Two hashes of a key's name that have nothing to do with each other. They stand for the name: of
 /// a billion keys, two agree in both with a probability below 1e-20. The first keys the content.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Fingerprint(u64, u64);
 
 impl Fingerprint {
@@ -55,34 +56,10 @@ impl Fingerprint {
     }
 }
 
-impl Hash for Fingerprint {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0);
-    }
-}
-
-/// Takes the first hash of a fingerprint as it is.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = hash_bytes(bytes);
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 /// A table that grows is there twice for a moment, so that there are many small ones.
 const SHARDS: usize = 64;
 
-type Keys = HashMap<Fingerprint, Key, BuildHasherDefault<AsItIs>>;
+type Keys = FxHashMap<Fingerprint, Key>;
 
 /// What is known of every key that may still be asked for.
 pub struct Resolver {

@@ -1,10 +1,9 @@
 //! Which object is where: the table of live keys, and the space of each tier.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 use std::io::Write;
 
-use crate::seed::mix;
+use rustc_hash::FxHashMap;
 
 use super::extents::{Extent, granules};
 use super::shelf::Shelves;
@@ -12,26 +11,6 @@ use crate::replay::io::files::{NAME, Name};
 
 /// No operation, no place.
 pub const NONE: u32 = u32::MAX;
-
-/// Hashes the numbers of keys; they come from us, not from an adversary.
-#[derive(Default)]
-pub struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = mix(self.0 ^ u64::from(byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = mix(u64::from(number));
-    }
-}
 
 /// A key that has a copy somewhere or an operation on its way.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +48,7 @@ pub struct Place {
 
 /// Which object is where.
 pub struct Objects {
-    keys: HashMap<u32, Live, BuildHasherDefault<NumberHasher>>,
+    keys: FxHashMap<u32, Live>,
     places: Vec<Place>,
     spare: Vec<u32>,
     tiers: [Shelves; 3],
@@ -84,7 +63,7 @@ impl Objects {
     /// Nothing is anywhere yet.
     pub fn new(tiers: [Shelves; 3]) -> Self {
         Self {
-            keys: HashMap::default(),
+            keys: FxHashMap::default(),
             places: Vec::new(),
             spare: Vec::new(),
             tiers,

@@ -1,18 +1,17 @@
 //! What an operation waits for: the one before it on the same object always, and, if that was
 //! asked for, the one before it of the same request or conversation.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use rustc_hash::FxHashMap;
 
 use crate::error::Result;
 
 use super::Run;
-use crate::replay::prepare::objects::{NONE, NumberHasher};
+use crate::replay::prepare::objects::NONE;
 
 /// The latest operation of each request or conversation that has operations on their way.
 #[derive(Debug, Default)]
 pub struct Chains {
-    last: HashMap<u32, u32, BuildHasherDefault<NumberHasher>>,
+    last: FxHashMap<u32, u32>,
 }
 
 impl Run<'_> {
