@@ -59,6 +59,9 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     if let Some(shard) = &config.shard {
         terminal.say(format!("shard {} of {}, from 0 on, by {}", shard.index, shard.count, shard.source));
     }
+    if let Some(path) = output.as_deref().filter(|path| config.hlog.as_deref() == Some(path)) {
+        return Err(Error::usage(format!("-o and --hlog both name {}; give each its own file", path.display())));
+    }
     if args.plan_only {
         return plan_only(&config, global, stop, &terminal);
     }

@@ -76,6 +76,15 @@ fn requests_of_skipped_tiers_are_counted_apart() {
 }
 
 #[test]
+fn a_result_and_its_log_are_two_files() {
+    let bench = Bench::on_disk();
+    recorded(&bench.path("t.csv"), 2, &meta(), |_| true);
+    let last = bench.refused(2, &["replay", "t.csv", "--tier-2", "dir:D", "-o", "both", "--hlog", "both"]);
+    assert!(last.contains("-o and --hlog both name both"), "{last}");
+    assert!(!bench.path("D").exists());
+}
+
+#[test]
 fn an_interval_log_holds_what_the_result_does() {
     let bench = Bench::on_disk();
     recorded(&bench.path("t.csv"), 60, &meta(), |_| true);
