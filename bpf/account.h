@@ -41,7 +41,7 @@ static __always_inline void add_time(__u32 set, __u32 which, __u64 ns)
 
 static __always_inline void add_place(const struct io *io)
 {
-	__u32 key = (io->slot * KV_SETS + io->set) * 2 + io->class;
+	__u32 key = (io->slot * KV_PLAIN_SETS + io->set) * 2 + io->class;
 	struct kv_narrow *row = bpf_map_lookup_elem(&places, &key);
 	__u64 sector = io->sector;
 
@@ -78,7 +78,7 @@ static __always_inline void add_size(const struct io *io)
 
 static __always_inline void add_totals(const struct io *io, __u32 direction)
 {
-	__u32 key = io->slot * KV_SETS + io->set;
+	__u32 key = io->slot * KV_PLAIN_SETS + io->set;
 	struct kv_totals *sum = bpf_map_lookup_elem(&totals, &key);
 
 	if (!sum)
@@ -100,7 +100,7 @@ static __always_inline void spend(__u32 set, __u32 which, __u32 depth, __u64 ns)
  */
 static __always_inline __u32 fly(const struct io *io, __u64 now, __s32 step)
 {
-	__u32 key = io->slot * KV_SETS + io->set, set = io->set, reads, writes;
+	__u32 key = io->slot * KV_PLAIN_SETS + io->set, set = io->set, reads, writes;
 	bool is_read = io->class == KV_READ;
 	struct flight *flight = bpf_map_lookup_elem(&flights, &key);
 	__u64 spent = 0;

@@ -6,13 +6,22 @@
 #ifndef KVTRACE_LAYOUT_H
 #define KVTRACE_LAYOUT_H
 
-/* Whose I/O: the target's, or everybody else's on the same devices. */
-enum kv_set { KV_TARGET, KV_OTHER, KV_SETS };
+/*
+ * Whose I/O: the target's, or everybody else's on the same devices. A target that says in which
+ * phase it is has its I/O counted under the phase instead; user space adds all of it.
+ */
+enum kv_set { KV_TARGET, KV_OTHER, KV_PREFILL, KV_DECODE, KV_EVICT, KV_SETS };
+
+/* Sets without phases, and whose requests are in flight: the target's in all phases, or others'. */
+#define KV_PLAIN_SETS 2
 
 /* What a request does. Only reads and writes have a size, a place and a depth. */
 enum kv_class { KV_READ, KV_WRITE, KV_FLUSH, KV_DISCARD, KV_ZEROES, KV_CLASSES };
 
-/* Narrow rows of a set, each a histogram; times are in ns. */
+/*
+ * Narrow rows of a set, each a histogram: times in ns, distances in sectors (forward and
+ * backward apart), lengths of sequential runs in requests.
+ */
 enum kv_time {
 	KV_D2C_READ,
 	KV_D2C_WRITE,
@@ -23,6 +32,24 @@ enum kv_time {
 	KV_Q2C_FLUSH,
 	KV_Q2C_DISCARD,
 	KV_Q2C_ZEROES,
+	KV_I2D_READ,
+	KV_I2D_WRITE,
+	KV_GAP_READ,
+	KV_GAP_WRITE,
+	KV_RUN_READ,
+	KV_RUN_WRITE,
+	KV_AHEAD_READ,
+	KV_AHEAD_WRITE,
+	KV_BACK_READ,
+	KV_BACK_WRITE,
+	KV_URING_READ,
+	KV_URING_WRITE,
+	KV_SYSCALL_READ,
+	KV_SYSCALL_WRITE,
+	KV_FSYNC,
+	KV_FDATASYNC,
+	KV_WRITE_TO_FSYNC,
+	KV_FADVISE_TO_READ,
 	KV_TIMES,
 };
 
@@ -84,6 +111,49 @@ struct kv_wide_row {
 struct kv_totals {
 	__u64 ios[2];
 	__u64 bytes[2];
+};
+
+/* What an event tells: a request's end, or what happened to it on its way. */
+enum kv_event_kind {
+	/* It completed. */
+	KV_DONE,
+	/* The kernel used the request again, so it had completed unseen; `completed` is that moment. */
+	KV_UNSEEN,
+	/* It went back to the queue at `completed`; `landed` says whether it had been in flight. */
+	KV_REQUEUED,
+	/* It became part of another request at `completed`. */
+	KV_MERGED,
+};
+
+/*
+ * One row for each of them. Times are bpf_ktime_get_ns(), 0 when it did not happen. `issued` is
+ * the last issue, `depth`, `seek` and `gap` are what was counted. `took_off` and `landed` number
+ * the changes of its device's and side's count of requests in flight, from 1; 0 is none: in that
+ * order, and with the times `flown` and `completed`, they give the time spent at each depth.
+ */
+struct kv_event {
+	__u64 queued;
+	__u64 inserted;
+	__u64 issued;
+	__u64 flown;
+	__u64 completed;
+	__u64 sector;
+	/* From the end of the last request of its side and direction, in sectors. */
+	__s64 seek;
+	/* Since the last one was born, in ns. */
+	__u64 gap;
+	__u32 bytes;
+	__u32 tgid;
+	__u32 took_off;
+	__u32 landed;
+	__u32 depth;
+	__u8 kind;
+	__u8 slot;
+	__u8 set;
+	__u8 class;
+	/* 1: `seek` holds, 2: `gap` holds (the first request has neither), 4: it ended with an error. */
+	__u8 flags;
+	__u8 unused[7];
 };
 
 /* A watched device. */

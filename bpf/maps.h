@@ -117,7 +117,7 @@ struct {
 	__type(value, struct flight);
 } flights SEC(".maps");
 
-/* set × kv_time. */
+/* set × kv_time; sets are as many as are used. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, KV_SETS * KV_TIMES);
@@ -128,7 +128,7 @@ struct {
 /* device × set × direction. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 64 * KV_SETS * 2);
+	__uint(max_entries, 64 * KV_PLAIN_SETS * 2);
 	__type(key, __u32);
 	__type(value, struct kv_narrow);
 } places SEC(".maps");
@@ -144,7 +144,7 @@ struct {
 /* device × set. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 64 * KV_SETS);
+	__uint(max_entries, 64 * KV_PLAIN_SETS);
 	__type(key, __u32);
 	__type(value, struct kv_totals);
 } totals SEC(".maps");

@@ -4,11 +4,16 @@
 pub const TARGET: usize = 0;
 /// Everybody else's.
 pub const OTHER: usize = 1;
+/// Sets when the target does not say in which phase it is.
+pub const PLAIN_SETS: usize = 2;
+/// The target's phases, each a set, following the plain ones.
+pub const PHASES: [&str; 3] = ["prefill", "decode", "evict"];
 /// Sets.
-pub const SETS: usize = 2;
+pub const SETS: usize = PLAIN_SETS + PHASES.len();
 
-/// Rows of times in a set: their name and direction, in order.
-pub const TIMES: [(&str, Option<&str>); 9] = [
+/// Rows of times, distances and lengths in a set: their name and direction, in order. A `seek`
+/// has two: forward, then backward (`seek_back`).
+pub const TIMES: [(&str, Option<&str>); 27] = [
     ("d2c", Some("read")),
     ("d2c", Some("write")),
     ("q2d", Some("read")),
@@ -18,6 +23,24 @@ pub const TIMES: [(&str, Option<&str>); 9] = [
     ("flush", None),
     ("discard", None),
     ("write_zeroes", None),
+    ("i2d", Some("read")),
+    ("i2d", Some("write")),
+    ("gap", Some("read")),
+    ("gap", Some("write")),
+    ("run_length", Some("read")),
+    ("run_length", Some("write")),
+    ("seek", Some("read")),
+    ("seek", Some("write")),
+    ("seek_back", Some("read")),
+    ("seek_back", Some("write")),
+    ("uring", Some("read")),
+    ("uring", Some("write")),
+    ("syscall_read", None),
+    ("syscall_write", None),
+    ("fsync", None),
+    ("fdatasync", None),
+    ("write_to_fsync", None),
+    ("fadvise_to_read", None),
 ];
 
 /// Buckets of a time: all below 2^37 ns, and one for what is above.
@@ -118,13 +141,15 @@ mod tests {
         let program = r#"
             #include "layout.h"
             int main(void) {
-                printf("%d %d %d %d ", KV_TARGET, KV_OTHER, KV_SETS, KV_TIMES);
+                printf("%d %d %d %d %d ", KV_TARGET, KV_OTHER, KV_PLAIN_SETS, KV_SETS, KV_TIMES);
                 printf("%d %d %d %d ", KV_TIME_BUCKETS, KV_LBA_BUCKETS, KV_WIDE_BUCKETS, KV_SIZE_ROWS);
                 printf("%d %d %d %d ", KV_SIZE_READ, KV_SIZE_WRITE, KV_DEPTH_READ, KV_DEPTH_WRITE);
                 printf("%d %d %d %d ", KV_BUSY_READ, KV_BUSY_WRITE, KV_BUSY_BOTH, KV_WIDES);
                 printf("%d %d ", KV_LOSSES, KV_TIME_GROUPING);
                 printf("%d %d %d %d ", KV_MAP_FULL, KV_NOMATCH_LATER, KV_REQUEUE, KV_ERRORS);
-                printf("%d %d %d %d", KV_D2C_READ, KV_Q2D_WRITE, KV_Q2C_READ, KV_Q2C_ZEROES);
+                printf("%d %d %d %d ", KV_D2C_READ, KV_Q2D_WRITE, KV_Q2C_READ, KV_Q2C_ZEROES);
+                printf("%d %d %d %d ", KV_I2D_READ, KV_GAP_WRITE, KV_RUN_READ, KV_AHEAD_READ);
+                printf("%d %d %d %d", KV_BACK_WRITE, KV_URING_READ, KV_SYSCALL_WRITE, KV_FADVISE_TO_READ);
                 return 0;
             }"#;
         let Some(output) = native(program, "") else { return };
@@ -133,6 +158,7 @@ mod tests {
         let ours = [
             TARGET,
             OTHER,
+            PLAIN_SETS,
             SETS,
             TIMES.len(),
             TIME_BUCKETS,
@@ -157,6 +183,14 @@ mod tests {
             time("q2d", Some("write")),
             time("q2c", Some("read")),
             time("write_zeroes", None),
+            time("i2d", Some("read")),
+            time("gap", Some("write")),
+            time("run_length", Some("read")),
+            time("seek", Some("read")),
+            time("seek_back", Some("write")),
+            time("uring", Some("read")),
+            time("syscall_write", None),
+            time("fadvise_to_read", None),
         ];
         assert_eq!(output, ours.map(|n| n.to_string()).join(" "));
         assert_eq!(TIME_BUCKETS, bucket_of(1 << 37, TIME_GROUPING) + 1, "one bucket for everything from 2^37 ns");

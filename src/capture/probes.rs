@@ -11,7 +11,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
 use crate::error::{Error, Result};
 
 use super::devices::Device;
-use super::layout::{LOSSES, SETS, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES};
+use super::layout::{LOSSES, PLAIN_SETS, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES};
 use super::rights::BTF;
 
 #[expect(
@@ -231,7 +231,7 @@ fn fit(
     let places = requests.unwrap_or_else(|| held.saturating_mul(PLACES_PER_REQUEST).max(MIN_PLACES));
     let places = places.min(1 << 24).next_power_of_two();
     knobs.requests_mask = places - 1;
-    let (devices, sets) = (devices.len() as u32, SETS as u32);
+    let (devices, sets) = (devices.len() as u32, PLAIN_SETS as u32);
     open.maps.requests.set_max_entries(places)?;
     open.maps.watched.set_max_entries(devices)?;
     open.maps.flights.set_max_entries(devices * sets)?;

@@ -8,13 +8,14 @@ use crate::measure::histogram::{Histogram, TIME_GROUPING, bucket_low};
 
 use super::devices::{Device, SECTOR};
 use super::layout::{
-    BUSY, DEPTHS, LBA_BUCKETS, LOSSES, SETS, SIZE_ROWS, SIZES, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES,
+    BUSY, DEPTHS, LBA_BUCKETS, LOSSES, PLAIN_SETS, SIZE_ROWS, SIZES, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES,
 };
 use super::probes::Probes;
 
 const DIRECTIONS: [&str; 2] = ["read", "write"];
-/// Rows of times that belong to reads and writes.
+/// Rows of times that belong to reads and writes, and those of what moves no data after them.
 const DATA_TIMES: usize = 6;
+const OTHER_TIMES: usize = 9;
 
 /// One histogram as the programs keep it, all CPUs added.
 #[derive(Clone, Debug)]
@@ -108,7 +109,7 @@ pub fn histograms(probes: &Probes, devices: &[Device], set: usize) -> Result<Vec
     for direction in 0..DIRECTIONS.len() {
         all.push(places(probes, devices, set, direction)?);
     }
-    for which in DATA_TIMES..TIMES.len() {
+    for which in DATA_TIMES..OTHER_TIMES {
         all.push(time(which)?);
     }
     Ok(all)
@@ -120,8 +121,8 @@ pub fn histograms(probes: &Probes, devices: &[Device], set: usize) -> Result<Vec
 /// When the map cannot be read.
 pub fn captured(probes: &Probes, slot: usize) -> Result<KernelCounters> {
     let mut sum = KernelCounters::default();
-    for set in 0..SETS {
-        for words in cpus(&probes.maps().totals, slot * SETS + set)? {
+    for set in 0..PLAIN_SETS {
+        for words in cpus(&probes.maps().totals, slot * PLAIN_SETS + set)? {
             let &[reads, writes, read_bytes, write_bytes] = &words[..] else { continue };
             sum.read_ios += reads;
             sum.write_ios += writes;
@@ -167,7 +168,7 @@ fn depth(row: Row, name: (&str, Option<&str>)) -> Histogram {
 fn places(probes: &Probes, devices: &[Device], set: usize, direction: usize) -> Result<Histogram> {
     let mut rows = Vec::new();
     for (slot, device) in devices.iter().enumerate() {
-        let row = row(&probes.maps().places, (slot * SETS + set) * 2 + direction)?;
+        let row = row(&probes.maps().places, (slot * PLAIN_SETS + set) * 2 + direction)?;
         if row.buckets.iter().any(|count| *count > 0) {
             rows.push((device.sectors, row));
         }
