@@ -3,6 +3,7 @@
 //! cuts the load into fio jobs, [`job`] writes them down with the reason for every value.
 
 pub mod depth;
+pub mod fidelity;
 pub mod job;
 pub mod sizes;
 pub mod streams;

@@ -1,0 +1,139 @@
+//! The card: two groups of captures, metric by metric, with the distance between two runs of the
+//! same thing as the floor below which no distance means anything.
+
+use crate::measure::BlockResult;
+use crate::measure::fidelity::Metric;
+
+use super::metrics::{Definition, definitions};
+
+/// A miss below this many times the noise floor is the device's, not the job's.
+const FLOORS: f64 = 2.0;
+
+/// Compares runs of a source with runs of its job. Both must hold one capture at least; the first
+/// original says which metrics there are.
+pub fn compare(originals: &[BlockResult], distilled: &[BlockResult]) -> Vec<Metric> {
+    let Some(first) = originals.first() else { return Vec::new() };
+    definitions(first).iter().map(|definition| metric(definition, originals, distilled)).collect()
+}
+
+/// Whether every metric that is judged passes.
+pub fn passes(metrics: &[Metric]) -> bool {
+    metrics.iter().all(|metric| metric.pass != Some(false))
+}
+
+fn metric(definition: &Definition, originals: &[BlockResult], distilled: &[BlockResult]) -> Metric {
+    let values = |runs: &[BlockResult]| median(runs.iter().filter_map(|run| definition.value(run)).collect());
+    let (original, other) = (values(originals), values(distilled));
+    let across = originals.iter().flat_map(|a| distilled.iter().filter_map(move |b| definition.distance(a, b)));
+    let distance = median(across.collect());
+    let floor = [originals, distilled].into_iter().filter_map(|runs| among(definition, runs)).reduce(f64::max);
+    Metric {
+        name: definition.name.to_owned(),
+        op: definition.direction.map(|direction| direction.word().to_owned()),
+        unit: definition.unit.to_owned(),
+        original,
+        distilled: other,
+        measure: definition.measure.word().to_owned(),
+        distance,
+        noise_floor: floor,
+        bound: definition.bound,
+        pass: verdict(definition, (original, other), distance, floor),
+    }
+}
+
+/// The median distance of two runs of the same thing; none for a single run.
+fn among(definition: &Definition, runs: &[BlockResult]) -> Option<f64> {
+    let pairs = runs.iter().enumerate().flat_map(|(at, a)| {
+        runs[at + 1..].iter().filter_map(move |b| definition.distance(a, b))
+    });
+    median(pairs.collect())
+}
+
+/// Nothing to judge without a bound or without an original figure; a job that does not have what
+/// the original has fails.
+fn verdict(
+    definition: &Definition,
+    (original, other): (Option<f64>, Option<f64>),
+    distance: Option<f64>,
+    floor: Option<f64>,
+) -> Option<bool> {
+    let (bound, original) = (definition.bound?, original?);
+    let Some((other, distance)) = other.zip(distance) else { return Some(false) };
+    let allowed = if definition.noisy { bound.max(FLOORS * floor.unwrap_or(0.0)) } else { bound };
+    Some(distance <= allowed || (other - original).abs() <= definition.slack)
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Histogram, LogLinear};
+
+    /// A capture of reads of the given sizes, at a second for `rate` bytes.
+    fn capture(sizes: &[(u64, u64)], seconds: f64, d2c: u64) -> BlockResult {
+        let mut block: BlockResult = serde_json::from_str(
+            r#"{"schema": "kvtrace.block/1", "tool": "a test", "complete": true, "source": "tp_btf", "devices": [],
+                "filter": {"devices": [], "pids": [], "command": null}, "duration_s": 1.0, "histograms": [],
+                "other": {"histograms": []}, "phases": null, "loss": {}, "tainted": false, "taint_reasons": []}"#,
+        )
+        .unwrap();
+        block.duration_s = seconds;
+        let (mut size, mut times) = (LogLinear::new(20), LogLinear::times());
+        for &(bytes, count) in sizes {
+            size.record_many(bytes, count);
+            times.record_many(d2c, count);
+        }
+        let exact = |h: Histogram| Histogram { rel_width: 0.0, ..h };
+        block.histograms.push(exact(size.save("size", Some("read"), "bytes")));
+        block.histograms.push(times.save("d2c", Some("read"), "ns"));
+        block
+    }
+
+    fn found<'a>(metrics: &'a [Metric], name: &str) -> &'a Metric {
+        metrics.iter().find(|metric| metric.name == name).unwrap()
+    }
+
+    #[test]
+    fn the_same_capture_is_no_distance_away() {
+        let one = capture(&[(4096, 900), (65_536, 600)], 2.0, 80_000);
+        let metrics = compare(&[one.clone()], &[one]);
+        assert!(passes(&metrics));
+        for metric in &metrics {
+            assert!(metric.distance.is_none_or(|distance| distance == 0.0), "{metric:?}");
+            assert_eq!(metric.noise_floor, None, "a single run has no floor");
+        }
+        assert_eq!(found(&metrics, "d2c_p99").pass, Some(true));
+        assert_eq!(found(&metrics, "sequential").pass, None, "what was not captured is not judged");
+    }
+
+    #[test]
+    fn other_sizes_fail_and_noise_forgives_only_the_device() {
+        let slow = |d2c| capture(&[(4096, 900), (65_536, 600)], 2.0, d2c);
+        let metrics = compare(&[slow(100_000)], &[slow(200_000)]);
+        assert_eq!(found(&metrics, "d2c_p50").pass, Some(false));
+        let metrics = compare(&[slow(100_000), slow(200_000)], &[slow(200_000)]);
+        assert_eq!(found(&metrics, "d2c_p50").pass, Some(true), "runs of the original differ as much");
+        let metrics = compare(&[slow(100_000)], &[capture(&[(4096, 900), (131_072, 600)], 2.0, 100_000)]);
+        assert_eq!(found(&metrics, "size").pass, Some(false));
+        let distance = found(&metrics, "size").distance.unwrap();
+        // 40 % of the requests move by 64 KiB, the mean is 0.6 x 4 KiB + 0.4 x 64 KiB.
+        let expected = 0.4 * 65_536.0 / (0.6 * 4096.0 + 0.4 * 65_536.0);
+        assert!((distance - expected).abs() < 1e-3, "{distance} for {expected}");
+    }
+
+    #[test]
+    fn a_direction_that_the_job_lost_fails() {
+        let metrics = compare(&[capture(&[(4096, 100)], 1.0, 1000)], &[capture(&[], 1.0, 1000)]);
+        assert_eq!(found(&metrics, "size").pass, Some(false));
+        assert!(!passes(&metrics));
+    }
+}

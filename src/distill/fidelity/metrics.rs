@@ -1,0 +1,231 @@
+//! What a capture is judged by: each metric's figure, how far two captures are apart in it, and
+//! the distance that is allowed.
+
+use crate::distill::depth::InFlight;
+use crate::distill::streams::Direction;
+use crate::measure::{BlockResult, Histogram};
+
+use super::distance::{kolmogorov_smirnov, relative, wasserstein};
+
+/// Sizes up to which a distribution must be nearly exact.
+const FEW_SIZES: usize = 10;
+/// Requests below which a P99 is a few requests' luck.
+const ENOUGH_FOR_P99: u64 = 1000;
+/// And below which a median is.
+const ENOUGH: u64 = 20;
+
+/// How two captures are compared in a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Difference of percents.
+    Points,
+    /// Difference over the original.
+    Relative,
+    /// 1-Wasserstein distance over the original's mean.
+    Wasserstein,
+    /// Kolmogorov-Smirnov distance.
+    Ks,
+}
+
+impl Measure {
+    /// The word in the card.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Points => "points",
+            Self::Relative => "relative",
+            Self::Wasserstein => "wasserstein",
+            Self::Ks => "ks",
+        }
+    }
+}
+
+/// What is read from a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// Reads among the requests, percent.
+    ReadShare,
+    /// The direction's part of all bytes, percent.
+    ByteShare,
+    /// Bytes of a request.
+    Size,
+    /// Requests in flight, from queue to completion, while any was.
+    InFlight,
+    /// Bytes per second.
+    Throughput,
+    /// A quantile of the time at the device.
+    D2c(Quantile),
+    /// A quantile of the time from queue to completion.
+    Q2c(Quantile),
+    /// Requests that begin where the last one of their direction ended, percent.
+    Sequential,
+    /// Time between the starts of requests.
+    Gap,
+    /// The squared coefficient of variation of these times.
+    Burstiness,
+    /// Where on the device requests go, from the lowest place.
+    Lba,
+}
+
+/// A quantile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantile {
+    /// The median.
+    P50,
+    /// The 99th percentile.
+    P99,
+}
+
+/// A metric of the card.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// Its name.
+    pub name: &'static str,
+    /// The direction; none for both.
+    pub direction: Option<Direction>,
+    /// The unit of the figure.
+    pub unit: &'static str,
+    /// What is read.
+    pub figure: Figure,
+    /// How it is compared.
+    pub measure: Measure,
+    /// The distance that is allowed; none for what is shown only.
+    pub bound: Option<f64>,
+    /// An absolute difference that is allowed whatever the relative one.
+    pub slack: f64,
+    /// Whether twice the noise floor is allowed where that is more.
+    pub noisy: bool,
+}
+
+impl Definition {
+    fn new(name: &'static str, direction: Option<Direction>, unit: &'static str, figure: Figure) -> Self {
+        let measure = Measure::Relative;
+        Self { name, direction, unit, figure, measure, bound: None, slack: 0.0, noisy: false }
+    }
+
+    fn by(self, measure: Measure, bound: f64) -> Self {
+        Self { measure, bound: Some(bound), ..self }
+    }
+
+    /// The metric's figure of a capture; none when it has none.
+    pub fn value(&self, block: &BlockResult) -> Option<f64> {
+        match self.figure {
+            Figure::ReadShare => share(block, Direction::Read, |h| h.count as f64),
+            Figure::ByteShare => share(block, self.direction?, |h| h.sum as f64),
+            Figure::Size => self.histogram(block, "size")?.mean(),
+            Figure::InFlight => InFlight::of(block, self.direction?).map(|in_flight| in_flight.mean),
+            Figure::Throughput => {
+                let bytes = self.histogram(block, "size")?.sum as f64;
+                (block.duration_s > 0.0).then(|| bytes / block.duration_s)
+            }
+            Figure::D2c(quantile) => quantile.of(self.histogram(block, "d2c")?),
+            Figure::Q2c(quantile) => quantile.of(self.histogram(block, "q2c")?),
+            Figure::Sequential => self.histogram(block, "seek").map(sequential),
+            Figure::Gap => self.histogram(block, "gap")?.mean(),
+            Figure::Burstiness => self.histogram(block, "gap").and_then(squared_variation),
+            Figure::Lba => self.histogram(block, "lba").and_then(from_lowest)?.mean(),
+        }
+    }
+
+    /// How far two captures are apart; none when either has no such figure.
+    pub fn distance(&self, original: &BlockResult, other: &BlockResult) -> Option<f64> {
+        let (a, b) = (self.value(original)?, self.value(other)?);
+        match self.measure {
+            Measure::Points => Some((a - b).abs()),
+            Measure::Relative => relative(a, b),
+            Measure::Wasserstein => {
+                let (x, y) = (self.distribution(original)?, self.distribution(other)?);
+                let scale = if a > 0.0 { a } else { 1.0 };
+                Some(wasserstein(&x, &y)? / scale)
+            }
+            Measure::Ks => kolmogorov_smirnov(&self.distribution(original)?, &self.distribution(other)?),
+        }
+    }
+
+    fn distribution(&self, block: &BlockResult) -> Option<Histogram> {
+        match self.figure {
+            Figure::Size => self.histogram(block, "size").cloned(),
+            Figure::Gap => self.histogram(block, "gap").cloned(),
+            Figure::Lba => self.histogram(block, "lba").and_then(from_lowest),
+            _ => None,
+        }
+    }
+
+    fn histogram<'a>(&self, block: &'a BlockResult, name: &str) -> Option<&'a Histogram> {
+        block.histogram(name, self.direction.map(Direction::word)).filter(|h| h.count > 0)
+    }
+}
+
+impl Quantile {
+    fn of(self, histogram: &Histogram) -> Option<f64> {
+        let (q, least) = match self {
+            Self::P50 => (0.5, ENOUGH),
+            Self::P99 => (0.99, ENOUGH_FOR_P99),
+        };
+        (histogram.count >= least).then(|| histogram.quantile(q))?
+    }
+}
+
+/// The card's metrics for a source, in its order. Directions that the source does not have are
+/// left out, except where the job has them against the source.
+pub fn definitions(original: &BlockResult) -> Vec<Definition> {
+    let mut all = vec![Definition::new("read_share", None, "percent", Figure::ReadShare).by(Measure::Points, 1.0)];
+    for direction in Direction::ALL {
+        let sizes = original.histogram("size", Some(direction.word())).filter(|h| h.count > 0);
+        let Some(sizes) = sizes else { continue };
+        all.extend(of_direction(direction, sizes.buckets.len() <= FEW_SIZES));
+    }
+    all
+}
+
+fn of_direction(direction: Direction, few_sizes: bool) -> Vec<Definition> {
+    let new = |name, unit, figure| Definition::new(name, Some(direction), unit, figure);
+    let noisy = |definition: Definition| Definition { noisy: true, ..definition };
+    let size_bound = if few_sizes { 0.01 } else { 0.03 };
+    vec![
+        new("byte_share", "percent", Figure::ByteShare).by(Measure::Relative, 0.02),
+        new("size", "bytes", Figure::Size).by(Measure::Wasserstein, size_bound),
+        Definition { slack: 1.0, ..new("in_flight", "ios", Figure::InFlight).by(Measure::Relative, 0.15) },
+        noisy(new("throughput", "bytes/s", Figure::Throughput).by(Measure::Relative, 0.10)),
+        noisy(new("d2c_p50", "ns", Figure::D2c(Quantile::P50)).by(Measure::Relative, 0.20)),
+        noisy(new("d2c_p99", "ns", Figure::D2c(Quantile::P99)).by(Measure::Relative, 0.20)),
+        new("q2c_p50", "ns", Figure::Q2c(Quantile::P50)),
+        new("q2c_p99", "ns", Figure::Q2c(Quantile::P99)),
+        new("sequential", "percent", Figure::Sequential).by(Measure::Points, 5.0),
+        Definition { measure: Measure::Ks, ..new("gap", "ns", Figure::Gap) },
+        new("burstiness", "ratio", Figure::Burstiness),
+        Definition { measure: Measure::Wasserstein, ..new("lba", "bytes", Figure::Lba) },
+    ]
+}
+
+fn share(block: &BlockResult, direction: Direction, amount: impl Fn(&Histogram) -> f64) -> Option<f64> {
+    let of = |direction: Direction| block.histogram("size", Some(direction.word())).map_or(0.0, &amount);
+    let all: f64 = Direction::ALL.into_iter().map(of).sum();
+    (all > 0.0).then(|| of(direction) * 100.0 / all)
+}
+
+/// Seeks of exactly nothing, in percent.
+fn sequential(seek: &Histogram) -> f64 {
+    let at_once: u64 = seek.buckets.iter().filter(|bucket| bucket.0 == 0).map(|bucket| bucket.2).sum();
+    at_once as f64 * 100.0 / seek.count as f64
+}
+
+/// Variance over the squared mean, values taken at the middle of their buckets: 0 for a clock, 1
+/// for a Poisson process, more for bursts.
+fn squared_variation(gap: &Histogram) -> Option<f64> {
+    let mean = gap.mean().filter(|mean| *mean > 0.0)?;
+    let middle = |bucket: &(i64, i64, u64)| (bucket.0 as f64 + (bucket.1 - 1) as f64) / 2.0;
+    let squares: f64 = gap.buckets.iter().map(|b| (middle(b) - mean).powi(2) * b.2 as f64).sum();
+    Some(squares / gap.count as f64 / (mean * mean))
+}
+
+/// Places counted from the lowest one: a file lies elsewhere on another run or another device.
+fn from_lowest(lba: &Histogram) -> Option<Histogram> {
+    let base = lba.buckets.first()?.0;
+    let mut moved = lba.clone();
+    moved.buckets.iter_mut().for_each(|bucket| {
+        bucket.0 -= base;
+        bucket.1 -= base;
+    });
+    moved.sum -= i128::from(base) * i128::from(lba.count);
+    Some(moved)
+}

@@ -1,0 +1,70 @@
+//! How like its source a distilled job behaves (`kvtrace.fidelity/1`): the card of a proof.
+
+use serde::{Deserialize, Serialize};
+
+/// The schema of a fidelity card.
+pub const FIDELITY_SCHEMA: &str = "kvtrace.fidelity/1";
+
+/// A proof: what a source did, what its job did, and how far apart they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fidelity {
+    /// [`FIDELITY_SCHEMA`].
+    pub schema: String,
+    /// The tool that wrote it, with its version.
+    pub tool: String,
+    /// False when the proof was interrupted.
+    pub complete: bool,
+    /// The source.
+    pub original: Proved,
+    /// The job.
+    pub distilled: Proved,
+    /// One line of the card each.
+    pub metrics: Vec<Metric>,
+    /// Whether every metric that has a bound keeps it.
+    pub pass: bool,
+    /// What a reader must know: what was not run again, what was tainted, what was left out.
+    pub notes: Vec<String>,
+}
+
+/// One of the two that are compared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Proved {
+    /// File name.
+    pub file: String,
+    /// sha256 of the file.
+    pub sha256: String,
+    /// How often it ran under capture; 0 is a recording alone.
+    pub runs: u32,
+    /// What ran, as a shell would take it; none for a recording.
+    pub command: Option<String>,
+    /// The devices on which it ran.
+    pub devices: Vec<String>,
+}
+
+/// One metric of the card. Figures are medians over the runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// What is compared, e.g. `size`, `d2c_p99`.
+    pub name: String,
+    /// `read`, `write`, or none for both together.
+    pub op: Option<String>,
+    /// The unit of `original` and `distilled`: `ns`, `bytes`, `ios`, `bytes/s`, `percent`, `ratio`.
+    pub unit: String,
+    /// The source's figure; none where it has none.
+    pub original: Option<f64>,
+    /// The job's.
+    pub distilled: Option<f64>,
+    /// How the distance is measured: `points` (difference of percents), `relative` (difference over
+    /// the original), `wasserstein` (1-Wasserstein over the original's mean), `ks`
+    /// (Kolmogorov-Smirnov, 0 to 1).
+    pub measure: String,
+    /// How far apart the two are, in that measure.
+    pub distance: Option<f64>,
+    /// How far apart two runs of the same thing are, in the same measure; none after single runs.
+    pub noise_floor: Option<f64>,
+    /// The distance that is allowed; none for what is shown and not judged.
+    pub bound: Option<f64>,
+    /// Whether the distance keeps the bound, or for what depends on the device's mood the larger
+    /// of it and twice the floor; none where nothing is judged.
+    pub pass: Option<bool>,
+}
