@@ -1,12 +1,18 @@
-//! From what the block layer did to a fio job that does the same: [`sizes`] turns exact request
-//! sizes into fio's whole percents, [`depth`] says how many requests were in flight, [`streams`]
-//! cuts the load into fio jobs, [`job`] writes them down with the reason for every value.
+//! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
+//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`]), [`streams`]
+//! cuts it into fio jobs, [`job`] writes them down ([`header`], [`body`]) with the reason for every
+//! value. [`fidelity`] says how like its source a job behaves.
 
+pub mod body;
 pub mod depth;
 pub mod fidelity;
+pub mod header;
 pub mod job;
+pub mod pace;
 pub mod sizes;
+pub mod source;
 pub mod streams;
+pub mod zones;
 
 pub use depth::InFlight;
 pub use job::{Job, Options, Origin};

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::pace::Pace;
 use super::sizes::{SizeMix, Split};
 
 /// The largest weight that fio's `flow` takes.
@@ -82,6 +83,25 @@ pub struct Stream {
     pub depth: u32,
     /// fio's `flow`, where jobs must keep shares of the requests.
     pub flow: Option<u32>,
+    /// What keeps it from being as fast as it can.
+    pub brake: Option<Brake>,
+}
+
+/// What keeps a job from being as fast as it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brake {
+    /// fio's `rate`: bytes per second, evenly. (fio paces `rate_iops` by the smallest size of a
+    /// `bssplit`, so that it would be slower than asked.)
+    Bytes(u64),
+    /// fio's `rate_iops` with `rate_process=poisson`: requests per second, at random.
+    Poisson(u64),
+    /// fio's `thinktime` after every so many requests.
+    Think {
+        /// `thinktime_blocks`.
+        requests: u64,
+        /// `thinktime`, in microseconds.
+        us: u64,
+    },
 }
 
 impl Stream {
@@ -91,7 +111,7 @@ impl Stream {
     }
 
     fn one(name: String, part: Part, depth: u32) -> Self {
-        Self { name, parts: vec![part], read_percent: None, depth, flow: None }
+        Self { name, parts: vec![part], read_percent: None, depth, flow: None, brake: None }
     }
 }
 
@@ -102,10 +122,54 @@ pub struct Load {
     pub mix: SizeMix,
     /// Its mean number in flight.
     pub in_flight: f64,
+    /// The most in flight: what a job needs room for when something else sets its pace.
+    pub most_in_flight: u32,
 }
 
 /// The jobs that do what the loads did. Empty when both are.
-pub fn streams(reads: &Load, writes: &Load) -> Vec<Stream> {
+pub fn streams(reads: &Load, writes: &Load, pace: Pace) -> Vec<Stream> {
+    match pace {
+        Pace::Saturated => saturated(reads, writes),
+        Pace::Rate { per_second, poisson } => paced([reads, writes], per_second, poisson),
+        Pace::Bursts { requests, idle_ns } => bursts(saturated(reads, writes), requests, idle_ns),
+    }
+}
+
+/// A job for every part of a direction, at its own rate: rates keep the shares.
+fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool) -> Vec<Stream> {
+    let requests = loads.iter().map(|load| load.mix.count()).sum();
+    let mut all = Vec::new();
+    for ((direction, load), rate) in Direction::ALL.into_iter().zip(loads).zip(per_second) {
+        if load.mix.count() == 0 {
+            continue;
+        }
+        let parts = cut(direction, load.mix.clone(), requests);
+        for (part, suffix) in parts.into_iter().zip(["", "-large", "-larger"]) {
+            let own = rate * part.mix.count() as f64 / load.mix.count() as f64;
+            let brake = if poisson {
+                Brake::Poisson((own.round() as u64).max(1))
+            } else {
+                Brake::Bytes(((own * part.split.mean).round() as u64).max(1))
+            };
+            let stream = Stream::one(format!("{direction}{suffix}"), part, load.most_in_flight.max(1));
+            all.push(Stream { brake: Some(brake), ..stream });
+        }
+    }
+    all
+}
+
+/// Every job gets its part of a burst, and the pause after it.
+fn bursts(all: Vec<Stream>, requests: u64, idle_ns: u64) -> Vec<Stream> {
+    let total: u64 = all.iter().map(Stream::count).sum();
+    let part = |stream: &Stream| (requests as f64 * stream.count() as f64 / total as f64).round().max(1.0) as u64;
+    let us = idle_ns.div_ceil(1000).max(1);
+    all.into_iter()
+        .map(|stream| Stream { brake: Some(Brake::Think { requests: part(&stream), us }), ..stream })
+        .collect()
+}
+
+/// The depth is kept full.
+fn saturated(reads: &Load, writes: &Load) -> Vec<Stream> {
     let requests = reads.mix.count() + writes.mix.count();
     let depth = |in_flight: f64| in_flight.round().clamp(1.0, 65_536.0) as u32;
     let mut mains = Vec::new();
@@ -154,6 +218,7 @@ fn both((read, r): (Part, f64), (write, w): (Part, f64), depth: u32, alone: bool
         read_percent: Some(percent as u32),
         depth,
         flow: None,
+        brake: None,
     };
     let whole = exact.round().clamp(1.0, 99.0);
     if (whole - exact).abs() <= MIX_BOUND * rare {
@@ -273,21 +338,37 @@ mod tests {
     #[test]
     fn rare_large_sizes_get_a_stream() {
         let mix = SizeMix::from_sizes([(4096, 99_600), (1 << 20, 400)]);
-        let all = streams(&Load::default(), &load(mix, 4.0));
+        let all = streams(&Load::default(), &load(mix, 4.0), Pace::Saturated);
         let names: Vec<_> = all.iter().map(|s| (s.name.as_str(), s.parts[0].split.text(), s.depth)).collect();
         assert_eq!(names, [("write", "4k/100".to_owned(), 2), ("write-large", "1m/100".to_owned(), 2)]);
         let common = SizeMix::from_sizes([(4096, 500), (1 << 20, 500)]);
-        assert_eq!(streams(&load(common, 4.0), &Load::default()).len(), 1);
+        assert_eq!(streams(&load(common, 4.0), &Load::default(), Pace::Saturated).len(), 1);
     }
 
     fn load(mix: SizeMix, in_flight: f64) -> Load {
-        Load { mix, in_flight }
+        Load { mix, in_flight, most_in_flight: 32 }
+    }
+
+    #[test]
+    fn a_rate_is_shared_out_and_keeps_the_bytes() {
+        let reads = load(SizeMix::from_sizes([(4096, 500), (65_536, 500)]), 0.2);
+        let writes = load(SizeMix::from_sizes([(8192, 250)]), 0.1);
+        let rate = |poisson| Pace::Rate { per_second: [1000.0, 250.0], poisson };
+        let brakes = |pace| streams(&reads, &writes, pace).into_iter().map(|s| (s.name, s.depth, s.brake)).collect();
+        let all: Vec<_> = brakes(rate(false));
+        let (read, write) = (Brake::Bytes(1000 * (4096 + 65_536) / 2), Brake::Bytes(250 * 8192));
+        assert_eq!(all, [("read".to_owned(), 32, Some(read)), ("write".to_owned(), 32, Some(write))]);
+        let all: Vec<_> = brakes(rate(true));
+        assert_eq!((all[0].2, all[1].2), (Some(Brake::Poisson(1000)), Some(Brake::Poisson(250))));
+        let all: Vec<_> = brakes(Pace::Bursts { requests: 100, idle_ns: 2_000_500 });
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].2, Some(Brake::Think { requests: 100, us: 2001 }));
     }
 
     fn forms(reads: u64, writes: u64, in_flight: f64) -> Vec<(String, Option<u32>, u32, Option<u32>)> {
         let one =
             |count: u64| load(SizeMix::from_sizes([(4096, count)]), in_flight * count as f64 / (reads + writes) as f64);
-        let jobs = streams(&one(reads), &one(writes)).into_iter();
+        let jobs = streams(&one(reads), &one(writes), Pace::Saturated).into_iter();
         jobs.map(|job| (job.name, job.read_percent, job.depth, job.flow)).collect()
     }
 

@@ -10,7 +10,7 @@ use super::histogram::Histogram;
 pub const BLOCK_SCHEMA: &str = "kvtrace.block/1";
 
 /// A capture.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BlockResult {
     /// [`BLOCK_SCHEMA`].
     pub schema: String,

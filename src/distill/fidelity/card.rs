@@ -43,9 +43,10 @@ fn metric(definition: &Definition, originals: &[BlockResult], distilled: &[Block
 
 /// The median distance of two runs of the same thing; none for a single run.
 fn among(definition: &Definition, runs: &[BlockResult]) -> Option<f64> {
-    let pairs = runs.iter().enumerate().flat_map(|(at, a)| {
-        runs[at + 1..].iter().filter_map(move |b| definition.distance(a, b))
-    });
+    let pairs = runs
+        .iter()
+        .enumerate()
+        .flat_map(|(at, a)| runs[at + 1..].iter().filter_map(move |b| definition.distance(a, b)));
     median(pairs.collect())
 }
 

@@ -2,6 +2,7 @@
 //! the distance that is allowed.
 
 use crate::distill::depth::InFlight;
+use crate::distill::pace::squared_variation;
 use crate::distill::streams::Direction;
 use crate::measure::{BlockResult, Histogram};
 
@@ -207,15 +208,6 @@ fn share(block: &BlockResult, direction: Direction, amount: impl Fn(&Histogram) 
 fn sequential(seek: &Histogram) -> f64 {
     let at_once: u64 = seek.buckets.iter().filter(|bucket| bucket.0 == 0).map(|bucket| bucket.2).sum();
     at_once as f64 * 100.0 / seek.count as f64
-}
-
-/// Variance over the squared mean, values taken at the middle of their buckets: 0 for a clock, 1
-/// for a Poisson process, more for bursts.
-fn squared_variation(gap: &Histogram) -> Option<f64> {
-    let mean = gap.mean().filter(|mean| *mean > 0.0)?;
-    let middle = |bucket: &(i64, i64, u64)| (bucket.0 as f64 + (bucket.1 - 1) as f64) / 2.0;
-    let squares: f64 = gap.buckets.iter().map(|b| (middle(b) - mean).powi(2) * b.2 as f64).sum();
-    Some(squares / gap.count as f64 / (mean * mean))
 }
 
 /// Places counted from the lowest one: a file lies elsewhere on another run or another device.

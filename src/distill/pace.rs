@@ -1,0 +1,177 @@
+//! When the source's requests began: as fast as they were served, at a rate, or in bursts.
+
+use crate::measure::{BlockResult, Histogram};
+
+use super::streams::Direction;
+
+/// The share of its time in which a source had requests in flight, from which on it is taken to
+/// have been limited by the device alone.
+const SATURATED: f64 = 0.9;
+/// Requests between two pauses from which on pauses are copied one by one; below, a rate does.
+const BURST: f64 = 4.0;
+/// The squared coefficient of variation of the times between requests below which they came as by
+/// a clock rather than at random (a Poisson process has 1, a clock 0).
+const CLOCKWORK: f64 = 0.5;
+
+/// How requests begin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// The next one when one ends.
+    Saturated,
+    /// At a rate, by a clock or at random (as a Poisson process).
+    Rate {
+        /// Requests per second that read, and that write.
+        per_second: [f64; 2],
+        /// A Poisson process, not a clock.
+        poisson: bool,
+    },
+    /// So many as fast as they are served, then a pause.
+    Bursts {
+        /// Requests of a burst, both directions.
+        requests: u64,
+        /// The pause, from the last end to the next start.
+        idle_ns: u64,
+    },
+}
+
+/// How a source's requests began, and how that is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Paced {
+    /// How.
+    pub pace: Pace,
+    /// For people.
+    pub why: String,
+}
+
+impl Paced {
+    /// From the times between births (`gap`) and the time with requests in flight. A capture
+    /// without them counts as saturated.
+    pub fn of(block: &BlockResult) -> Self {
+        let counted = Direction::ALL.map(|d| block.histogram("gap", Some(d.word())).filter(|h| h.count > 0));
+        let leader = counted.into_iter().flatten().max_by_key(|gap| gap.count);
+        let busy = block.histogram("inflight_time", None).map(busy_ns).filter(|ns| *ns > 0.0);
+        let (Some(leader), Some(busy)) = (leader, busy) else {
+            return Self::saturated("the capture has no times between requests, so the pace is not known".to_owned());
+        };
+        // From the first birth to the last one, of the direction that was at it longer.
+        let span = counted.into_iter().flatten().map(|gap| gap.sum as f64).fold(0.0, f64::max);
+        let share = busy / span.max(busy);
+        if share >= SATURATED {
+            return Self::saturated(format!(
+                "requests were in flight in {:.0} % of the time: the depth is kept full, and the device sets the pace",
+                share * 100.0
+            ));
+        }
+        let requests = Direction::ALL.map(|d| block.histogram("size", Some(d.word())).map_or(0, |h| h.count) as f64);
+        let total: f64 = requests.iter().sum();
+        let idle = span - busy;
+        let pauses = longest_that_make(leader, idle).max(1.0);
+        let burst = total / pauses;
+        if burst >= BURST {
+            let pause = idle / pauses;
+            return Self {
+                pace: Pace::Bursts { requests: burst.round() as u64, idle_ns: pause.round() as u64 },
+                why: format!(
+                    "nothing was in flight in {:.0} % of the time, in about {pauses:.0} pauses",
+                    (1.0 - share) * 100.0
+                ),
+            };
+        }
+        let variation = squared_variation(leader).unwrap_or(1.0);
+        let poisson = variation >= CLOCKWORK;
+        Self {
+            pace: Pace::Rate { per_second: requests.map(|n| n * 1e9 / span), poisson },
+            why: format!(
+                "requests were in flight in {:.0} % of the time; the squared variation of the times between them is \
+                 {variation:.2}, so they come {}",
+                share * 100.0,
+                if poisson { "at random" } else { "as by a clock" }
+            ),
+        }
+    }
+
+    fn saturated(why: String) -> Self {
+        Self { pace: Pace::Saturated, why }
+    }
+}
+
+/// Variance over the squared mean, values taken at the middle of their buckets: 0 for a clock, 1
+/// for a Poisson process, more for bursts. None when empty.
+pub fn squared_variation(gap: &Histogram) -> Option<f64> {
+    let mean = gap.mean().filter(|mean| *mean > 0.0)?;
+    let squares: f64 = gap.buckets.iter().map(|b| (middle(b) - mean).powi(2) * b.2 as f64).sum();
+    Some(squares / gap.count as f64 / (mean * mean))
+}
+
+fn middle(&(low, high, _): &(i64, i64, u64)) -> f64 {
+    (low as f64 + (high - 1) as f64) / 2.0
+}
+
+/// How many of the longest values make up a sum.
+fn longest_that_make(gap: &Histogram, sum: f64) -> f64 {
+    let (mut left, mut taken) = (sum, 0.0);
+    for bucket in gap.buckets.iter().rev() {
+        let (value, count) = (middle(bucket).max(1.0), bucket.2 as f64);
+        if value * count >= left {
+            return taken + (left / value).ceil();
+        }
+        left -= value * count;
+        taken += count;
+    }
+    taken
+}
+
+/// The time in which anything was in flight.
+fn busy_ns(depths: &Histogram) -> f64 {
+    depths.buckets.iter().filter(|bucket| bucket.0 > 0).map(|bucket| bucket.2 as f64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::LogLinear;
+
+    fn block(gaps: &[(u64, u64)], busy_ns: u64) -> BlockResult {
+        let mut block = BlockResult::default();
+        let mut times = LogLinear::times();
+        gaps.iter().for_each(|&(ns, count)| times.record_many(ns, count));
+        let mut sizes = LogLinear::new(5);
+        sizes.record_many(4096, times.count() + 1);
+        let mut depths = LogLinear::new(5);
+        depths.record_many(1, busy_ns);
+        block.histograms = vec![
+            times.save("gap", Some("read"), "ns"),
+            sizes.save("size", Some("read"), "bytes"),
+            depths.save("inflight_time", None, "ios"),
+        ];
+        block
+    }
+
+    #[test]
+    fn a_full_queue_is_saturated() {
+        assert_eq!(Paced::of(&block(&[(100_000, 1000)], 99_000_000)).pace, Pace::Saturated);
+        assert_eq!(Paced::of(&BlockResult::default()).pace, Pace::Saturated);
+    }
+
+    #[test]
+    fn a_clock_and_a_poisson_process_are_told_apart() {
+        let Pace::Rate { per_second, poisson } = Paced::of(&block(&[(200_000, 5000)], 250_000_000)).pace else {
+            panic!("a rate");
+        };
+        assert!(!poisson && (per_second[0] / 5000.0 - 1.0).abs() < 0.05, "{per_second:?}");
+        // Quantiles of an exponential distribution of mean 200 us.
+        let gaps: Vec<(u64, u64)> =
+            (0..1000).map(|i| ((-200_000.0 * (1.0 - (f64::from(i) + 0.5) / 1000.0).ln()) as u64, 5)).collect();
+        let Pace::Rate { per_second, poisson } = Paced::of(&block(&gaps, 250_000_000)).pace else { panic!("a rate") };
+        assert!(poisson && (per_second[0] / 5000.0 - 1.0).abs() < 0.05, "{per_second:?}");
+    }
+
+    #[test]
+    fn bursts_have_their_length_and_their_pause() {
+        // 100 times 64 requests, one every 50 us, then 10 ms of nothing.
+        let paced = Paced::of(&block(&[(50_000, 6300), (10_050_000, 99)], 320_000_000));
+        let Pace::Bursts { requests, idle_ns } = paced.pace else { panic!("{paced:?}") };
+        assert!((62..=67).contains(&requests), "{requests}");
+        assert!((9_500_000..=10_500_000).contains(&idle_ns), "{idle_ns}");
+    }
+}

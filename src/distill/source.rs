@@ -1,0 +1,136 @@
+//! What a capture says of its load, in the terms of a fio job.
+
+use crate::measure::{BlockResult, Histogram};
+
+use super::depth::InFlight;
+use super::pace::Paced;
+use super::sizes::SizeMix;
+use super::streams::{Direction, Load};
+use super::zones::Zones;
+
+/// Syncs of which there are fewer than this many requests each, written ones, are the load's own;
+/// rarer ones belong to its end.
+const RAREST_SYNC: u64 = 10_000;
+/// The share of requests in flight at most, of those counted, for which a paced job has room.
+const ROOM: f64 = 0.999;
+
+/// A load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Sizes and depths of reads and of writes.
+    pub loads: [Load; 2],
+    /// How requests began.
+    pub paced: Paced,
+    /// Where they went.
+    pub zones: Zones,
+    /// The share of each direction's requests that began where the last one ended; none where that
+    /// was not captured.
+    pub sequential: [Option<f64>; 2],
+    /// How often written data was made durable.
+    pub sync: Option<Sync>,
+}
+
+/// Writes and then a sync, over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sync {
+    /// fio's option: `fsync` or `fdatasync`.
+    pub option: &'static str,
+    /// Write requests to one sync.
+    pub every: u64,
+    /// Syncs that were counted.
+    pub count: u64,
+}
+
+impl Source {
+    /// From a capture's target.
+    pub fn of(block: &BlockResult) -> Self {
+        Self {
+            loads: Direction::ALL.map(|direction| load(block, direction)),
+            paced: Paced::of(block),
+            zones: Zones::of(block),
+            sequential: Direction::ALL.map(|direction| sequential(block, direction)),
+            sync: Sync::of(block),
+        }
+    }
+
+    /// All bytes that were moved.
+    pub fn bytes(&self) -> u128 {
+        self.loads.iter().map(|load| load.mix.bytes()).sum()
+    }
+
+    /// The largest request; 0 when there is none.
+    pub fn largest(&self) -> u64 {
+        self.loads.iter().filter_map(|load| load.mix.sizes().last()).map(|size| size.0).max().unwrap_or(0)
+    }
+}
+
+impl Sync {
+    fn of(block: &BlockResult) -> Option<Self> {
+        let count = |name: &str| block.histogram(name, None).map_or(0, |h| h.count);
+        let writes = block.histogram("size", Some("write")).map_or(0, |h| h.count);
+        // Without system calls, a flush of the device stands for the call that caused it.
+        let seen = [("fsync", count("fsync")), ("fdatasync", count("fdatasync")), ("fdatasync", count("flush"))];
+        let (option, count) = match seen[..2].iter().max_by_key(|(_, count)| *count) {
+            Some(&(option, count)) if count > 0 => (option, count),
+            _ => seen[2],
+        };
+        let every = writes.checked_div(count)?.max(1);
+        (writes > 0 && count > 1 && every <= RAREST_SYNC).then_some(Self { option, every, count })
+    }
+}
+
+fn load(block: &BlockResult, direction: Direction) -> Load {
+    let word = Some(direction.word());
+    let most = |h: &Histogram| h.quantile(ROOM).map_or(1, |most| most.ceil().clamp(1.0, 65_536.0) as u32);
+    Load {
+        mix: block.histogram("size", word).map(SizeMix::from_histogram).unwrap_or_default(),
+        in_flight: InFlight::of(block, direction).map_or(1.0, |in_flight| in_flight.mean),
+        most_in_flight: block.histogram("inflight", word).filter(|h| h.count > 0).map_or(1, most),
+    }
+}
+
+fn sequential(block: &BlockResult, direction: Direction) -> Option<f64> {
+    let seek = block.histogram("seek", Some(direction.word())).filter(|h| h.count > 0)?;
+    let at_once: u64 = seek.buckets.iter().filter(|bucket| bucket.0 == 0).map(|bucket| bucket.2).sum();
+    Some(at_once as f64 / seek.count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::LogLinear;
+
+    fn counted(name: &str, op: Option<&str>, values: &[(u64, u64)]) -> Histogram {
+        let mut counter = LogLinear::times();
+        values.iter().for_each(|&(value, count)| counter.record_many(value, count));
+        counter.save(name, op, "ns")
+    }
+
+    fn sync_of(calls: &[(&str, u64)], writes: u64) -> Option<Sync> {
+        let calls = calls.iter().map(|&(name, count)| counted(name, None, &[(1000, count)]));
+        let histograms = calls.chain([counted("size", Some("write"), &[(4096, writes)])]).collect();
+        Sync::of(&BlockResult { histograms, ..BlockResult::default() })
+    }
+
+    #[test]
+    fn syncs_are_counted_by_the_writes_between_them() {
+        let sync = |option, every, count| Some(Sync { option, every, count });
+        assert_eq!(sync_of(&[("fsync", 100), ("flush", 100)], 1600), sync("fsync", 16, 100));
+        assert_eq!(sync_of(&[("fdatasync", 100), ("fsync", 1)], 1600), sync("fdatasync", 16, 100));
+        assert_eq!(sync_of(&[("flush", 50)], 1600), sync("fdatasync", 32, 50), "a capture without system calls");
+        assert_eq!(sync_of(&[("fdatasync", 1)], 1600), None, "one at the end");
+        assert_eq!(sync_of(&[], 1600), None);
+        assert_eq!(sync_of(&[("fsync", 10)], 0), None);
+    }
+
+    #[test]
+    fn a_seek_of_nothing_is_sequential() {
+        let seek = Histogram {
+            buckets: vec![(-4096, -4095, 10), (0, 1, 80), (512, 513, 10)],
+            count: 100,
+            ..counted("seek", Some("read"), &[])
+        };
+        let block = BlockResult { histograms: vec![seek], ..BlockResult::default() };
+        assert_eq!(Source::of(&block).sequential, [Some(0.8), None]);
+    }
+}
