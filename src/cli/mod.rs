@@ -160,7 +160,7 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<()> {
         Command::Replay(args) => replay::run(args, global, stop),
         Command::Merge(args) => merge::run(args, global),
         Command::Capture(args) => capture::run(args, global, stop),
-        Command::DistillFio(args) => distill_fio::run(args, global),
+        Command::DistillFio(args) => distill_fio::run(args, global, stop),
         Command::Analyze(args) => analyze::run(args, global, stop),
         Command::Plot(args) => plot::run(args, global),
         Command::Report(args) => report::run(args, global),

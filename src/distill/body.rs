@@ -15,7 +15,8 @@ const ALL_IN_ORDER: u64 = 100;
 
 /// The size of the file, and why.
 pub struct FileSize {
-    bytes: u64,
+    /// Bytes.
+    pub bytes: u64,
     why: String,
 }
 

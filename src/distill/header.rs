@@ -7,6 +7,7 @@ use crate::units;
 
 use super::depth::InFlight;
 use super::job::{HUGE_PAGES, JOB_SCHEMA, Origin};
+use super::logical::SOURCE;
 use super::sizes::SizeMix;
 use super::source::Source;
 use super::streams::Direction;
@@ -47,7 +48,12 @@ pub fn write(text: &mut String, block: &BlockResult, origin: &Origin, source: &S
         format!("Source: {} ({}), sha256 {}", origin.file, origin.schema, origin.sha256),
     ];
     lines.extend(origin.facts.iter().cloned());
-    lines.push(format!("Captured: {:.1} s on {} by {}", block.duration_s, devices.join(", "), block.source));
+    lines.push(match block.source.as_str() {
+        SOURCE => "Not captured: the trace's objects are split as a replay would split them; depth and pace are \
+                   assumed."
+            .to_owned(),
+        probes => format!("Captured: {:.1} s on {} by {probes}", block.duration_s, devices.join(", ")),
+    });
     lines.push(String::new());
     let requests = source.loads.iter().map(|load| load.mix.count()).sum();
     for (direction, load) in Direction::ALL.into_iter().zip(&source.loads) {

@@ -50,6 +50,8 @@ pub struct Job {
     pub streams: Vec<Stream>,
     /// What a user should hear beside the file.
     pub warnings: Vec<String>,
+    /// The size of the file that it runs on.
+    pub size_bytes: u64,
     text: String,
 }
 
@@ -77,7 +79,7 @@ impl Job {
             comment(&mut text, &format!("WARNING: {warning}"));
         }
         body::write(&mut text, &streams, &source, options, &size);
-        Ok(Self { streams, warnings, text })
+        Ok(Self { streams, warnings, size_bytes: size.bytes, text })
     }
 
     /// The job file.

@@ -1,13 +1,17 @@
 //! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
 //! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`]), [`streams`]
 //! cuts it into fio jobs, [`job`] writes them down ([`header`], [`body`]) with the reason for every
-//! value. [`fidelity`] says how like its source a job behaves.
+//! value. [`fidelity`] says how like its source a job behaves, after [`fio`] ran it on the [`ground`]
+//! of a proof.
 
 pub mod body;
 pub mod depth;
 pub mod fidelity;
+pub mod fio;
+pub mod ground;
 pub mod header;
 pub mod job;
+pub mod logical;
 pub mod pace;
 pub mod sizes;
 pub mod source;
@@ -15,6 +19,8 @@ pub mod streams;
 pub mod zones;
 
 pub use depth::InFlight;
+pub use fio::Fio;
+pub use ground::Ground;
 pub use job::{Job, Options, Origin};
 pub use sizes::{SizeMix, Split};
 pub use streams::{Direction, Load, Stream};

@@ -53,8 +53,7 @@ impl Paced {
         let (Some(leader), Some(busy)) = (leader, busy) else {
             return Self::saturated("the capture has no times between requests, so the pace is not known".to_owned());
         };
-        // From the first birth to the last one, of the direction that was at it longer.
-        let span = counted.into_iter().flatten().map(|gap| gap.sum as f64).fold(0.0, f64::max);
+        let span = span_ns(block).unwrap_or(busy);
         let share = busy / span.max(busy);
         if share >= SATURATED {
             return Self::saturated(format!(
@@ -93,6 +92,13 @@ impl Paced {
     fn saturated(why: String) -> Self {
         Self { pace: Pace::Saturated, why }
     }
+}
+
+/// From the first birth of a request to the last one, in the direction that was at it longer: a
+/// capture begins before its load and ends after it. None without times between requests.
+pub fn span_ns(block: &BlockResult) -> Option<f64> {
+    let gaps = Direction::ALL.into_iter().filter_map(|d| block.histogram("gap", Some(d.word())));
+    gaps.filter(|gap| gap.count > 0).map(|gap| gap.sum as f64).reduce(f64::max)
 }
 
 /// Variance over the squared mean, values taken at the middle of their buckets: 0 for a clock, 1

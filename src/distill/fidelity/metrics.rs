@@ -2,7 +2,7 @@
 //! the distance that is allowed.
 
 use crate::distill::depth::InFlight;
-use crate::distill::pace::squared_variation;
+use crate::distill::pace::{span_ns, squared_variation};
 use crate::distill::streams::Direction;
 use crate::measure::{BlockResult, Histogram};
 
@@ -116,7 +116,8 @@ impl Definition {
             Figure::InFlight => InFlight::of(block, self.direction?).map(|in_flight| in_flight.mean),
             Figure::Throughput => {
                 let bytes = self.histogram(block, "size")?.sum as f64;
-                (block.duration_s > 0.0).then(|| bytes / block.duration_s)
+                let span_s = span_ns(block).map_or(block.duration_s, |ns| ns / 1e9);
+                (span_s > 0.0).then(|| bytes / span_s)
             }
             Figure::D2c(quantile) => quantile.of(self.histogram(block, "d2c")?),
             Figure::Q2c(quantile) => quantile.of(self.histogram(block, "q2c")?),

@@ -1,0 +1,62 @@
+//! A fidelity card as people read it: a line for each metric, within 100 columns.
+
+use crate::measure::fidelity::{Fidelity, Metric};
+use crate::units;
+
+/// The lines.
+pub fn lines(card: &Fidelity) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{:<12} {:<5} {:>11} {:>11} {:>9} {:>8} {:>7}  ",
+        "", "op", "original", "distilled", "distance", "floor", "bound"
+    )];
+    lines.extend(card.metrics.iter().map(line));
+    let judged = card.metrics.iter().filter(|metric| metric.pass.is_some()).count();
+    let missed = card.metrics.iter().filter(|metric| metric.pass == Some(false)).count();
+    lines.push(match (missed, judged) {
+        (_, 0) => "nothing could be judged".to_owned(),
+        (0, _) => format!("PASS: all {judged} bounds are kept"),
+        _ => format!("FAIL: {missed} of {judged} bounds are missed"),
+    });
+    lines.extend(card.notes.iter().map(|note| format!("note: {note}")));
+    lines
+}
+
+fn line(metric: &Metric) -> String {
+    let shown = |value: Option<f64>| value.map_or("-".to_owned(), |value| figure(&metric.unit, value));
+    let apart = |value: Option<f64>| value.map_or("-".to_owned(), |value| distance(&metric.measure, value));
+    let verdict = match metric.pass {
+        Some(true) => "ok",
+        Some(false) => "MISSED",
+        None => "",
+    };
+    let line = format!(
+        "{:<12} {:<5} {:>11} {:>11} {:>9} {:>8} {:>7}  {verdict}",
+        metric.name,
+        metric.op.as_deref().unwrap_or("both"),
+        shown(metric.original),
+        shown(metric.distilled),
+        apart(metric.distance),
+        apart(metric.noise_floor),
+        apart(metric.bound)
+    );
+    line.trim_end().to_owned()
+}
+
+fn figure(unit: &str, value: f64) -> String {
+    match unit {
+        "ns" => units::ns(value),
+        "bytes" => units::bytes(value.round().max(0.0) as u64),
+        "bytes/s" => format!("{} MB/s", units::three_digits(value / 1e6)),
+        "percent" => format!("{value:.2} %"),
+        _ => units::three_digits(value),
+    }
+}
+
+/// Relative distances and Wasserstein distances over the mean are shares, shown as percents.
+fn distance(measure: &str, value: f64) -> String {
+    match measure {
+        "points" => format!("{value:.2} pt"),
+        "ks" => format!("{value:.3} ks"),
+        _ => format!("{:.1} %", value * 100.0),
+    }
+}
