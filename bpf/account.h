@@ -98,10 +98,11 @@ static __always_inline void spend(__u32 set, __u32 which, __u32 depth, __u64 ns)
  * One request more (1) or fewer (-1) in flight. Returns how many of its set are then in flight
  * on its device, both directions together.
  */
-static __always_inline __u32 fly(const struct io *io, __u64 now, __s32 step)
+static __always_inline __u32 fly(struct io *io, __u64 now, __s32 step)
 {
 	__u32 key = io->slot * KV_PLAIN_SETS + io->set, set = io->set, reads, writes;
 	bool is_read = io->class == KV_READ;
+	__u32 turn;
 	struct flight *flight = bpf_map_lookup_elem(&flights, &key);
 	__u64 spent = 0;
 
@@ -118,7 +119,14 @@ static __always_inline __u32 fly(const struct io *io, __u64 now, __s32 step)
 		flight->depth[0] = reads + step;
 	else
 		flight->depth[1] = writes + step;
+	turn = ++flight->turn;
 	bpf_spin_unlock(&flight->lock);
+	if (step > 0) {
+		io->flown = now;
+		io->took_off = turn;
+	} else {
+		io->landed = turn;
+	}
 	spend(set, KV_BUSY_READ, reads, spent);
 	spend(set, KV_BUSY_WRITE, writes, spent);
 	spend(set, KV_BUSY_BOTH, reads + writes, spent);

@@ -12,6 +12,7 @@
 #include "layout.h"
 #include "maps.h"
 #include "account.h"
+#include "events.h"
 
 /* Operations of a request: the low byte of its flags (include/linux/blk_types.h). */
 #define OP_MASK 0xff
@@ -43,10 +44,8 @@ static __always_inline struct kv_device *device_of(struct request *rq)
 	return bpf_map_lookup_elem(&watched, &number);
 }
 
-static __always_inline __u8 set_of_current(void)
+static __always_inline __u8 set_of(__u32 tgid)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
 	if (!filter_pids || bpf_map_lookup_elem(&target_pids, &tgid))
 		return KV_TARGET;
 	return KV_OTHER;
@@ -127,6 +126,7 @@ static __always_inline void count_unseen(struct io *io, __u64 now)
 	if (io->class <= KV_WRITE && io->issued)
 		count_issued(io);
 	land(io, now);
+	emit(io, KV_UNSEEN, now);
 }
 
 static __always_inline struct io *birth(struct request *rq)
@@ -158,10 +158,16 @@ static __always_inline struct io *birth(struct request *rq)
 	io->extent = device->sectors;
 	io->bytes = 0;
 	io->slot = device->slot;
-	io->set = set_of_current();
+	io->tgid = bpf_get_current_pid_tgid() >> 32;
+	io->set = set_of(io->tgid);
 	io->class = class;
 	io->in_flight = 0;
 	io->partly_done = 0;
+	io->failed = 0;
+	io->flown = 0;
+	io->took_off = 0;
+	io->landed = 0;
+	io->depth = 0;
 	io->alive = 1;
 	return io;
 }
@@ -208,6 +214,7 @@ int on_issue(__u64 *ctx)
 	}
 	if (io->class <= KV_WRITE && !io->in_flight) {
 		io->in_flight = 1;
+		io->landed = 0;
 		io->depth = fly(io, now, 1);
 	}
 	return 0;
@@ -218,11 +225,16 @@ int on_requeue(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
 	struct io *io = find(rq);
+	__u64 now;
 
 	if (!io)
 		return 0;
+	now = bpf_ktime_get_ns();
 	lose(KV_REQUEUE);
-	land(io, bpf_ktime_get_ns());
+	land(io, now);
+	emit(io, KV_REQUEUED, now);
+	io->took_off = 0;
+	io->landed = 0;
 	return 0;
 }
 
@@ -232,11 +244,14 @@ int on_merge(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
 	struct io *io = find(rq);
+	__u64 now;
 
 	if (!io)
 		return 0;
+	now = bpf_ktime_get_ns();
 	lose(KV_RQ_MERGED);
-	land(io, bpf_ktime_get_ns());
+	land(io, now);
+	emit(io, KV_MERGED, now);
 	io->alive = 0;
 	return 0;
 }
@@ -269,8 +284,10 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 		unmatched(rq, done);
 		return 0;
 	}
-	if (error)
+	if (error) {
 		lose(KV_ERRORS);
+		io->failed = 1;
+	}
 	if (done < rq->__data_len) {
 		lose(KV_PARTIAL);
 		io->partly_done = 1;
@@ -284,6 +301,7 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 			add_totals(io, 1);
 	}
 	land(io, now);
+	emit(io, KV_DONE, now);
 	io->alive = 0;
 	return 0;
 }

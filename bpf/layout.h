@@ -89,6 +89,7 @@ enum kv_loss {
 	KV_REQUEUE,
 	KV_RQ_MERGED,
 	KV_ERRORS,
+	KV_RING_DROP,
 	KV_LOSSES,
 };
 

@@ -38,7 +38,12 @@ struct io {
 	__u8 class;
 	__u8 in_flight;
 	__u8 partly_done;
+	__u8 failed;
 	__u8 alive;
+	__u32 tgid;
+	__u32 took_off;
+	__u32 landed;
+	__u64 flown;
 };
 
 /*
@@ -107,6 +112,8 @@ struct {
 struct flight {
 	struct bpf_spin_lock lock;
 	__u32 depth[2];
+	/* How often it changed. */
+	__u32 turn;
 	__u64 since;
 };
 

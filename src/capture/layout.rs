@@ -61,7 +61,7 @@ pub const BUSY: [usize; 3] = [2 * SIZE_ROWS + 2, 2 * SIZE_ROWS + 3, 2 * SIZE_ROW
 pub const WIDES: usize = 2 * SIZE_ROWS + 5;
 
 /// The counters, in order.
-pub const LOSSES: [&str; 12] = [
+pub const LOSSES: [&str; 13] = [
     "map_full",
     "pids_full",
     "late_attr",
@@ -74,6 +74,7 @@ pub const LOSSES: [&str; 12] = [
     "requeue",
     "rq_merged",
     "errors",
+    "ring_drop",
 ];
 
 #[cfg(test)]
