@@ -9,16 +9,16 @@ const volatile bool events = false;
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
-} ring SEC(".maps");
+} event_ring SEC(".maps");
 
 /* Called once the request has landed, while its place still says all about it. */
-static __always_inline void emit(const struct io *io, __u8 kind, __u64 now)
+static __always_inline void tell(const struct io *io, __u8 kind, __u64 now)
 {
 	struct kv_event *event;
 
 	if (!events)
 		return;
-	event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
+	event = bpf_ringbuf_reserve(&event_ring, sizeof(*event), 0);
 	if (!event) {
 		lose(KV_RING_DROP);
 		return;

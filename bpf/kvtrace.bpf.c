@@ -126,7 +126,7 @@ static __always_inline void count_unseen(struct io *io, __u64 now)
 	if (io->class <= KV_WRITE && io->issued)
 		count_issued(io);
 	land(io, now);
-	emit(io, KV_UNSEEN, now);
+	tell(io, KV_UNSEEN, now);
 }
 
 static __always_inline struct io *birth(struct request *rq)
@@ -232,7 +232,7 @@ int on_requeue(__u64 *ctx)
 	now = bpf_ktime_get_ns();
 	lose(KV_REQUEUE);
 	land(io, now);
-	emit(io, KV_REQUEUED, now);
+	tell(io, KV_REQUEUED, now);
 	io->took_off = 0;
 	io->landed = 0;
 	return 0;
@@ -251,7 +251,7 @@ int on_merge(__u64 *ctx)
 	now = bpf_ktime_get_ns();
 	lose(KV_RQ_MERGED);
 	land(io, now);
-	emit(io, KV_MERGED, now);
+	tell(io, KV_MERGED, now);
 	io->alive = 0;
 	return 0;
 }
@@ -301,7 +301,7 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 			add_totals(io, 1);
 	}
 	land(io, now);
-	emit(io, KV_DONE, now);
+	tell(io, KV_DONE, now);
 	io->alive = 0;
 	return 0;
 }

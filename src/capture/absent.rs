@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use crate::error::{Error, Result};
 use crate::measure::BlockResult;
 
-use super::CaptureFilter;
+use super::{CaptureFilter, Recorded};
 
 /// A capture that cannot start.
 #[derive(Debug)]
@@ -35,6 +35,14 @@ impl Capture {
     /// # Errors
     /// Never.
     pub fn finish(self) -> Result<BlockResult> {
+        match self {}
+    }
+
+    /// Cannot be reached.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn finish_with_events(self) -> Result<(BlockResult, Option<Recorded>)> {
         match self {}
     }
 }

@@ -78,7 +78,7 @@ pub const LOSSES: [&str; 13] = [
 ];
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Write;
     use std::process::{Command, Stdio};
 
@@ -87,13 +87,13 @@ mod tests {
 
     /// Compiles a program around the headers of `bpf/` with the machine's compiler and runs it;
     /// none where there is no compiler.
-    fn native(program: &str, input: &str) -> Option<String> {
+    pub(in crate::capture) fn native(program: &str, input: &str) -> Option<String> {
         let compiler = ["cc", "clang", "gcc"].into_iter().find(|name| {
             Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         })?;
         let folder = tempfile::tempdir().unwrap();
         let (source, binary) = (folder.path().join("main.c"), folder.path().join("main"));
-        let types = "#include <stdio.h>\ntypedef unsigned int __u32;\ntypedef unsigned long long __u64;\n";
+        let types = "#include <stdio.h>\ntypedef unsigned char __u8;\ntypedef unsigned int __u32;\ntypedef long long __s64;\ntypedef unsigned long long __u64;\n";
         std::fs::write(&source, format!("{types}{program}")).unwrap();
         let headers = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/bpf");
         let built = Command::new(compiler).args(["-Wall", "-Werror", headers, "-o"]).arg(&binary).arg(&source).status();

@@ -5,12 +5,13 @@
 //! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`].
 
 pub mod devices;
+pub mod events;
 pub mod rights;
 pub mod tree;
 
 #[cfg(not(feature = "ebpf"))]
 mod absent;
-#[cfg(any(feature = "ebpf", test))]
+#[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "the rest is of the programs, which are not there"))]
 mod layout;
 #[cfg(feature = "ebpf")]
 mod loss;
@@ -23,6 +24,7 @@ mod session;
 
 #[cfg(not(feature = "ebpf"))]
 pub use absent::Capture;
+pub use events::{EventsTo, Recorded};
 #[cfg(feature = "ebpf")]
 pub use session::Capture;
 
@@ -37,6 +39,8 @@ pub struct CaptureFilter {
     pub target: Target,
     /// Requests that can be followed at once; none sizes it from the devices' queues.
     pub requests: Option<u32>,
+    /// Where a row per request goes.
+    pub events: Option<EventsTo>,
 }
 
 /// Whose I/O is the target.

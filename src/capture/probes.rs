@@ -6,10 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{FuncProto, Typedef};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenObject, PrintLevel};
 
 use crate::error::{Error, Result};
 
+use super::CaptureFilter;
 use super::devices::Device;
 use super::layout::{LOSSES, PLAIN_SETS, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES};
 use super::rights::BTF;
@@ -60,8 +61,9 @@ impl Probes {
     ///
     /// # Errors
     /// When the kernel does not take the programs.
-    pub fn attach(devices: &[Device], filter_pids: bool, requests: Option<u32>) -> Result<Self> {
-        Self::attach_to(Tracepoints::of_kernel()?, devices, filter_pids, requests)
+    pub fn attach(devices: &[Device], filter_pids: bool, filter: &CaptureFilter) -> Result<Self> {
+        let ring = filter.events.as_ref().map(|events| events.buffer_bytes);
+        Self::attach_to(Tracepoints::of_kernel()?, devices, filter_pids, filter.requests, ring)
     }
 
     fn attach_to(
@@ -69,6 +71,7 @@ impl Probes {
         devices: &[Device],
         filter_pids: bool,
         requests: Option<u32>,
+        ring: Option<u64>,
     ) -> Result<Self> {
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, line| {
             let mut complaints = complaints();
@@ -83,6 +86,7 @@ impl Probes {
         let place: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = KvtraceSkelBuilder::default().open(place).map_err(|e| refused("open", &e))?;
         fit(&mut open, tracepoints, devices, filter_pids, requests).map_err(|e| refused("size", &e))?;
+        fit_ring(&mut open, ring).map_err(|e| refused("size", &e))?;
         let skeleton = open.load().map_err(|e| refused("load", &e))?;
         let mut probes = Self { links: Vec::new(), skeleton };
         probes.watch(devices)?;
@@ -124,6 +128,14 @@ impl Probes {
     /// The maps.
     pub fn maps(&self) -> &skeleton::KvtraceMaps<'static> {
         &self.skeleton.maps
+    }
+
+    /// The buffer of events.
+    ///
+    /// # Errors
+    /// When there is no file descriptor left for it.
+    pub fn event_ring(&self) -> Result<MapHandle> {
+        MapHandle::try_from(&self.skeleton.maps.event_ring).map_err(|e| refused("hold the events of", &e))
     }
 
     /// Requests born from now on (CLOCK_MONOTONIC, ns) are followed.
@@ -212,6 +224,16 @@ impl Tracepoints {
     }
 }
 
+/// Makes the buffer of events, when they are wanted.
+fn fit_ring(open: &mut OpenKvtraceSkel<'_>, bytes: Option<u64>) -> libbpf_rs::Result<()> {
+    open.maps.rodata_data.as_deref_mut().expect("libbpf holds .rodata until the object is loaded").events = bytes.is_some();
+    open.maps.event_ring.set_autocreate(bytes.is_some())?;
+    match bytes {
+        Some(bytes) => open.maps.event_ring.set_max_entries(u32::try_from(bytes).unwrap_or(u32::MAX)),
+        None => Ok(()),
+    }
+}
+
 /// Sets the knobs and the sizes of the maps.
 fn fit(
     open: &mut OpenKvtraceSkel<'_>,
@@ -267,7 +289,9 @@ mod tests {
         let devices = super::super::devices::all();
         for io_start in [own.io_start, false] {
             for filter_pids in [true, false] {
-                Probes::attach_to(Tracepoints { io_start, ..own }, &devices, filter_pids, None).unwrap();
+                for ring in [None, Some(1 << 20)] {
+                    Probes::attach_to(Tracepoints { io_start, ..own }, &devices, filter_pids, None, ring).unwrap();
+                }
             }
         }
     }

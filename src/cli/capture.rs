@@ -63,7 +63,7 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     }
     let terminal = Terminal::new(global);
     let mut capture =
-        Capture::start(&CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None })?;
+        Capture::start(&CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None, events: None })?;
     let child = command::start(&args.command, |command| capture.start_command(command))?;
     let (child, complete) = watch(args, child, stop);
     let mut result = capture.finish()?;
