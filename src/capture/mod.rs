@@ -2,8 +2,10 @@
 //!
 //! [`devices`] and [`tree`] say what is watched and whose I/O is the target, [`rights`] whether
 //! this machine permits it; `session` runs the programs of `bpf/` (`probes`) and turns what
-//! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`].
+//! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`]. [`bpftrace`]
+//! reads what the reference's script printed into the same.
 
+pub mod bpftrace;
 pub mod devices;
 pub mod events;
 pub mod rights;
@@ -22,11 +24,14 @@ mod reading;
 #[cfg(feature = "ebpf")]
 mod session;
 
+mod snapshot;
+
 #[cfg(not(feature = "ebpf"))]
 pub use absent::Capture;
 pub use events::{EventsTo, Recorded};
 #[cfg(feature = "ebpf")]
 pub use session::Capture;
+pub use snapshot::Snapshot;
 
 /// What to watch and whose I/O is the target. Everything else on the watched devices goes to the
 /// result's `other` set.

@@ -174,6 +174,15 @@ impl Probes {
         places.map_or(0, |places| places.filter(|(_, io)| io[ALIVE] != 0).count() as u64)
     }
 
+    /// Requests of a set at a device now, in both directions.
+    pub fn depth(&self, slot: usize, set: usize) -> u64 {
+        const DEPTH: usize = std::mem::offset_of!(types::flight, depth);
+        let key = (slot * PLAIN_SETS + set) as u32;
+        let flight = self.skeleton.maps.flights.lookup(&key.to_ne_bytes(), MapFlags::ANY).ok().flatten();
+        let depths = flight.as_deref().and_then(|bytes| bytes.get(DEPTH..DEPTH + 8)).unwrap_or_default();
+        depths.chunks_exact(4).map(|word| u64::from(u32::from_ne_bytes(word.try_into().expect("four bytes")))).sum()
+    }
+
     /// Events that a program did not see because it was interrupted by itself.
     pub fn recursion_misses(&self) -> u64 {
         let programs = &self.skeleton.progs;

@@ -15,7 +15,7 @@ use super::events::{Recorded, Recorder};
 use super::layout::{OTHER, TARGET};
 use super::loss::Counted;
 use super::probes::Probes;
-use super::{CaptureFilter, Target, loss, reading, rights, tree};
+use super::{CaptureFilter, Snapshot, Target, loss, reading, rights, tree};
 
 /// How long requests on their way may take to complete after the end.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -104,6 +104,21 @@ impl Capture {
         &self.devices
     }
 
+    /// What has been counted so far; nothing is disturbed or reset.
+    ///
+    /// # Errors
+    /// When the counts cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let loss = reading::losses(&self.probes)?.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        Ok(Snapshot {
+            elapsed: Duration::from_nanos(monotonic_ns().saturating_sub(self.started_ns)),
+            histograms: reading::histograms(&self.probes, &self.devices, TARGET)?,
+            other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, OTHER)? },
+            in_flight: (0..self.devices.len()).map(|slot| self.probes.depth(slot, TARGET)).sum(),
+            loss,
+        })
+    }
+
     /// Ends the capture: requests on their way get two seconds to complete, then everything is
     /// detached and read.
     ///
@@ -157,13 +172,14 @@ impl Capture {
             source: "tp_btf".to_owned(),
             devices,
             filter: self.filter,
-            duration_s: (stopped_ns - self.started_ns) as f64 / 1e9,
+            duration_s: Some((stopped_ns - self.started_ns) as f64 / 1e9),
             histograms: reading::histograms(&self.probes, &self.devices, TARGET)?,
             other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, OTHER)? },
             phases: None,
             loss,
             tainted: !taint_reasons.is_empty(),
             taint_reasons,
+            notes: Vec::new(),
         };
         Ok((result, recorded))
     }

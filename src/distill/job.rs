@@ -55,6 +55,13 @@ pub struct Options {
     pub size_bytes: Option<u64>,
 }
 
+impl Default for Options {
+    /// As `kvtrace distill-fio` does without being told.
+    fn default() -> Self {
+        Self { ioengine: "io_uring".to_owned(), runtime_ns: 30 * units::SECOND_NS, size_bytes: None }
+    }
+}
+
 /// A distilled job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
@@ -69,8 +76,15 @@ impl Job {
     /// Distils what a capture saw of its target.
     ///
     /// # Errors
-    /// When the capture saw no request with a size.
+    /// When the capture has no sizes, or saw no request with one.
     pub fn distil(block: &BlockResult, origin: &Origin, options: &Options) -> Result<Self> {
+        if Direction::ALL.iter().all(|direction| block.histogram("size", Some(direction.word())).is_none()) {
+            return Err(Error::usage(format!(
+                "{}: its source ({}) has no request sizes, and a job is made of them; capture with eBPF (`kvtrace \
+                 doctor` says what that needs)",
+                origin.file, block.source
+            )));
+        }
         let loads = Direction::ALL.map(|direction| load(block, direction));
         let streams = streams(&loads[0], &loads[1]);
         if streams.is_empty() {
@@ -220,7 +234,10 @@ fn header(text: &mut String, block: &BlockResult, origin: &Origin, loads: &[Load
         format!("Source: {} ({}), sha256 {}", origin.file, origin.schema, origin.sha256),
     ];
     lines.extend(origin.facts.iter().cloned());
-    lines.push(format!("Captured: {:.1} s on {} by {}", block.duration_s, devices.join(", "), block.source));
+    let devices = if devices.is_empty() { "devices that are not named".to_owned() } else { devices.join(", ") };
+    let during = block.duration_s.map_or_else(|| "for a time that is not said".to_owned(), |s| format!("{s:.1} s"));
+    lines.push(format!("Captured: {during} on {devices} by {}", block.source));
+    lines.extend(block.notes.iter().map(|note| format!("Note: {note}")));
     lines.push(String::new());
     let requests = loads.iter().map(|load| load.mix.count()).sum();
     for (direction, load) in Direction::ALL.into_iter().zip(loads) {

@@ -147,7 +147,7 @@ pub struct EventsMeta {
     /// Time 0 of the rows, in ns of CLOCK_REALTIME.
     pub start_unix_ns: u64,
     /// From the moment from which requests were followed to the moment from which no new ones were.
-    pub duration_s: f64,
+    pub duration_s: Option<f64>,
     /// The devices that were watched, as in the block result.
     pub devices: Vec<BlockDevice>,
     /// Whose I/O is the target.

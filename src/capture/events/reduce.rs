@@ -158,6 +158,7 @@ impl Reduction {
             loss: meta.loss.clone(),
             tainted: !meta.taint_reasons.is_empty(),
             taint_reasons: meta.taint_reasons.clone(),
+            notes: Vec::new(),
         }
     }
 }
