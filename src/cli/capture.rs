@@ -18,6 +18,7 @@ use super::terminal::Terminal;
 use super::{Global, distill_fio};
 
 mod command;
+pub mod events;
 pub mod from;
 mod live;
 mod row;
@@ -26,6 +27,7 @@ mod table;
 mod watch;
 
 use command::Running;
+use events::EventFlags;
 use live::Live;
 
 /// How often the end is looked for.
@@ -47,8 +49,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME")]
     duration: Option<Time>,
     /// Take the result from what somebody else captured: the text that the reference's bpftrace
-    /// script printed, or a saved result (`-` is stdin)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dev", "pid", "duration", "watch", "command"])]
+    /// script printed, events, or a saved result (`-` is stdin, not for events)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "dev", "pid", "duration", "watch", "command"])]
     from: Option<PathBuf>,
     /// Show the whole table while it grows, in place on a terminal, one after the other elsewhere
     #[arg(long)]
@@ -59,6 +61,8 @@ pub struct Args {
     /// Distil a fio job at the end, as `kvtrace distill-fio` does from the result
     #[arg(long, value_name = "JOB.fio")]
     fio: Option<PathBuf>,
+    #[command(flatten)]
+    events: EventFlags,
     /// Where the result goes (kvtrace.block/1); `-` is standard output
     #[arg(long, short, value_name = "BLOCK.json")]
     output: Option<PathBuf>,
@@ -81,21 +85,23 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
 
 fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     check(args, global)?;
+    let events = args.events.to(&[("-o", args.output.as_deref()), ("--fio", args.fio.as_deref())], global)?;
     let terminal = Terminal::new(global);
     if let Some(path) = &args.from {
-        return take(args, global, &terminal, path);
+        return take(args, global, &terminal, path, stop);
     }
-    let mut capture =
-        Capture::start(&CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None, events: None })?;
+    let filter = CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None, events };
+    let mut capture = Capture::start(&filter)?;
     let child = command::start(&args.command, |command| capture.start_command(command))?;
     let mut live = Live::new(&terminal, &capture, args.watch.then(|| Duration::from_nanos(args.interval.0)));
     let (child, complete) = watch(args, child, stop, || live.tick(&capture));
     drop(live);
-    let mut result = capture.finish()?;
+    let (mut result, recorded) = capture.finish_with_events()?;
     result.complete = complete;
     let written = write(args, global, &terminal, &result, None);
+    let kept = written.and_then(|place| events::keep(recorded, &result, place));
     let code = child.map(Running::wait).transpose()?;
-    let place = written?;
+    let place = kept?;
     match (complete, code) {
         (false, _) => Err(Error::interrupted(format!("interrupted; {place}"))),
         (true, Some(code)) if code != 0 => {
@@ -125,8 +131,8 @@ fn check(args: &Args, global: Global) -> Result<()> {
 }
 
 /// Takes a result from a file instead of capturing one.
-fn take(args: &Args, global: Global, terminal: &Terminal, path: &Path) -> Result<()> {
-    let taken = from::read(path)?;
+fn take(args: &Args, global: Global, terminal: &Terminal, path: &Path, stop: &Stop) -> Result<()> {
+    let taken = if events::may_be(path) { events::take(path, stop)? } else { from::read(path)? };
     let origin = Origin {
         file: taken.name.clone(),
         schema: taken.schema,
