@@ -155,6 +155,9 @@ impl Maps {
         if let Some(print) = open {
             self.open = Some(print.name.clone());
             self.close(print, run)?;
+        } else if !text.ends_with('\n') && text.lines().last().is_some_and(|line| line.trim_start().starts_with('@')) {
+            let why = "the text ends in it, without an end of line".to_owned();
+            return Err(Cut { line: text.lines().count(), why });
         }
         Ok(())
     }
@@ -259,6 +262,13 @@ mod tests {
     fn a_missing_largest_bucket_shows() {
         let cut = Maps::of("@x: \n[1]  5 |@@  |\n\n").cut.expect("the bar says so");
         assert_eq!((cut.line, cut.why.contains("@x")), (1, true));
+    }
+
+    #[test]
+    fn an_end_within_a_value_is_told() {
+        let cut = Maps::of("@d[1, 2]: 5\n@d[1, 3]: 69").cut.expect("its digits may go on");
+        assert_eq!(cut.line, 2);
+        assert_eq!(Maps::of("@d[1, 2]: 5\n@d[1, 3]: 69\n").cut, None);
     }
 
     #[test]
