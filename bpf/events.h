@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT */
-/* One row per request for whoever wants more than histograms. */
+/* Telling user space of each request. */
 #ifndef KVTRACE_EVENTS_H
 #define KVTRACE_EVENTS_H
 
-/* Whether rows are wanted; fixed before loading. */
-const volatile bool events = false;
+/* User space looks by itself; it is woken when so much waits. */
+#define KV_WAKE_BYTES (1 << 20)
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096);
-} event_ring SEC(".maps");
-
-/* Called once the request has landed, while its place still says all about it. */
-static __always_inline void tell(const struct io *io, __u8 kind, __u64 now)
+static __always_inline void tell(const struct io *io, __u32 kind, __u64 now)
 {
 	struct kv_event *event;
+	bool full;
 
 	if (!events)
 		return;
@@ -23,12 +18,14 @@ static __always_inline void tell(const struct io *io, __u8 kind, __u64 now)
 		lose(KV_RING_DROP);
 		return;
 	}
-	__builtin_memset(event, 0, sizeof(*event));
 	event->queued = io->queued;
+	event->inserted = io->inserted;
 	event->issued = io->issued;
 	event->flown = io->flown;
 	event->completed = now;
 	event->sector = io->sector;
+	event->seek = io->seek;
+	event->gap = io->gap;
 	event->bytes = io->bytes;
 	event->tgid = io->tgid;
 	event->took_off = io->took_off;
@@ -38,9 +35,12 @@ static __always_inline void tell(const struct io *io, __u8 kind, __u64 now)
 	event->slot = io->slot;
 	event->set = io->set;
 	event->class = io->class;
-	event->flags = io->failed ? 4 : 0;
-	/* User space looks by itself, often enough. */
-	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	event->flags = io->flags;
+	event->run_set = io->run_set;
+	event->unused[0] = event->unused[1] = 0;
+	event->run = io->run;
+	full = bpf_ringbuf_query(&event_ring, BPF_RB_AVAIL_DATA) > KV_WAKE_BYTES;
+	bpf_ringbuf_submit(event, full ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
 #endif

@@ -1,6 +1,7 @@
 //! The capture against what fio says it did, on loop devices of the test's own.
 
 mod device;
+mod events;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -224,7 +225,7 @@ fn a_flush_has_a_time_and_no_size() {
 #[test]
 fn a_full_table_taints_and_invents_nothing() {
     let Some(device) = Loop::new("none") else { return };
-    let filter = CaptureFilter { devices: vec![device.path()], target: Target::Everything, requests: Some(4) };
+    let filter = CaptureFilter { devices: vec![device.path()], target: Target::Everything, requests: Some(4), events: None };
     let capture = Capture::start(&filter).expect("we have the rights");
     let fio = device.fio(
         "full",

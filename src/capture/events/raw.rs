@@ -118,7 +118,7 @@ impl Raw<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::layout::tests::native;
+    use crate::capture::native::Native;
 
     /// The bytes of a row with a value at each place.
     fn bytes(fields: &[(usize, u64, usize)]) -> Vec<u8> {
@@ -154,7 +154,8 @@ mod tests {
                 printf("%d %d %d ", AT(class), AT(flags), (int)sizeof(struct kv_event));
                 return 0;
             }"#;
-        let Some(output) = native(program, "") else { return };
+        let Some(program) = Native::compile(program) else { return };
+        let output = program.run("");
         macro_rules! at {
             ($($field:ident)*) => {
                 [$(offset_of!(RawEvent, $field)),*, size_of::<RawEvent>()]

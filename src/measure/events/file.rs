@@ -141,3 +141,74 @@ impl Iterator for EventsReader {
         self.read().transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::block::BlockDevice;
+    use crate::measure::events::{BlockOp, EventKind, Side};
+    use crate::trace::Phase;
+
+    fn meta(complete: bool) -> EventsMeta {
+        let device = |name: &str| BlockDevice { name: name.to_owned(), ..BlockDevice::default() };
+        EventsMeta { complete, devices: vec![device("loop0"), device("vda")], ring_drop: 3, ..EventsMeta::default() }
+    }
+
+    fn names() -> Vec<String> {
+        ["loop0", "vda"].map(str::to_owned).into()
+    }
+
+    fn rows() -> Vec<Event> {
+        let whole = Event {
+            device: 1,
+            side: Side::Other,
+            phase: Some(Phase::Evict),
+            op: BlockOp::WriteZeroes,
+            kind: EventKind::Requeued,
+            queued_ns: 5,
+            inserted_ns: Some(6),
+            issued_ns: Some(7),
+            flown_ns: Some(8),
+            completed_ns: 9,
+            offset_bytes: Some(1 << 40),
+            size_bytes: Some(4096),
+            seek_bytes: Some(-512),
+            gap_ns: Some(11),
+            depth: Some(12),
+            pid: 13,
+            took_off: Some(14),
+            landed: Some(15),
+            error: true,
+        };
+        vec![Event::default(), whole, Event { queued_ns: -1, ..Event::default() }]
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.parquet");
+        for complete in [true, false] {
+            let mut writer = EventsWriter::create(&path, Overwrite::Ours, names()).unwrap();
+            rows().into_iter().for_each(|row| writer.write(row).unwrap());
+            let written = writer.finish(meta(complete)).unwrap();
+            assert_eq!(written == path, complete, "{}", written.display());
+            let reader = EventsReader::open(&written).unwrap();
+            assert_eq!((reader.rows(), reader.meta().rows, reader.meta().ring_drop), (3, 3, 3));
+            assert_eq!(reader.meta().complete, complete);
+            assert_eq!(reader.collect::<Result<Vec<_>>>().unwrap(), rows());
+        }
+        std::fs::write(&path, "PAR1 and nothing else").unwrap();
+        assert!(EventsReader::open(&path).is_err());
+    }
+
+    #[test]
+    fn a_device_that_nobody_watched_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.parquet");
+        let mut writer = EventsWriter::create(&path, Overwrite::Ours, vec!["sdz".to_owned()]).unwrap();
+        writer.write(Event::default()).unwrap();
+        writer.finish(meta(true)).unwrap();
+        let error = EventsReader::open(&path).unwrap().next().unwrap().unwrap_err().to_string();
+        assert!(error.contains("row 1, column device: `sdz`") && error.contains("loop0, vda"), "{error}");
+    }
+}
