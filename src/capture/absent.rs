@@ -5,7 +5,8 @@ use std::process::{Child, Command};
 use crate::error::{Error, Result};
 use crate::measure::BlockResult;
 
-use super::CaptureFilter;
+use super::devices::Device;
+use super::{CaptureFilter, Recorded, Snapshot};
 
 /// A capture that cannot start.
 #[derive(Debug)]
@@ -34,7 +35,28 @@ impl Capture {
     ///
     /// # Errors
     /// Never.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        match *self {}
+    }
+
+    /// Cannot be reached.
+    pub fn devices(&self) -> &[Device] {
+        match *self {}
+    }
+
+    /// Cannot be reached.
+    ///
+    /// # Errors
+    /// Never.
     pub fn finish(self) -> Result<BlockResult> {
+        match self {}
+    }
+
+    /// Cannot be reached.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn finish_with_events(self) -> Result<(BlockResult, Option<Recorded>)> {
         match self {}
     }
 }

@@ -6,7 +6,7 @@ use crate::measure::block::{BlockDevice, KernelCounters};
 
 /// Losses that make a result doubtful, and what each means. The other counters are facts of the
 /// I/O (requeues, merges, partial completions, errors) or of the moment of attaching.
-const TAINTING: [(&str, &str); 7] = [
+const TAINTING: [(&str, &str); 8] = [
     ("map_full", "requests were not followed because the table of those in flight was full"),
     ("pids_full", "processes were not followed because the table of the target's processes was full"),
     ("late_attr", "this kernel shows a request first when it is queued, where the running task may be another one"),
@@ -17,6 +17,11 @@ const TAINTING: [(&str, &str); 7] = [
     ),
     ("left_inflight", "requests were not seen to complete within two seconds of the end"),
     ("recursion_misses", "events were missed because a program was interrupted by itself"),
+    (
+        "ring_drop",
+        "rows of the events file were dropped because the buffer was full (the histograms are whole); a larger \
+         --events-buffer keeps them",
+    ),
 ];
 
 /// The kernel and the probes may differ by this share of the kernel's count.

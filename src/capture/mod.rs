@@ -2,18 +2,25 @@
 //!
 //! [`devices`] and [`tree`] say what is watched and whose I/O is the target, [`rights`] whether
 //! this machine permits it; `session` runs the programs of `bpf/` (`probes`) and turns what
-//! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`].
+//! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`]. [`bpftrace`]
+//! reads what the reference's script printed into the same.
 
+pub mod bpftrace;
 pub mod devices;
+pub mod events;
 pub mod rights;
 pub mod tree;
 
 #[cfg(not(feature = "ebpf"))]
 mod absent;
-#[cfg(any(feature = "ebpf", test))]
+#[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "the rest is of the programs, which are not there"))]
 mod layout;
 #[cfg(feature = "ebpf")]
 mod loss;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod native;
 #[cfg(feature = "ebpf")]
 mod probes;
 #[cfg(feature = "ebpf")]
@@ -21,10 +28,14 @@ mod reading;
 #[cfg(feature = "ebpf")]
 mod session;
 
+mod snapshot;
+
 #[cfg(not(feature = "ebpf"))]
 pub use absent::Capture;
+pub use events::{EventsTo, Recorded};
 #[cfg(feature = "ebpf")]
 pub use session::Capture;
+pub use snapshot::Snapshot;
 
 /// What to watch and whose I/O is the target. Everything else on the watched devices goes to the
 /// result's `other` set.
@@ -37,6 +48,8 @@ pub struct CaptureFilter {
     pub target: Target,
     /// Requests that can be followed at once; none sizes it from the devices' queues.
     pub requests: Option<u32>,
+    /// Where a row per request goes.
+    pub events: Option<EventsTo>,
 }
 
 /// Whose I/O is the target.

@@ -6,10 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{FuncProto, Typedef};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenObject, PrintLevel};
 
 use crate::error::{Error, Result};
 
+use super::CaptureFilter;
 use super::devices::Device;
 use super::layout::{LOSSES, PLAIN_SETS, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES};
 use super::rights::BTF;
@@ -60,8 +61,9 @@ impl Probes {
     ///
     /// # Errors
     /// When the kernel does not take the programs.
-    pub fn attach(devices: &[Device], filter_pids: bool, requests: Option<u32>) -> Result<Self> {
-        Self::attach_to(Tracepoints::of_kernel()?, devices, filter_pids, requests)
+    pub fn attach(devices: &[Device], filter_pids: bool, filter: &CaptureFilter) -> Result<Self> {
+        let ring = filter.events.as_ref().map(|events| events.buffer_bytes);
+        Self::attach_to(Tracepoints::of_kernel()?, devices, filter_pids, filter.requests, ring)
     }
 
     fn attach_to(
@@ -69,6 +71,7 @@ impl Probes {
         devices: &[Device],
         filter_pids: bool,
         requests: Option<u32>,
+        ring: Option<u64>,
     ) -> Result<Self> {
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, line| {
             let mut complaints = complaints();
@@ -83,6 +86,7 @@ impl Probes {
         let place: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = KvtraceSkelBuilder::default().open(place).map_err(|e| refused("open", &e))?;
         fit(&mut open, tracepoints, devices, filter_pids, requests).map_err(|e| refused("size", &e))?;
+        fit_ring(&mut open, ring).map_err(|e| refused("size", &e))?;
         let skeleton = open.load().map_err(|e| refused("load", &e))?;
         let mut probes = Self { links: Vec::new(), skeleton };
         probes.watch(devices)?;
@@ -114,7 +118,10 @@ impl Probes {
             &programs.on_fork,
             &programs.on_free,
         ];
-        order.push(if tracepoints.io_start { &programs.on_start } else { &programs.on_insert });
+        order.push(&programs.on_insert);
+        if tracepoints.io_start {
+            order.push(&programs.on_start);
+        }
         for program in order {
             self.links.push(program.attach_trace().map_err(|e| refused("attach", &e))?);
         }
@@ -124,6 +131,14 @@ impl Probes {
     /// The maps.
     pub fn maps(&self) -> &skeleton::KvtraceMaps<'static> {
         &self.skeleton.maps
+    }
+
+    /// The buffer of events.
+    ///
+    /// # Errors
+    /// When there is no file descriptor left for it.
+    pub fn event_ring(&self) -> Result<MapHandle> {
+        MapHandle::try_from(&self.skeleton.maps.event_ring).map_err(|e| refused("hold the events of", &e))
     }
 
     /// Requests born from now on (CLOCK_MONOTONIC, ns) are followed.
@@ -160,6 +175,15 @@ impl Probes {
         const ALIVE: usize = std::mem::offset_of!(types::io, alive);
         let places = self.skeleton.maps.requests.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY);
         places.map_or(0, |places| places.filter(|(_, io)| io[ALIVE] != 0).count() as u64)
+    }
+
+    /// Requests of a set at a device now, in both directions.
+    pub fn depth(&self, slot: usize, set: usize) -> u64 {
+        const DEPTH: usize = std::mem::offset_of!(types::flight, depth);
+        let key = (slot * PLAIN_SETS + set) as u32;
+        let flight = self.skeleton.maps.flights.lookup(&key.to_ne_bytes(), MapFlags::ANY).ok().flatten();
+        let depths = flight.as_deref().and_then(|bytes| bytes.get(DEPTH..DEPTH + 8)).unwrap_or_default();
+        depths.chunks_exact(4).map(|word| u64::from(u32::from_ne_bytes(word.try_into().expect("four bytes")))).sum()
     }
 
     /// Events that a program did not see because it was interrupted by itself.
@@ -212,6 +236,16 @@ impl Tracepoints {
     }
 }
 
+/// Makes the buffer of events, when they are wanted.
+fn fit_ring(open: &mut OpenKvtraceSkel<'_>, bytes: Option<u64>) -> libbpf_rs::Result<()> {
+    open.maps.rodata_data.as_deref_mut().expect("libbpf holds .rodata until the object is loaded").events = bytes.is_some();
+    open.maps.event_ring.set_autocreate(bytes.is_some())?;
+    match bytes {
+        Some(bytes) => open.maps.event_ring.set_max_entries(u32::try_from(bytes).unwrap_or(u32::MAX)),
+        None => Ok(()),
+    }
+}
+
 /// Sets the knobs and the sizes of the maps.
 fn fit(
     open: &mut OpenKvtraceSkel<'_>,
@@ -225,17 +259,16 @@ fn fit(
     knobs.have_io_start = tracepoints.io_start;
     knobs.queue_is_first = tracepoints.queue_is_first;
     open.progs.on_start.set_autoload(tracepoints.io_start);
-    open.progs.on_insert.set_autoload(!tracepoints.io_start);
     // A request is born before it has a tag of the driver's, hence twice the queues.
     let held = devices.iter().fold(0u32, |sum, device| sum.saturating_add(device.requests.saturating_mul(2)));
     let places = requests.unwrap_or_else(|| held.saturating_mul(PLACES_PER_REQUEST).max(MIN_PLACES));
     let places = places.min(1 << 24).next_power_of_two();
     knobs.requests_mask = places - 1;
-    let (devices, sets) = (devices.len() as u32, PLAIN_SETS as u32);
+    let (devices, sides, sets) = (devices.len() as u32, PLAIN_SETS as u32, knobs.sets);
     open.maps.requests.set_max_entries(places)?;
     open.maps.watched.set_max_entries(devices)?;
-    open.maps.flights.set_max_entries(devices * sets)?;
-    open.maps.totals.set_max_entries(devices * sets)?;
+    open.maps.flights.set_max_entries(devices * sides)?;
+    open.maps.totals.set_max_entries(devices * sides)?;
     open.maps.places.set_max_entries(devices * sets * 2)?;
     open.maps.times.set_max_entries(sets * TIMES.len() as u32)?;
     open.maps.wides.set_max_entries(sets * WIDES as u32)?;
@@ -267,7 +300,9 @@ mod tests {
         let devices = super::super::devices::all();
         for io_start in [own.io_start, false] {
             for filter_pids in [true, false] {
-                Probes::attach_to(Tracepoints { io_start, ..own }, &devices, filter_pids, None).unwrap();
+                for ring in [None, Some(1 << 20)] {
+                    Probes::attach_to(Tracepoints { io_start, ..own }, &devices, filter_pids, None, ring).unwrap();
+                }
             }
         }
     }

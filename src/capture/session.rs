@@ -11,10 +11,11 @@ use crate::measure::BlockResult;
 use crate::measure::block::{BLOCK_SCHEMA, BlockFilter, BlockSet, KernelCounters};
 
 use super::devices::{self, Device};
+use super::events::{Recorded, Recorder};
 use super::layout::{OTHER, TARGET};
 use super::loss::Counted;
 use super::probes::Probes;
-use super::{CaptureFilter, Target, loss, reading, rights, tree};
+use super::{CaptureFilter, Snapshot, Target, loss, reading, rights, tree};
 
 /// How long requests on their way may take to complete after the end.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -34,6 +35,7 @@ pub struct Capture {
     /// What the kernel counted while the window was being opened.
     opening: Vec<KernelCounters>,
     started_ns: u64,
+    recorder: Option<Recorder>,
 }
 
 impl std::fmt::Debug for Capture {
@@ -53,7 +55,8 @@ impl Capture {
         let roots = roots(&filter.target)?;
         rights::check()?;
         let filtered = filter.target != Target::Everything;
-        let mut probes = Probes::attach(&devices, filtered, filter.requests)?;
+        let mut probes = Probes::attach(&devices, filtered, filter)?;
+        let writer = filter.events.as_ref().map(|to| to.open(&devices)).transpose()?;
         // Forks are seen from here on, so whoever is missing in one look is there in the next.
         for _ in 0..2 {
             for pid in tree::descendants(&roots) {
@@ -70,8 +73,12 @@ impl Capture {
         std::thread::sleep(AHEAD);
         let before = counters(&devices);
         let opening = loss::between(&early, &before);
+        let recorder = match writer {
+            Some(writer) => Some(Recorder::start(probes.event_ring()?, writer, started_ns)?),
+            None => None,
+        };
         let filter = BlockFilter { devices: names(filter, &devices), pids: roots, command };
-        Ok(Self { probes, devices, filter, filtered, before, opening, started_ns })
+        Ok(Self { probes, devices, filter, filtered, before, opening, started_ns, recorder })
     }
 
     /// Starts a command as part of the target, from its first instruction on.
@@ -97,12 +104,35 @@ impl Capture {
         &self.devices
     }
 
+    /// What has been counted so far; nothing is disturbed or reset.
+    ///
+    /// # Errors
+    /// When the counts cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let loss = reading::losses(&self.probes)?.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        Ok(Snapshot {
+            elapsed: Duration::from_nanos(monotonic_ns().saturating_sub(self.started_ns)),
+            histograms: reading::histograms(&self.probes, &self.devices, TARGET)?,
+            other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, OTHER)? },
+            in_flight: (0..self.devices.len()).map(|slot| self.probes.depth(slot, TARGET)).sum(),
+            loss,
+        })
+    }
+
     /// Ends the capture: requests on their way get two seconds to complete, then everything is
     /// detached and read.
     ///
     /// # Errors
     /// When the counts cannot be read.
-    pub fn finish(mut self) -> Result<BlockResult> {
+    pub fn finish(self) -> Result<BlockResult> {
+        self.finish_with_events().map(|(result, _)| result)
+    }
+
+    /// As [`Capture::finish`], with the events if they were asked for: their file has no name yet.
+    ///
+    /// # Errors
+    /// As [`Capture::finish`].
+    pub fn finish_with_events(mut self) -> Result<(BlockResult, Option<Recorded>)> {
         let early = counters(&self.devices);
         let stopped_ns = monotonic_ns();
         self.probes.close_window(stopped_ns);
@@ -112,6 +142,7 @@ impl Capture {
         let left = self.drain();
         let misses = self.probes.recursion_misses();
         self.probes.detach();
+        let recorded = self.recorder.take().map(Recorder::end);
 
         let mut loss: BTreeMap<String, u64> =
             reading::losses(&self.probes)?.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
@@ -134,21 +165,23 @@ impl Capture {
             })
             .collect();
         let taint_reasons = loss::taint_reasons(&loss, &counted, self.filtered);
-        Ok(BlockResult {
+        let result = BlockResult {
             schema: BLOCK_SCHEMA.to_owned(),
             tool: TOOL.to_owned(),
             complete: true,
             source: "tp_btf".to_owned(),
             devices,
             filter: self.filter,
-            duration_s: (stopped_ns - self.started_ns) as f64 / 1e9,
+            duration_s: Some((stopped_ns - self.started_ns) as f64 / 1e9),
             histograms: reading::histograms(&self.probes, &self.devices, TARGET)?,
             other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, OTHER)? },
             phases: None,
             loss,
             tainted: !taint_reasons.is_empty(),
             taint_reasons,
-        })
+            notes: Vec::new(),
+        };
+        Ok((result, recorded))
     }
 
     /// Waits for the requests on their way; returns how many did not come back.

@@ -1,9 +1,12 @@
 //! `kvtrace capture`: what the block layer did for a command, a process tree or everybody.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::capture::{Capture, CaptureFilter, Target, tree};
+use crate::checksum;
+use crate::distill::job::JOB_SCHEMA;
+use crate::distill::{Options, Origin};
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
 use crate::measure::block::BLOCK_SCHEMA;
@@ -11,13 +14,21 @@ use crate::output;
 use crate::stop::Stop;
 use crate::units::Time;
 
-use super::Global;
 use super::terminal::Terminal;
+use super::{Global, distill_fio};
 
 mod command;
+pub mod events;
+pub mod from;
+mod live;
+mod row;
+mod status;
 mod table;
+mod watch;
 
 use command::Running;
+use events::EventFlags;
+use live::Live;
 
 /// How often the end is looked for.
 const TICK: Duration = Duration::from_millis(20);
@@ -37,6 +48,21 @@ pub struct Args {
     /// Stop after this time [default: when COMMAND or the processes end, or on Ctrl-C]
     #[arg(long, value_name = "TIME")]
     duration: Option<Time>,
+    /// Take the result from what somebody else captured: the text that the reference's bpftrace
+    /// script printed, events, or a saved result (`-` is stdin, not for events)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "dev", "pid", "duration", "watch", "command"])]
+    from: Option<PathBuf>,
+    /// Show the whole table while it grows, in place on a terminal, one after the other elsewhere
+    #[arg(long)]
+    watch: bool,
+    /// How often --watch shows it
+    #[arg(long, value_name = "TIME", default_value = "1s", requires = "watch")]
+    interval: Time,
+    /// Distil a fio job at the end, as `kvtrace distill-fio` does from the result
+    #[arg(long, value_name = "JOB.fio")]
+    fio: Option<PathBuf>,
+    #[command(flatten)]
+    events: EventFlags,
     /// Where the result goes (kvtrace.block/1); `-` is standard output
     #[arg(long, short, value_name = "BLOCK.json")]
     output: Option<PathBuf>,
@@ -58,28 +84,66 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
 }
 
 fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
-    if let Some(path) = args.output.as_deref().filter(|path| !output::is_standard(path)) {
-        output::check_replaceable(path, BLOCK_SCHEMA, global.overwrite())?;
-    }
+    check(args, global)?;
+    let events = args.events.to(&[("-o", args.output.as_deref()), ("--fio", args.fio.as_deref())], global)?;
     let terminal = Terminal::new(global);
-    let mut capture =
-        Capture::start(&CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None })?;
-    let child = command::start(&args.command, |command| capture.start_command(command))?;
-    let (child, complete) = watch(args, child, stop);
-    let mut result = capture.finish()?;
-    result.complete = complete;
-    let written = write(args, global, &terminal, &result);
-    for reason in &result.taint_reasons {
-        terminal.warn(reason);
+    if let Some(path) = &args.from {
+        return take(args, global, &terminal, path, stop);
     }
+    let filter = CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None, events };
+    let mut capture = Capture::start(&filter)?;
+    let child = command::start(&args.command, |command| capture.start_command(command))?;
+    let mut live = Live::new(&terminal, &capture, args.watch.then(|| Duration::from_nanos(args.interval.0)));
+    let (child, complete) = watch(args, child, stop, || live.tick(&capture));
+    drop(live);
+    let (mut result, recorded) = capture.finish_with_events()?;
+    result.complete = complete;
+    let written = write(args, global, &terminal, &result, None);
+    let kept = written.and_then(|place| events::keep(recorded, &result, place));
     let code = child.map(Running::wait).transpose()?;
-    let place = written?;
+    let place = kept?;
     match (complete, code) {
         (false, _) => Err(Error::interrupted(format!("interrupted; {place}"))),
         (true, Some(code)) if code != 0 => {
             Err(Error::new(Kind::Command(code), format!("the command ended with exit code {code}; {place}")))
         }
         _ => {
+            terminal.say(place);
+            Ok(())
+        }
+    }
+}
+
+/// Refuses, before anything runs, what could not be written or shown at the end.
+fn check(args: &Args, global: Global) -> Result<()> {
+    for (path, schema) in [(&args.output, BLOCK_SCHEMA), (&args.fio, JOB_SCHEMA)] {
+        if let Some(path) = path.as_deref().filter(|path| !output::is_standard(path)) {
+            output::check_replaceable(path, schema, global.overwrite())?;
+        }
+    }
+    if args.fio.is_some() && args.fio == args.output {
+        return Err(Error::usage("-o and --fio name the same file; give the job another"));
+    }
+    if args.watch && args.interval.0 == 0 {
+        return Err(Error::usage("--interval 0 never waits; give a time above 0, e.g. 1s"));
+    }
+    Ok(())
+}
+
+/// Takes a result from a file instead of capturing one.
+fn take(args: &Args, global: Global, terminal: &Terminal, path: &Path, stop: &Stop) -> Result<()> {
+    let taken = from::read(path, stop)?;
+    let origin = Origin {
+        file: taken.name.clone(),
+        schema: taken.schema,
+        sha256: taken.sha256,
+        facts: taken.facts,
+        ..Origin::default()
+    };
+    let place = write(args, global, terminal, &taken.result, Some(origin))?;
+    match taken.cut {
+        Some(cut) => Err(Error::usage(format!("{}, {cut}; of what came before it, {place}", taken.name))),
+        None => {
             terminal.say(place);
             Ok(())
         }
@@ -96,9 +160,9 @@ fn target(args: &Args) -> Target {
     }
 }
 
-/// Waits for the end: of the command or the processes, of the time, or a signal. Says whether
-/// the capture came to the end that was asked for.
-fn watch(args: &Args, mut child: Option<Running>, stop: &Stop) -> (Option<Running>, bool) {
+/// Waits for the end: of the command or the processes, of the time, or a signal; `tick` runs
+/// meanwhile. Says whether the capture came to the end that was asked for.
+fn watch(args: &Args, mut child: Option<Running>, stop: &Stop, mut tick: impl FnMut()) -> (Option<Running>, bool) {
     let start = Instant::now();
     let duration = args.duration.map(|time| Duration::from_nanos(time.0));
     loop {
@@ -119,19 +183,45 @@ fn watch(args: &Args, mut child: Option<Running>, stop: &Stop) -> (Option<Runnin
         } else if !args.pid.is_empty() && !args.pid.iter().any(|pid| tree::is_running(*pid)) {
             return (child, true);
         }
+        tick();
         std::thread::sleep(TICK);
     }
 }
 
-/// Writes the result and shows the table; says where the result is.
-fn write(args: &Args, global: Global, terminal: &Terminal, result: &BlockResult) -> Result<String> {
+/// Writes the result and its job and shows the table; says where they are. `origin` is what the
+/// result was made from, if not by this capture.
+fn write(
+    args: &Args,
+    global: Global,
+    terminal: &Terminal,
+    result: &BlockResult,
+    origin: Option<Origin>,
+) -> Result<String> {
     let json = output::to_json(result);
     terminal.say(table::of(result).trim_end());
+    let place_of = |path: &Path| {
+        if result.complete || output::is_standard(path) { path.to_owned() } else { output::partial_path(path) }
+    };
     let mut place = "nothing was written (-o BLOCK.json keeps the result)".to_owned();
+    let mut origin = origin.unwrap_or_else(|| Origin {
+        file: "a capture that was not kept".to_owned(),
+        schema: BLOCK_SCHEMA.to_owned(),
+        sha256: checksum::of(&json),
+        ..Origin::default()
+    });
     if let Some(path) = &args.output {
-        let path = if result.complete || output::is_standard(path) { path.clone() } else { output::partial_path(path) };
+        let path = place_of(path);
         output::write_all(&path, BLOCK_SCHEMA, global.overwrite(), &json)?;
         place = format!("the result is in {}", path.display());
+        if !output::is_standard(&path) {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            origin = Origin { file, schema: BLOCK_SCHEMA.to_owned(), sha256: checksum::of(&json), ..Origin::default() };
+        }
+    }
+    if let Some(path) = &args.fio {
+        let path = place_of(path);
+        distill_fio::write(result, origin, &Options::default(), &path, global, terminal)?;
+        place = format!("{place}, the job in {}", path.display());
     }
     if global.json && args.output.as_deref().is_none_or(|path| !output::is_standard(path)) {
         output::to_stdout(&json)?;

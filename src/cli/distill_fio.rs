@@ -1,18 +1,17 @@
-//! `kvtrace distill-fio`: a fio job from a capture, from a replay that was captured, or from a
-//! trace; with `--prove`, how like its source it behaves.
+//! `kvtrace distill-fio`: a fio job from a capture (ours or the text of bpftrace), from a replay that
+//! was captured, or from a trace; with `--prove`, how like its source it behaves.
 
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA};
+use crate::distill::pace::span_ns;
 use crate::distill::logical::{self, Splitting};
 use crate::distill::{Job, Options, Origin};
 use crate::error::{Error, Result};
-use crate::measure::block::BLOCK_SCHEMA;
 use crate::measure::fidelity::Proved;
-use crate::measure::replay::REPLAY_SCHEMA;
-use crate::measure::{BlockResult, Input, ReplayResult, Saved};
+use crate::measure::{BlockResult, Input};
 use crate::output;
 use crate::stop::Stop;
 use crate::trace::TraceReader;
@@ -20,6 +19,7 @@ use crate::trace::meta::TRACE_SCHEMA;
 use crate::units::{self, Size, Time};
 
 use super::Global;
+use super::capture::from;
 use super::replay::ReplayFlags;
 use super::terminal::Terminal;
 
@@ -38,7 +38,8 @@ const RUNTIME_NS: u64 = 30 * units::SECOND_NS;
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A kvtrace.block/1 file, a kvtrace.replay/1 file with a capture (`-` is stdin), or a trace
+    /// A kvtrace.block/1 file, a kvtrace.replay/1 file with a capture, events, the text that the
+    /// reference's bpftrace script printed (`-` is stdin), or a trace
     input: PathBuf,
     /// The job file (`-` is stdout)
     #[arg(long, short, value_name = "JOB")]
@@ -88,15 +89,11 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     }
     let config = args.replay.config(&args.input, Path::new("."), global);
     let proof = Proof::of(&args.prove, &config.destroys, stop, &terminal)?;
-    let source = source(&args, proof.as_ref(), global)?;
+    let source = source(&args, proof.as_ref(), global, stop)?;
     let block = source.blocks.first().ok_or_else(|| Error::usage("there is no run to distil"))?;
     refuse_tainted(block, &source.origin.file, args.accept_tainted)?;
     let options = options(&args, block);
-    let job = Job::distil(block, &source.origin, &options)?;
-    for warning in &job.warnings {
-        terminal.warn(warning);
-    }
-    output::write_all(&args.output, JOB_SCHEMA, global.overwrite(), job.text().as_bytes())?;
+    let job = write(block, source.origin.clone(), &options, &args.output, global, &terminal)?;
     let Some(proof) = proof else { return Ok(()) };
     let distilled = proof.distilled(&job, &args.output);
     proof.ground.clean();
@@ -105,16 +102,12 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
 }
 
 /// What the input did, as far as it says so or a proof makes it say so.
-fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global) -> Result<Source> {
-    let job_file = match output::is_standard(&args.output) {
-        true => "job.fio".to_owned(),
-        false => args.output.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-    };
+fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -> Result<Source> {
     if Kind::of(&args.input)? == Kind::Trace {
         let reader = TraceReader::open(&args.input)?;
         let file = args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (schema, sha256) = (TRACE_SCHEMA.to_owned(), reader.sha256().to_owned());
-        let origin = Origin { file, schema, sha256, facts: Vec::new(), job_file };
+        let origin = Origin { file, schema, sha256, facts: Vec::new(), job_file: job_name(&args.output) };
         return Ok(match proof {
             Some(proof) => {
                 drop(reader);
@@ -128,16 +121,22 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global) -> Result<Sour
             }
         });
     }
-    let input = Input::read(&args.input)?;
-    let (block, schema, facts) = match input.result()? {
-        Saved::Block(block) => (*block, BLOCK_SCHEMA, Vec::new()),
-        Saved::Replay(replay) => {
-            let facts = replay_facts(&replay);
-            (captured(*replay, &input.name)?, REPLAY_SCHEMA, facts)
-        }
+    let taken = from::read(&args.input, stop)?;
+    if let Some(cut) = taken.cut {
+        return Err(Error::usage(format!(
+            "{}, {cut}; `kvtrace capture --from {} -o BLOCK.json` keeps what came before it",
+            taken.name,
+            args.input.display()
+        )));
+    }
+    let origin = Origin {
+        file: taken.name,
+        schema: taken.schema,
+        sha256: taken.sha256,
+        facts: taken.facts,
+        job_file: job_name(&args.output),
     };
-    let origin = Origin { file: input.name, schema: schema.to_owned(), sha256: input.sha256, facts, job_file };
-    Ok(Source { blocks: vec![block], origin, ran: false })
+    Ok(Source { blocks: vec![taken.result], origin, ran: false })
 }
 
 fn options(args: &Args, block: &BlockResult) -> Options {
@@ -145,7 +144,10 @@ fn options(args: &Args, block: &BlockResult) -> Options {
         Engine::IoUring => "io_uring",
         Engine::Libaio => "libaio",
     };
-    let proved_ns = || (block.duration_s.clamp(PROOF_SECONDS.0, PROOF_SECONDS.1).round() * 1e9) as u64;
+    let proved_ns = || {
+        let seconds = span_ns(block).map_or(block.duration_s, |ns| Some(ns / 1e9)).unwrap_or(PROOF_SECONDS.0);
+        (seconds.clamp(PROOF_SECONDS.0, PROOF_SECONDS.1).round() * 1e9) as u64
+    };
     let default_ns = if args.prove.prove { proved_ns() } else { RUNTIME_NS };
     Options {
         ioengine: ioengine.to_owned(),
@@ -191,20 +193,28 @@ fn proved(args: &Args, source: &Source, proof: &Proof<'_>) -> Result<[Proved; 2]
     ])
 }
 
-/// The capture inside a replay's result.
-fn captured(replay: ReplayResult, file: &str) -> Result<BlockResult> {
-    replay.block.ok_or_else(|| {
-        Error::usage(format!(
-            "{file} holds no capture of the block layer; repeat the replay with --capture, or give a file of `kvtrace \
-             capture`"
-        ))
-    })
+/// The name that a job gets.
+fn job_name(output: &Path) -> String {
+    match output::is_standard(output) {
+        true => "job.fio".to_owned(),
+        false => output.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    }
 }
 
-fn replay_facts(replay: &ReplayResult) -> Vec<String> {
-    let trace = &replay.trace;
-    vec![format!(
-        "Replay of {} (sha256 {}), {} rows, pacing {}",
-        trace.file, trace.sha256, trace.rows, replay.timing.pacing
-    )]
+/// Distils a job and writes it to `output`, whose name it gets.
+pub fn write(
+    block: &BlockResult,
+    mut origin: Origin,
+    options: &Options,
+    output: &Path,
+    global: Global,
+    terminal: &Terminal,
+) -> Result<Job> {
+    origin.job_file = job_name(output);
+    let job = Job::distil(block, &origin, options)?;
+    for warning in &job.warnings {
+        terminal.warn(warning);
+    }
+    output::write_all(output, JOB_SCHEMA, global.overwrite(), job.text().as_bytes())?;
+    Ok(job)
 }

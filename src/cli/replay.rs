@@ -18,6 +18,7 @@ use crate::stop::Stop;
 
 use super::Global;
 use super::block_watch::{BlockWatch, Need};
+use super::capture::events::EventFlags;
 use super::terminal::Terminal;
 use keep::Patient;
 
@@ -41,6 +42,8 @@ pub struct Args {
     /// Watch what the block layer does meanwhile (needs the rights of `kvtrace capture`)
     #[arg(long, conflicts_with = "plan_only")]
     capture: bool,
+    #[command(flatten)]
+    events: EventFlags,
     /// Overwrite each storage tier's slab or device in random order before the run: 2x its size, or
     /// a size such as 512GiB [default: nothing is overwritten]
     #[arg(long, value_name = "TIMES|SIZE")]
@@ -62,19 +65,35 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     if let Some(path) = output.as_deref().filter(|path| config.hlog.as_deref() == Some(path)) {
         return Err(Error::usage(format!("-o and --hlog both name {}; give each its own file", path.display())));
     }
+    let others = [("-o", output.as_deref()), ("--hlog", config.hlog.as_deref()), ("the trace", Some(args.trace.as_path()))];
+    let events = args.events.to(&others, global)?;
     if args.plan_only {
         return plan_only(&config, global, stop, &terminal);
     }
     let output = output.as_deref();
-    let replayed = if args.capture {
-        replay_to(&config, output, &mut BlockWatch::new(Need::Required), stop, &terminal)?
+    let (replayed, events) = if args.capture || events.is_some() {
+        let mut watch = BlockWatch::new(Need::Required).with_events(events);
+        let replayed = replay_to(&config, output, &mut watch, stop, &terminal);
+        let complete = replayed.as_ref().is_ok_and(|replayed| replayed.result.complete);
+        let events = watch.keep_events(complete);
+        say_events(&events, &terminal);
+        (replayed?, events.map(drop))
     } else {
-        replay_to(&config, output, &mut Unwatched, stop, &terminal)?
+        (replay_to(&config, output, &mut Unwatched, stop, &terminal)?, Ok(()))
     };
     if global.json && !output.is_some_and(output::is_standard) {
         output::to_stdout(&output::to_json(&replayed.result))?;
     }
-    replayed.failure.map_or(Ok(()), Err)
+    replayed.failure.map_or(events, Err)
+}
+
+/// Says where the events are.
+pub fn say_events(events: &Result<Option<PathBuf>>, terminal: &Terminal) {
+    match events {
+        Ok(Some(path)) => terminal.say(format!("events: {}", path.display())),
+        Ok(None) => {}
+        Err(error) => terminal.warn(error.to_string()),
+    }
 }
 
 /// Replays a trace, writes the result to `path` (as `<stem>.partial.json` when it ended early)

@@ -19,7 +19,8 @@ use crate::units::{self, Time};
 use super::Global;
 use super::block_watch::{BlockWatch, Need};
 use super::record::{self, Layers, RecordFlags, Recording};
-use super::replay::{ReplayFlags, replay_to};
+use super::capture::events::EventFlags;
+use super::replay::{ReplayFlags, replay_to, say_events};
 use super::terminal::Terminal;
 
 /// What was typed.
@@ -31,6 +32,8 @@ pub struct Args {
     /// Do not watch the block layer (then there is no job either)
     #[arg(long)]
     no_capture: bool,
+    #[command(flatten)]
+    events: EventFlags,
     /// How long the distilled fio job runs
     #[arg(long, value_name = "TIME", default_value = "30s")]
     runtime: Time,
@@ -116,6 +119,10 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let folder = Folder::of(&args.dir)?;
     let config = args.replay.config(&folder.trace, &folder.root.join("data"), global);
     crate::replay::check_settings(&config)?;
+    let events = args.events.to(&[], global)?;
+    if events.is_some() && args.no_capture {
+        return Err(Error::usage("--events needs the capture that --no-capture leaves out; drop one of them"));
+    }
     let prepared = args.record.prepare()?;
     folder.create(global.overwrite())?;
     terminal.say(format!("everything goes to {}", folder.root.display()));
@@ -127,11 +134,15 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     warn_of_no_storage(&recording, &terminal);
 
     let need = if args.no_capture { None } else { Some(Need::Wanted) };
-    let mut watch = need.map(BlockWatch::new);
+    let mut watch = need.map(|need| BlockWatch::new(need).with_events(events));
     let replayed = match &mut watch {
-        Some(watch) => replay_to(&config, Some(&folder.replay), watch, stop, &terminal)?,
-        None => replay_to(&config, Some(&folder.replay), &mut crate::replay::Unwatched, stop, &terminal)?,
+        Some(watch) => replay_to(&config, Some(&folder.replay), watch, stop, &terminal),
+        None => replay_to(&config, Some(&folder.replay), &mut crate::replay::Unwatched, stop, &terminal),
     };
+    let complete = replayed.as_ref().is_ok_and(|replayed| replayed.result.complete);
+    let events = watch.as_mut().map_or(Ok(None), |watch| watch.keep_events(complete));
+    say_events(&events, &terminal);
+    let replayed = replayed?;
     if let Some(why) = watch.as_ref().and_then(BlockWatch::absent) {
         terminal.warn(format!("the block layer was not captured, so no fio job is distilled: {why}"));
     }
@@ -154,7 +165,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let summary = summary(&folder, &recording, &replayed.result, job.is_some());
     draw(&folder, replayed.result, global, &terminal)?;
     summary.iter().for_each(|line| terminal.say(line));
-    replayed.failure.map_or(Ok(()), Err)
+    replayed.failure.map_or(events.map(drop), Err)
 }
 
 /// Writes the block result and the job distilled from it.

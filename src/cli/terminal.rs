@@ -59,6 +59,35 @@ impl Terminal {
         Self { quiet: global.quiet, bar: Mutex::new(None) }
     }
 
+    /// Whether texts that replace each other can be shown.
+    pub fn is_live(&self) -> bool {
+        !self.quiet && std::io::stderr().is_terminal()
+    }
+
+    /// Whether nothing but errors may be said.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Shows a text that takes the place of the one shown before; where that cannot be, it is said
+    /// like others.
+    pub fn show(&self, text: &str) {
+        if !self.is_live() {
+            return self.say(text);
+        }
+        let mut bar = self.bar.lock().expect("no holder of this lock panics");
+        let bar = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.with_style(ProgressStyle::with_template("{msg}").expect("the template is ours"))
+        });
+        bar.set_message(text.to_owned());
+    }
+
+    /// Takes away what [`Terminal::show`] shows.
+    pub fn unshow(&self) {
+        self.done();
+    }
+
     /// A line on stderr, unless `--quiet`.
     #[expect(clippy::print_stderr, reason = "this is the one place where messages reach the user")]
     pub fn say(&self, line: impl AsRef<str>) {

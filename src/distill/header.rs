@@ -52,8 +52,15 @@ pub fn write(text: &mut String, block: &BlockResult, origin: &Origin, source: &S
         SOURCE => "Not captured: the trace's objects are split as a replay would split them; depth and pace are \
                    assumed."
             .to_owned(),
-        probes => format!("Captured: {:.1} s on {} by {probes}", block.duration_s, devices.join(", ")),
+        probes => {
+            let devices =
+                if devices.is_empty() { "devices that are not named".to_owned() } else { devices.join(", ") };
+            let during =
+                block.duration_s.map_or_else(|| "for a time that is not said".to_owned(), |s| format!("{s:.1} s"));
+            format!("Captured: {during} on {devices} by {probes}")
+        }
     });
+    lines.extend(block.notes.iter().map(|note| format!("Note: {note}")));
     lines.push(String::new());
     let requests = source.loads.iter().map(|load| load.mix.count()).sum();
     for (direction, load) in Direction::ALL.into_iter().zip(&source.loads) {

@@ -8,7 +8,7 @@ use crate::units;
 use super::body::{self, FileSize};
 use super::header::{self, comment};
 use super::source::Source;
-use super::streams::{MAX_FLOW, Stream, streams};
+use super::streams::{Direction, MAX_FLOW, Stream, streams};
 
 /// The schema that a job's first line names.
 pub const JOB_SCHEMA: &str = "kvtrace.job/1";
@@ -43,6 +43,13 @@ pub struct Options {
     pub size_bytes: Option<u64>,
 }
 
+impl Default for Options {
+    /// As `kvtrace distill-fio` does without being told.
+    fn default() -> Self {
+        Self { ioengine: "io_uring".to_owned(), runtime_ns: 30 * units::SECOND_NS, size_bytes: None }
+    }
+}
+
 /// A distilled job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
@@ -59,8 +66,15 @@ impl Job {
     /// Distils what a capture saw of its target.
     ///
     /// # Errors
-    /// When the capture saw no request with a size.
+    /// When the capture has no sizes, or saw no request with one.
     pub fn distil(block: &BlockResult, origin: &Origin, options: &Options) -> Result<Self> {
+        if Direction::ALL.iter().all(|direction| block.histogram("size", Some(direction.word())).is_none()) {
+            return Err(Error::usage(format!(
+                "{}: its source ({}) has no request sizes, and a job is made of them; capture with eBPF (`kvtrace \
+                 doctor` says what that needs)",
+                origin.file, block.source
+            )));
+        }
         let source = Source::of(block);
         let streams = streams(&source.loads[0], &source.loads[1], source.paced.pace);
         if streams.is_empty() {

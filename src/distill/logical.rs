@@ -59,7 +59,7 @@ pub fn of_rows(rows: impl Iterator<Item = Result<Record>>, splitting: Splitting)
         tool: crate::TOOL.to_owned(),
         complete: true,
         source: SOURCE.to_owned(),
-        duration_s: last_ns as f64 / units::SECOND_NS as f64,
+        duration_s: Some(last_ns as f64 / units::SECOND_NS as f64),
         histograms,
         ..BlockResult::default()
     })

@@ -18,14 +18,15 @@ pub struct BlockResult {
     pub tool: String,
     /// False when the capture was interrupted.
     pub complete: bool,
-    /// Which probes saw it: `tp_btf`.
+    /// Which probes saw it: `tp_btf`, or `bpftrace` for the reference's text.
     pub source: String,
     /// The devices that were watched.
     pub devices: Vec<BlockDevice>,
     /// Whose I/O is the target.
     pub filter: BlockFilter,
-    /// From the moment from which requests were followed to the moment from which no new ones were.
-    pub duration_s: f64,
+    /// From the moment from which requests were followed to the moment from which no new ones were;
+    /// none when the source does not say.
+    pub duration_s: Option<f64>,
     /// The target's I/O; every name is there for read and write, if empty:
     ///
     /// - `d2c`, `q2d`, `q2c` (ns): last issue to completion, birth to last issue, birth to
@@ -49,6 +50,10 @@ pub struct BlockResult {
     pub tainted: bool,
     /// Why, in words.
     pub taint_reasons: Vec<String>,
+    /// What else a reader of the numbers must know, in words: how they differ from those of a
+    /// capture, what was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A set of histograms.

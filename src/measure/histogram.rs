@@ -100,6 +100,30 @@ impl Histogram {
         self.max = [self.max, other.max].into_iter().flatten().max();
     }
 
+    /// What was counted since an `earlier` state of the same histogram. The extremes are those of
+    /// the buckets, within the exact ones of the whole time.
+    #[must_use]
+    pub fn since(&self, earlier: &Histogram) -> Histogram {
+        let mut then = earlier.buckets.iter().peekable();
+        let mut buckets = Vec::new();
+        for &(low, high, count) in &self.buckets {
+            while then.next_if(|bucket| bucket.0 < low).is_some() {}
+            let before = then.next_if(|bucket| bucket.0 == low).map_or(0, |bucket| bucket.2);
+            if count > before {
+                buckets.push((low, high, count - before));
+            }
+        }
+        let within = |value: i64| value.clamp(self.min.unwrap_or(value), self.max.unwrap_or(value));
+        Histogram {
+            count: buckets.iter().map(|bucket| bucket.2).sum(),
+            sum: self.sum - earlier.sum,
+            min: buckets.first().map(|bucket| within(bucket.0)),
+            max: buckets.last().map(|bucket| within(bucket.1 - 1)),
+            buckets,
+            ..self.clone()
+        }
+    }
+
     /// The unit and name of the same measurement, for finding it in a list.
     pub fn is(&self, name: &str, op: Option<&str>) -> bool {
         self.name == name && self.op.as_deref() == op
@@ -222,6 +246,23 @@ mod tests {
             let saved = counter.save("x", None, "ns");
             let got = saved.quantile(q).unwrap();
             prop_assert!((got - exact).abs() <= exact * saved.rel_width + 1.0, "{got} for {exact}");
+        }
+
+        #[test]
+        fn what_came_since_and_what_was_before_are_the_whole(
+            a in prop::collection::vec(0u64..1 << 30, 0..200),
+            b in prop::collection::vec(0u64..1 << 30, 0..200),
+        ) {
+            let mut counter = LogLinear::times();
+            a.iter().for_each(|&v| counter.record(v));
+            let before = counter.save("x", None, "ns");
+            b.iter().for_each(|&v| counter.record(v));
+            let whole = counter.save("x", None, "ns");
+            let since = whole.since(&before);
+            prop_assert_eq!((since.count, since.sum), (b.len() as u64, b.iter().map(|&v| i128::from(v)).sum()));
+            let mut together = before;
+            together.merge(&since);
+            prop_assert_eq!(together.buckets, whole.buckets);
         }
 
         #[test]

@@ -184,9 +184,10 @@ pub fn block(into: &mut BlockResult, other: BlockResult) {
         loss,
         tainted,
         taint_reasons,
+        notes,
     } = other;
     into.complete &= complete;
-    into.duration_s += duration_s;
+    into.duration_s = into.duration_s.zip(duration_s).map(|(a, b)| a + b);
     histograms(&mut into.histograms, target);
     histograms(&mut into.other.histograms, rest.histograms);
     for device in devices {
@@ -199,9 +200,11 @@ pub fn block(into: &mut BlockResult, other: BlockResult) {
         *into.loss.entry(cause).or_default() += count;
     }
     into.tainted |= tainted;
-    into.taint_reasons.extend(taint_reasons);
-    into.taint_reasons.sort();
-    into.taint_reasons.dedup();
+    for (mine, theirs) in [(&mut into.taint_reasons, taint_reasons), (&mut into.notes, notes)] {
+        mine.extend(theirs);
+        mine.sort();
+        mine.dedup();
+    }
 }
 
 fn add_device(into: &mut Vec<BlockDevice>, device: BlockDevice) {

@@ -31,7 +31,9 @@ fn both<'a>(block: &'a BlockResult, name: &str, file: &str) -> Result<Vec<(&'sta
 fn subtitle(block: &BlockResult, file: &str) -> String {
     let devices: Vec<_> = block.devices.iter().map(|device| device.name.as_str()).collect();
     let tainted = if block.tainted { " · TAINTED" } else { "" };
-    format!("{file} · block layer of {} over {:.1} s{tainted}", devices.join(", "), block.duration_s)
+    let during = block.duration_s.map_or_else(String::new, |s| format!(" over {s:.1} s"));
+    let devices = if devices.is_empty() { "unnamed devices".to_owned() } else { devices.join(", ") };
+    format!("{file} · block layer of {devices}{during}{tainted}")
 }
 
 fn scale(histogram: &Histogram) -> f64 {

@@ -252,7 +252,8 @@ pub fn provenance(input: &ReportInput) -> String {
         ("memory".to_owned(), units::bytes(host.memory_bytes)),
     ];
     if let Some((block, file)) = input.capture() {
-        pairs.push(("capture".to_owned(), format!("{file}, by {}, {:.1} s", block.source, block.duration_s)));
+        let during = block.duration_s.map_or_else(String::new, |s| format!(", {s:.1} s"));
+        pairs.push(("capture".to_owned(), format!("{file}, by {}{during}", block.source)));
     }
     let value = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) => text.clone(),

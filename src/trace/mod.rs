@@ -11,7 +11,7 @@ pub mod input;
 pub mod meta;
 pub mod name;
 mod order;
-mod parquet;
+pub mod parquet;
 mod parquet_file;
 mod parquet_rows;
 pub mod reader;

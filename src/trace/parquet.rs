@@ -49,6 +49,8 @@ pub enum Effort {
     AllThreads,
     /// By the caller's thread, packed fast: a table beside other work.
     OneThread,
+    /// By the caller's thread, packed well: a long table beside other work.
+    OneThreadZstd,
 }
 
 /// A table being written.
@@ -69,12 +71,11 @@ impl TableFile {
         let file =
             Noting { file: BufWriter::with_capacity(256 << 10, output.handle()?), failure: Arc::clone(&failure) };
         let columns: Schema = fields.iter().map(|f| (f.name.into(), f.dtype.clone())).collect();
-        let writer = match effort {
-            Effort::AllThreads => ParquetWriter::new(file),
-            Effort::OneThread => {
-                ParquetWriter::new(file).set_parallel(false).with_compression(ParquetCompression::Snappy)
-            }
-        };
+        let writer = ParquetWriter::new(file).set_parallel(effort == Effort::AllThreads);
+        let writer = writer.with_compression(match effort {
+            Effort::AllThreads | Effort::OneThreadZstd => ParquetCompression::Zstd(None),
+            Effort::OneThread => ParquetCompression::Snappy,
+        });
         let writer = writer.batched(&columns).map_err(|e| writing(path, &failure, &e))?;
         Ok(Self { output, writer, failure })
     }
@@ -250,6 +251,7 @@ fn is_type(found: &ArrowDataType, wanted: &DataType) -> bool {
         DataType::UInt64 => *found == A::UInt64,
         DataType::UInt32 => *found == A::UInt32,
         DataType::UInt8 => *found == A::UInt8,
+        DataType::Boolean => *found == A::Boolean,
         _ => matches!(found, A::Utf8View | A::LargeUtf8 | A::Utf8),
     }
 }

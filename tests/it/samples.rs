@@ -81,13 +81,14 @@ pub fn block(loads: &[Load]) -> BlockResult {
             captured,
         }],
         filter: BlockFilter::default(),
-        duration_s: 12.5,
+        duration_s: Some(12.5),
         histograms,
         other: BlockSet::default(),
         phases: None,
         loss: BTreeMap::from([("map_full".to_owned(), 0), ("left_inflight".to_owned(), 0)]),
         tainted: false,
         taint_reasons: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

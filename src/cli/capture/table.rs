@@ -1,104 +1,154 @@
-//! The table that a capture ends with: a line per histogram, within 80 columns.
+//! The table that a capture ends with, within 80 columns: the verdict first, then a line per
+//! histogram, then phases, everybody else, and what was lost.
 
 use std::fmt::Write as _;
 
+use crate::measure::block::KernelCounters;
 use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
-/// Columns of a line's picture.
-const BAR: usize = 12;
-const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+use super::row;
 
-/// The target's histograms that hold anything, and what else there is to know.
+const DIRECTIONS: [&str; 2] = ["read", "write"];
+
+/// All of it.
 pub fn of(result: &BlockResult) -> String {
-    let mut text = String::new();
-    let names: Vec<&str> = result
-        .devices
-        .iter()
-        .filter(|d| d.captured.read_ios + d.captured.write_ios > 0)
-        .map(|d| d.name.as_str())
-        .collect();
-    let names = if names.is_empty() { "no I/O".to_owned() } else { format!("I/O on {}", names.join(", ")) };
-    let _ = writeln!(text, "{names} within {}", units::ns(result.duration_s * 1e9));
-    let _ = writeln!(
-        text,
-        "{:<13} {:<5} {:>9} {:>8} {:>8} {:>8} {:>8}  min to max",
+    let mut text = verdict(result);
+    text.push_str(&lines(&result.histograms));
+    text.push_str(&phases(result));
+    if let Some(others) = others(&result.other.histograms) {
+        let _ = writeln!(text, "{others}");
+    }
+    let _ = writeln!(text, "{}", losses(&result.loss));
+    for note in &result.notes {
+        let _ = writeln!(text, "{}", row::wrapped(&format!("note: {note}")));
+    }
+    text
+}
+
+/// What was seen, and whether it is to be trusted.
+fn verdict(result: &BlockResult) -> String {
+    let names: Vec<&str> = result.devices.iter().filter(|d| is_busy(d.captured)).map(|d| d.name.as_str()).collect();
+    let names = if names.is_empty() { String::new() } else { format!(" on {}", names.join(", ")) };
+    let during = result.duration_s.map_or_else(String::new, |s| format!(" in {}", units::ns(s * 1e9)));
+    let cut = if result.complete { "" } else { ", INTERRUPTED" };
+    let [reads, writes] = DIRECTIONS.map(|op| seen(result, op));
+    let mut text = row::wrapped(&format!("{reads}; {writes}{names}{during}{cut}"));
+    text.push('\n');
+    if result.tainted {
+        for reason in &result.taint_reasons {
+            let _ = writeln!(text, "{}", row::wrapped(&format!("NOT TO BE TRUSTED: {reason}")));
+        }
+    } else {
+        text.push_str("trusted: nothing was lost, and the kernel's own counters agree\n");
+    }
+    text
+}
+
+fn is_busy(counters: KernelCounters) -> bool {
+    counters.read_ios + counters.write_ios > 0
+}
+
+/// `read 5,000 I/Os, 19.5 MiB (12,345/s, 50.6 MB/s)`.
+fn seen(result: &BlockResult, op: &str) -> String {
+    let (count, bytes, whose) = match result.histogram("size", Some(op)) {
+        Some(sizes) => (sizes.count, sizes.sum as f64, ""),
+        None if result.devices.is_empty() => return format!("{op} not seen"),
+        None => {
+            let of = |device: &KernelCounters| match op {
+                "read" => (device.read_ios, device.read_bytes),
+                _ => (device.write_ios, device.write_bytes),
+            };
+            let sums = result.devices.iter().map(|device| of(&device.kernel));
+            let (ios, bytes) = sums.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            (ios, bytes as f64, " by everybody")
+        }
+    };
+    if count == 0 {
+        return format!("{op} nothing{whose}");
+    }
+    let rates = result.duration_s.filter(|seconds| *seconds > 0.0).map_or_else(String::new, |seconds| {
+        format!(" ({}/s, {})", units::count((count as f64 / seconds).round() as u64), row::rate(bytes, seconds))
+    });
+    format!("{op} {} I/Os, {}{whose}{rates}", units::count(count), units::bytes(bytes as u64))
+}
+
+/// A line for each histogram that holds anything.
+fn lines(histograms: &[Histogram]) -> String {
+    let filled: Vec<&Histogram> = histograms.iter().filter(|histogram| histogram.count > 0).collect();
+    if filled.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "{:<15} {:<5} {:>9} {:>8} {:>8} {:>8} {:>8} min to max\n",
         "", "op", "count", "P50", "P95", "P99", "max"
     );
-    for histogram in result.histograms.iter().filter(|histogram| histogram.count > 0) {
+    for histogram in filled {
         let _ = writeln!(text, "{}", line(histogram));
-    }
-    let others: u64 = result.other.histograms.iter().filter(|h| h.name == "size").map(|h| h.count).sum();
-    if others > 0 {
-        let _ = writeln!(text, "others on the same devices: {} I/Os", units::count(others));
-    }
-    let facts: Vec<String> =
-        result.loss.iter().filter(|(_, n)| **n > 0).map(|(name, n)| format!("{name} {}", units::count(*n))).collect();
-    if !facts.is_empty() {
-        let _ = writeln!(text, "counted apart: {}", facts.join(", "));
     }
     text
 }
 
 fn line(histogram: &Histogram) -> String {
-    let show = |value: Option<f64>| value.map_or_else(String::new, |value| shown(histogram, value));
-    let quantile = |q| show(histogram.quantile(q));
-    let count = match histogram.name.as_str() {
-        "inflight_time" => units::ns(histogram.count as f64),
-        _ => short_count(histogram.count),
-    };
-    format!(
-        "{:<13} {:<5} {:>9} {:>8} {:>8} {:>8} {:>8}  {}",
-        histogram.name,
-        histogram.op.as_deref().unwrap_or("both"),
-        count,
-        quantile(0.5),
-        quantile(0.95),
-        quantile(0.99),
-        show(histogram.max.map(|max| max as f64)),
-        bar(histogram)
-    )
+    let line = format!(
+        "{} {:>9} {:>8} {:>8} {:>8} {:>8} {}",
+        row::label(histogram),
+        row::count(histogram),
+        row::quantile(histogram, 0.5),
+        row::quantile(histogram, 0.95),
+        row::quantile(histogram, 0.99),
+        row::max(histogram),
+        row::bar(histogram)
+    );
+    line.trim_end().to_owned()
 }
 
-fn shown(histogram: &Histogram, value: f64) -> String {
-    match histogram.unit.as_str() {
-        "ns" => units::ns(value),
-        "bytes" => short_bytes(value as u64),
-        _ => format!("{value:.0}"),
+/// A line for each phase and direction that had I/O.
+fn phases(result: &BlockResult) -> String {
+    let mut text = String::new();
+    for (phase, set) in result.phases.iter().flatten() {
+        for op in DIRECTIONS {
+            let find = |name: &str| set.histograms.iter().find(|h| h.is(name, Some(op)));
+            let Some(sizes) = find("size").filter(|sizes| sizes.count > 0) else { continue };
+            let time = |q| find("d2c").map_or_else(String::new, |d2c| row::quantile(d2c, q));
+            let _ = writeln!(
+                text,
+                "{:<15} {op:<5} {:>9} {:>10}   d2c P50 {:>8}, P99 {:>8}",
+                format!("phase {phase}"),
+                row::short_count(sizes.count),
+                units::bytes(sizes.sum as u64),
+                time(0.5),
+                time(0.99)
+            );
+        }
     }
+    text
 }
 
-/// `9,999,999`, then `10.0 M`: a column of nine holds it.
-fn short_count(value: u64) -> String {
-    match value {
-        0..10_000_000 => units::count(value),
-        10_000_000..10_000_000_000 => format!("{} M", units::three_digits(value as f64 / 1e6)),
-        _ => format!("{} G", units::three_digits(value as f64 / 1e9)),
+/// Everybody else on the same devices, in one line; none when nobody was there.
+pub fn others(histograms: &[Histogram]) -> Option<String> {
+    let named = |name: &'static str| histograms.iter().filter(move |h| h.name == name);
+    let (ios, bytes) = named("size").fold((0, 0), |sum, sizes| (sum.0 + sizes.count, sum.1 + sizes.sum));
+    let d2c = named("d2c").cloned().reduce(|mut sum, more| {
+        sum.merge(&more);
+        sum
+    });
+    let slow = d2c.map_or_else(String::new, |d2c| row::quantile(&d2c, 0.99));
+    let slow = if slow.is_empty() { slow } else { format!(", d2c P99 {slow}") };
+    (ios > 0).then(|| {
+        format!("others on the same devices: {} I/Os, {}{slow}", units::count(ios), units::bytes(bytes as u64))
+    })
+}
+
+/// Everything that was lost or is counted apart, in one line where it fits.
+pub fn losses(loss: &std::collections::BTreeMap<String, u64>) -> String {
+    let counted = loss.iter().filter(|(_, count)| **count > 0);
+    let counted: Vec<String> = counted.map(|(cause, count)| format!("{cause} {}", units::count(*count))).collect();
+    match (loss.is_empty(), counted.is_empty()) {
+        (true, _) => "losses: the source does not count them".to_owned(),
+        (false, true) => "losses: none".to_owned(),
+        (false, false) => row::wrapped(&format!("losses and what is counted apart: {}", counted.join(", "))),
     }
-}
-
-/// `64KiB`, `1.25GiB`: without the space, so that a column of eight holds it.
-fn short_bytes(value: u64) -> String {
-    units::bytes(value).replace(' ', "").replace(".00", "").replace(".0", "")
-}
-
-/// The shape between minimum and maximum: on a logarithmic axis, on a linear one for places.
-fn bar(histogram: &Histogram) -> String {
-    let (Some(min), Some(max)) = (histogram.min, histogram.max) else { return String::new() };
-    let axis = |value: f64| if histogram.name == "lba" { value } else { (value + 1.0).ln() };
-    let (from, to) = (axis(min as f64), axis(max as f64));
-    let mut columns = [0.0f64; BAR];
-    for &(low, high, count) in &histogram.buckets {
-        let middle = axis((low as f64 + (high - 1) as f64) / 2.0);
-        let share = if to > from { (middle - from) / (to - from) } else { 0.0 };
-        columns[((share * BAR as f64).max(0.0) as usize).min(BAR - 1)] += count as f64;
-    }
-    let most = columns.iter().copied().fold(0.0, f64::max);
-    let level = |count: f64| match count {
-        0.0 => ' ',
-        _ => LEVELS[((count / most * 7.0).round() as usize).min(7)],
-    };
-    columns.into_iter().map(level).collect::<String>().trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -110,7 +160,9 @@ mod tests {
     fn a_line_fits_eighty_columns() {
         for (name, op, unit, largest) in [
             ("inflight_time", Some("write"), "ios", 2_047),
-            ("q2c", None, "ns", 1 << 47),
+            ("write_to_fsync", None, "ns", 1 << 47),
+            ("fadvise_to_read", None, "ns", 1 << 47),
+            ("run_length", Some("write"), "ios", 1 << 46),
             ("size", Some("read"), "bytes", 1 << 30),
             ("lba", Some("write"), "bytes", 1 << 47),
         ] {
@@ -118,15 +170,14 @@ mod tests {
             for shift in 0..10 {
                 counter.record_many(largest >> shift, 99_999_999_999);
             }
-            let line = line(&counter.save(name, op, unit));
-            assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+            let mut histogram = counter.save(name, op, unit);
+            let line = line(&histogram);
+            assert!(line.chars().count() <= row::COLUMNS, "{} columns: {line}", line.chars().count());
+            histogram.min = histogram.max.map(|max| -max);
+            histogram.max = Some(-1);
+            histogram.buckets = histogram.buckets.iter().rev().map(|&(low, high, n)| (-high, -low, n)).collect();
+            let line = super::line(&histogram);
+            assert!(line.chars().count() <= row::COLUMNS, "{} columns: {line}", line.chars().count());
         }
-    }
-
-    #[test]
-    fn a_single_value_is_one_full_column() {
-        let mut counter = LogLinear::times();
-        counter.record_many(4096, 7);
-        assert_eq!(bar(&counter.save("size", Some("read"), "bytes")), "█");
     }
 }

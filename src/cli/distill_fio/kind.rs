@@ -1,19 +1,33 @@
 //! What kind of input is distilled, by its content.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::measure::events::EVENTS_SCHEMA;
 use crate::output;
 
 /// The first bytes of a Parquet file (Apache Parquet, "File Format").
 const PARQUET: &[u8] = b"PAR1";
 
+/// How far from its end a Parquet file's key-value metadata may lie.
+const FOOTER: i64 = 1 << 20;
+
+/// Whether a Parquet file's footer names events.
+fn footer(path: &Path) -> std::io::Result<bool> {
+    let mut file = File::open(path)?;
+    let length = i64::try_from(file.metadata()?.len()).unwrap_or(i64::MAX);
+    file.seek(SeekFrom::End(-length.min(FOOTER)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    Ok(tail.windows(EVENTS_SCHEMA.len()).any(|part| part == EVENTS_SCHEMA.as_bytes()))
+}
+
 /// An input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A result in JSON, to be told by its schema.
+    /// What `capture --from` reads: a result of ours, events, or the text of bpftrace.
     Result,
     /// A trace: CSV or Parquet.
     Trace,
@@ -44,7 +58,8 @@ impl Kind {
             head = plain;
         }
         if head.starts_with(PARQUET) {
-            return Ok(Self::Trace);
+            let events = footer(path).map_err(|e| failed(&e))?;
+            return Ok(if events { Self::Result } else { Self::Trace });
         }
         let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
         let is_text = first.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'"');

@@ -87,7 +87,7 @@ mod tests {
                 "other": {"histograms": []}, "phases": null, "loss": {}, "tainted": false, "taint_reasons": []}"#,
         )
         .unwrap();
-        block.duration_s = seconds;
+        block.duration_s = Some(seconds);
         let (mut size, mut times) = (LogLinear::new(20), LogLinear::times());
         for &(bytes, count) in sizes {
             size.record_many(bytes, count);

@@ -116,7 +116,7 @@ impl Definition {
             Figure::InFlight => InFlight::of(block, self.direction?).map(|in_flight| in_flight.mean),
             Figure::Throughput => {
                 let bytes = self.histogram(block, "size")?.sum as f64;
-                let span_s = span_ns(block).map_or(block.duration_s, |ns| ns / 1e9);
+                let span_s = span_ns(block).map(|ns| ns / 1e9).or(block.duration_s)?;
                 (span_s > 0.0).then(|| bytes / span_s)
             }
             Figure::D2c(quantile) => quantile.of(self.histogram(block, "d2c")?),

@@ -1,0 +1,164 @@
+//! One histogram in the making, in the buckets of the programs.
+
+use crate::capture::devices::SECTOR;
+use crate::capture::layout::{LBA_BUCKETS, SIZE_ROWS, TIME_BUCKETS, WIDE_BUCKETS};
+use crate::measure::Histogram;
+use crate::measure::histogram::{TIME_GROUPING, bucket_low, bucket_of};
+
+/// What is counted, and in which buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Times in ns, distances in sectors, lengths of runs: log-linear.
+    LogLinear(Unit),
+    /// Sizes in sectors, each its own bucket.
+    Sizes,
+    /// Requests in flight, each number its own bucket.
+    Depths,
+    /// Sectors of a device of so many, in equal parts.
+    Places(u64),
+}
+
+/// The unit of log-linear values, and what it is saved as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Nanoseconds.
+    Ns,
+    /// Sectors, saved in bytes.
+    Sectors,
+    /// Requests.
+    Ios,
+}
+
+/// A histogram in the making.
+#[derive(Clone, Debug)]
+pub struct Counter {
+    scale: Scale,
+    sum: i128,
+    min: u64,
+    max: u64,
+    buckets: Vec<u64>,
+}
+
+impl Scale {
+    fn buckets(self) -> usize {
+        match self {
+            Self::LogLinear(_) => TIME_BUCKETS,
+            Self::Sizes => SIZE_ROWS * WIDE_BUCKETS,
+            Self::Depths => WIDE_BUCKETS,
+            Self::Places(_) => LBA_BUCKETS,
+        }
+    }
+
+    /// The bucket of a value; what is too large has the last one.
+    fn bucket(self, value: u64) -> usize {
+        let bucket = match self {
+            Self::LogLinear(_) => bucket_of(value, TIME_GROUPING),
+            Self::Sizes | Self::Depths => usize::try_from(value).unwrap_or(usize::MAX),
+            Self::Places(extent) => (u128::from(value) * LBA_BUCKETS as u128 / u128::from(extent.max(1))) as usize,
+        };
+        bucket.min(self.buckets() - 1)
+    }
+
+    /// The lowest value of a bucket.
+    fn low(self, bucket: usize) -> u64 {
+        match self {
+            Self::LogLinear(_) => bucket_low(bucket, TIME_GROUPING),
+            Self::Sizes | Self::Depths => bucket as u64,
+            // The smallest sector s with floor(s × 1024 / extent) = bucket.
+            Self::Places(extent) => (bucket as u128 * u128::from(extent)).div_ceil(LBA_BUCKETS as u128) as u64,
+        }
+    }
+
+    /// Whether the last bucket holds everything above it too.
+    fn is_open(self) -> bool {
+        !matches!(self, Self::Places(_))
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::LogLinear(Unit::Ns) => "ns",
+            Self::LogLinear(Unit::Ios) | Self::Depths => "ios",
+            Self::LogLinear(Unit::Sectors) | Self::Sizes | Self::Places(_) => "bytes",
+        }
+    }
+
+    /// What a value is multiplied with when it is saved.
+    fn factor(self) -> i64 {
+        if self.unit() == "bytes" { SECTOR as i64 } else { 1 }
+    }
+}
+
+impl Counter {
+    /// Nothing yet.
+    pub fn new(scale: Scale) -> Self {
+        Self { scale, sum: 0, min: u64::MAX, max: 0, buckets: Vec::new() }
+    }
+
+    /// Counts a value `times` times.
+    pub fn record(&mut self, value: u64, times: u64) {
+        self.buckets.resize(self.scale.buckets(), 0);
+        self.buckets[self.scale.bucket(value)] += times;
+        self.sum += i128::from(value) * i128::from(times);
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+
+    /// Adds another one of the same scale, or of places on another device: those are moved to this
+    /// one's buckets.
+    pub fn add(&mut self, other: &Counter) {
+        self.buckets.resize(self.scale.buckets(), 0);
+        for (at, count) in other.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let at = if self.scale == other.scale { at } else { self.scale.bucket(other.scale.low(at)) };
+            self.buckets[at] += count;
+        }
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.iter().all(|count| *count == 0)
+    }
+
+    /// The saved form of distances, `back` being those below zero.
+    pub fn save_signed(&self, back: &Counter, name: &str, op: Option<&str>) -> Histogram {
+        let (ahead, back) = (self.save(name, op), back.save(name, op));
+        let mut buckets: Vec<_> = back.buckets.iter().rev().map(|(low, high, n)| (1 - high, 1 - low, *n)).collect();
+        buckets.extend(ahead.buckets);
+        let negative = |value: Option<i64>| value.map(i64::wrapping_neg);
+        Histogram {
+            count: ahead.count + back.count,
+            sum: ahead.sum - back.sum,
+            min: negative(back.max).or(ahead.min),
+            max: ahead.max.or(negative(back.min)),
+            buckets,
+            ..ahead
+        }
+    }
+
+    /// The saved form.
+    pub fn save(&self, name: &str, op: Option<&str>) -> Histogram {
+        let (scale, factor) = (self.scale, self.scale.factor());
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX).saturating_mul(factor);
+        let high = |at: usize| match scale {
+            _ if at + 1 == scale.buckets() && scale.is_open() => signed(self.max).saturating_add(1),
+            Scale::Sizes => signed(scale.low(at)) + 1,
+            _ => signed(scale.low(at + 1)),
+        };
+        let filled = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+        let buckets: Vec<_> = filled.map(|(at, count)| (signed(scale.low(at)), high(at), *count)).collect();
+        let any = !buckets.is_empty();
+        Histogram {
+            name: name.to_owned(),
+            op: op.map(str::to_owned),
+            unit: scale.unit().to_owned(),
+            rel_width: if matches!(scale, Scale::LogLinear(_)) { 1.0 / f64::from(1u32 << TIME_GROUPING) } else { 0.0 },
+            count: buckets.iter().map(|bucket| bucket.2).sum(),
+            sum: self.sum * i128::from(factor),
+            min: any.then(|| signed(self.min)),
+            max: any.then(|| signed(self.max)),
+            buckets,
+        }
+    }
+}

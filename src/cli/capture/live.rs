@@ -1,0 +1,56 @@
+//! What is shown while a capture runs: one line on a terminal, or with `--watch` a table.
+
+use std::time::{Duration, Instant};
+
+use crate::capture::{Capture, Snapshot};
+
+use super::super::terminal::Terminal;
+use super::{status, watch};
+
+/// How often the line is made anew.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What is shown, and since when it has been there.
+pub struct Live<'a> {
+    terminal: &'a Terminal,
+    /// Of the table; none shows the line.
+    watch: Option<Duration>,
+    devices: String,
+    last: Option<(Instant, Snapshot)>,
+    /// Nobody would see it, or the counts cannot be read, which the end of the capture will say.
+    off: bool,
+}
+
+impl<'a> Live<'a> {
+    pub fn new(terminal: &'a Terminal, capture: &Capture, watch: Option<Duration>) -> Self {
+        let devices: Vec<&str> = capture.devices().iter().map(|device| device.name.as_str()).collect();
+        let off = !terminal.is_live() && (watch.is_none() || terminal.is_quiet());
+        Self { terminal, watch, devices: devices.join(", "), last: None, off }
+    }
+
+    /// Shows the last interval, if one is over.
+    pub fn tick(&mut self, capture: &Capture) {
+        let interval = self.watch.unwrap_or(SECOND);
+        if self.off || self.last.as_ref().is_some_and(|(since, _)| since.elapsed() < interval) {
+            return;
+        }
+        let at = Instant::now();
+        let Ok(now) = capture.snapshot() else {
+            self.off = true;
+            return;
+        };
+        if let Some((_, earlier)) = &self.last {
+            match self.watch {
+                Some(_) => self.terminal.show(&watch::table(earlier, &now, &self.devices)),
+                None => self.terminal.show(&status::line(earlier, &now)),
+            }
+        }
+        self.last = Some((at, now));
+    }
+}
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        self.terminal.unshow();
+    }
+}
