@@ -1,6 +1,7 @@
 //! The capture against what fio says it did, on loop devices of the test's own.
 
 mod device;
+mod front;
 
 use std::collections::BTreeMap;
 use std::fs;
