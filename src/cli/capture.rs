@@ -93,8 +93,8 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     let filter = CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None, events };
     let mut capture = Capture::start(&filter)?;
     let child = command::start(&args.command, |command| capture.start_command(command))?;
-    let mut live = Live::new(&terminal, &capture, args.watch.then(|| Duration::from_nanos(args.interval.0)));
-    let (child, complete) = watch(args, child, stop, || live.tick(&capture));
+    let mut live = Live::new(&terminal, capture.devices(), args.watch.then(|| Duration::from_nanos(args.interval.0)));
+    let (child, complete) = watch(args, child, stop, || live.tick(|| capture.snapshot()));
     drop(live);
     let (mut result, recorded) = capture.finish_with_events()?;
     result.complete = complete;

@@ -70,7 +70,7 @@ impl Job {
     pub fn distil(block: &BlockResult, origin: &Origin, options: &Options) -> Result<Self> {
         if Direction::ALL.iter().all(|direction| block.histogram("size", Some(direction.word())).is_none()) {
             return Err(Error::usage(format!(
-                "{}: its source ({}) has no request sizes, and a job is made of them; capture with eBPF (`kvtrace \
+                "{}: its source ({}) has no request sizes, so there is nothing to distil; capture with eBPF (`kvtrace \
                  doctor` says what that needs)",
                 origin.file, block.source
             )));

@@ -2,6 +2,7 @@
 
 mod device;
 mod events;
+mod front;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -52,7 +52,8 @@ pub fn parse(line: &str) -> Result<Line<'_>, String> {
     if let Some(map) = line.strip_prefix('@') {
         return map_line(map).ok_or_else(|| format!("`{}` is a map without its `:`", shortened(line)));
     }
-    let bucket_like = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.');
+    let bucket_like =
+        |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c)) || rest.is_empty();
     if line.strip_prefix(['[', '(']).is_some_and(bucket_like) {
         let parsed = bucket(line).map(Line::Bucket);
         return parsed.ok_or_else(|| {
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn a_line_that_is_cut_is_none() {
         let whole = "[512, 1K)              8 |@@          |";
-        for end in 2..whole.len() {
+        for end in 1..whole.len() {
             assert!(parse(&whole[..end]).is_err(), "{}", &whole[..end]);
         }
         assert!(parse("@bssplit_read").is_err());

@@ -119,9 +119,9 @@ fn doubts_of(name: &Name, steps: &[(Option<i64>, Option<i64>, u64)], restarts: u
 
 /// What the maps show to be missing. Only what is there: the script counts no losses.
 fn losses(maps: &Maps, histograms: &[Histogram]) -> BTreeMap<String, u64> {
-    let count =
-        |name: &str, op: &str| histograms.iter().find(|h| h.is(name, Some(op))).map_or(0, |histogram| histogram.count);
-    let unmatched: u64 = ["read", "write"].map(|op| count("size", op).saturating_sub(count("d2c", op))).iter().sum();
+    let of = |name: &str, op: &str| histograms.iter().find(|h| h.is(name, Some(op))).map(|h| h.count);
+    let unmatched = ["read", "write"].map(|op| Some(of("size", op)?.saturating_sub(of("d2c", op)?)));
+    let unmatched: u64 = unmatched.into_iter().flatten().sum();
     let mut loss = BTreeMap::new();
     for (cause, count) in [("left_inflight", maps.entries("d")), ("lost_complete", unmatched)] {
         if count > 0 {
@@ -175,6 +175,14 @@ fn notes(maps: &Maps, histograms: &[Histogram]) -> Vec<String> {
         ),
     ];
     notes.extend(when.into_iter().filter(|(name, _)| has(name)).map(|(_, note)| note.to_owned()));
+    let absent: Vec<_> = NAMES.iter().filter(|name| maps.histogram(name.map).is_none()).collect();
+    if !absent.is_empty() {
+        let absent: Vec<_> = absent.iter().map(|name| format!("@{}", name.map)).collect();
+        notes.push(format!(
+            "the text does not have {}: what was not seen and what was not watched look alike",
+            absent.join(", ")
+        ));
+    }
     let unknown = maps.unknown(is_known);
     if !unknown.is_empty() {
         notes.push(format!("maps that the reference's script does not have were left out: {}", unknown.join(", ")));

@@ -66,7 +66,7 @@ fn text(input: Input) -> Result<Taken> {
 }
 
 fn result(input: Input) -> Result<Taken> {
-    let (result, schema, facts) = match input.result()? {
+    let (result, schema, facts) = match input.result().map_err(|error| or_text(&error, &input))? {
         Saved::Block(block) => (*block, BLOCK_SCHEMA, Vec::new()),
         Saved::Replay(replay) => {
             let facts = replay_facts(&replay);
@@ -74,6 +74,16 @@ fn result(input: Input) -> Result<Taken> {
         }
     };
     Ok(Taken { result, cut: None, name: input.name, schema: schema.to_owned(), sha256: input.sha256, facts })
+}
+
+/// What else would do, where a file is not JSON at all.
+fn or_text(error: &Error, input: &Input) -> Error {
+    let other = if input.text.trim_start().starts_with('{') {
+        ""
+    } else {
+        ", or the text that the reference's bpftrace script printed"
+    };
+    Error::new(error.kind(), format!("{error}{other}"))
 }
 
 /// The capture inside a replay's result.

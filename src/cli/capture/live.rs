@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::capture::{Capture, Snapshot};
+use crate::capture::Snapshot;
+use crate::capture::devices::Device;
+use crate::error::Result;
 
 use super::super::terminal::Terminal;
 use super::{status, watch};
@@ -22,20 +24,21 @@ pub struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    pub fn new(terminal: &'a Terminal, capture: &Capture, watch: Option<Duration>) -> Self {
-        let devices: Vec<&str> = capture.devices().iter().map(|device| device.name.as_str()).collect();
+    /// `watch` is the interval of the table.
+    pub fn new(terminal: &'a Terminal, devices: &[Device], watch: Option<Duration>) -> Self {
+        let devices: Vec<&str> = devices.iter().map(|device| device.name.as_str()).collect();
         let off = !terminal.is_live() && (watch.is_none() || terminal.is_quiet());
         Self { terminal, watch, devices: devices.join(", "), last: None, off }
     }
 
-    /// Shows the last interval, if one is over.
-    pub fn tick(&mut self, capture: &Capture) {
+    /// Shows the last interval, if one is over; `snapshot` reads the counts.
+    pub fn tick(&mut self, snapshot: impl FnOnce() -> Result<Snapshot>) {
         let interval = self.watch.unwrap_or(SECOND);
         if self.off || self.last.as_ref().is_some_and(|(since, _)| since.elapsed() < interval) {
             return;
         }
         let at = Instant::now();
-        let Ok(now) = capture.snapshot() else {
+        let Ok(now) = snapshot() else {
             self.off = true;
             return;
         };

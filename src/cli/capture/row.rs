@@ -5,8 +5,6 @@ use crate::units;
 
 /// Columns of a terminal that everything fits in.
 pub const COLUMNS: usize = 80;
-/// Columns of the picture.
-const BAR: usize = 12;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// `d2c             read`.
@@ -73,23 +71,23 @@ pub fn rate(bytes: f64, seconds: f64) -> String {
 }
 
 /// The shape between minimum and maximum: on a logarithmic axis in both directions from zero, on a
-/// linear one for places.
-pub fn bar(histogram: &Histogram) -> String {
+/// linear one for places, in so many columns.
+pub fn bar(histogram: &Histogram, columns: usize) -> String {
     let (Some(min), Some(max)) = (histogram.min, histogram.max) else { return String::new() };
     let axis = |value: f64| if histogram.name == "lba" { value } else { value.signum() * value.abs().ln_1p() };
     let (from, to) = (axis(min as f64), axis(max as f64));
-    let mut columns = [0.0f64; BAR];
+    let mut counts = vec![0.0f64; columns];
     for &(low, high, count) in &histogram.buckets {
         let middle = axis((low as f64 + (high as f64 - 1.0)) / 2.0);
         let share = if to > from { (middle - from) / (to - from) } else { 0.0 };
-        columns[((share * BAR as f64).max(0.0) as usize).min(BAR - 1)] += count as f64;
+        counts[((share * columns as f64).max(0.0) as usize).min(columns - 1)] += count as f64;
     }
-    let most = columns.iter().copied().fold(0.0, f64::max);
+    let most = counts.iter().copied().fold(0.0, f64::max);
     let level = |count: f64| match count {
         0.0 => ' ',
         _ => LEVELS[((count / most * 7.0).round() as usize).min(7)],
     };
-    columns.into_iter().map(level).collect::<String>().trim_end().to_owned()
+    counts.into_iter().map(level).collect::<String>().trim_end().to_owned()
 }
 
 /// A text in lines that fit, the later ones indented.
@@ -121,7 +119,7 @@ mod tests {
     fn a_single_value_is_one_full_column() {
         let mut counter = LogLinear::times();
         counter.record_many(4096, 7);
-        assert_eq!(bar(&counter.save("size", Some("read"), "bytes")), "█");
+        assert_eq!(bar(&counter.save("size", Some("read"), "bytes"), 12), "█");
     }
 
     #[test]
@@ -136,7 +134,7 @@ mod tests {
             buckets: vec![(-(1 << 30), -(1 << 30) + 1, 10), (0, 1, 10), (1 << 30, (1 << 30) + 1, 10)],
             ..Histogram::default()
         };
-        let bar = bar(&seek);
+        let bar = bar(&seek, 12);
         let filled: Vec<usize> = bar.chars().enumerate().filter(|(_, c)| *c != ' ').map(|(at, _)| at).collect();
         assert_eq!(filled, [0, 6, 11], "{bar}");
         assert_eq!((quantile(&seek, 0.1), quantile(&seek, 0.99)), ("-1GiB".to_owned(), "1GiB".to_owned()));

@@ -9,6 +9,8 @@ use crate::units;
 
 use super::row;
 
+/// Columns of a line's picture.
+const BAR: usize = 12;
 const DIRECTIONS: [&str; 2] = ["read", "write"];
 
 /// All of it.
@@ -98,7 +100,7 @@ fn line(histogram: &Histogram) -> String {
         row::quantile(histogram, 0.95),
         row::quantile(histogram, 0.99),
         row::max(histogram),
-        row::bar(histogram)
+        row::bar(histogram, BAR)
     );
     line.trim_end().to_owned()
 }

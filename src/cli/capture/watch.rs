@@ -13,6 +13,8 @@ use super::{row, status, table};
 /// Lines of histograms: a terminal of 24 holds them with the three above, the three below and the
 /// line of the cursor.
 const LINES: usize = 17;
+/// Columns of a line's picture.
+const BAR: usize = 11;
 
 /// The table.
 pub fn table(earlier: &Snapshot, now: &Snapshot, devices: &str) -> String {
@@ -50,7 +52,7 @@ fn line(interval: &Histogram, total: &Histogram) -> String {
         row::quantile(interval, 0.5),
         row::quantile(interval, 0.99),
         row::max(interval),
-        row::bar(interval)
+        row::bar(interval, BAR)
     );
     line.trim_end().to_owned()
 }
@@ -75,6 +77,7 @@ mod tests {
     fn histogram(name: &str, op: Option<&str>, count: u64) -> Histogram {
         let mut counter = LogLinear::times();
         counter.record_many(1_234_567_890_123, count);
+        counter.record_many(999_999_999, count);
         counter.record_many(1, count);
         counter.save(name, op, "ns")
     }
@@ -112,6 +115,6 @@ mod tests {
         let text = table(&snapshot(4, 100), &snapshot(5, 130), "vda");
         let line = text.lines().find(|line| line.starts_with("d2c")).unwrap();
         let words: Vec<_> = line.split_whitespace().collect();
-        assert_eq!(words[..4], ["d2c", "read", "60", "260"], "{line}");
+        assert_eq!(words[..4], ["d2c", "read", "90", "390"], "{line}");
     }
 }
