@@ -1,6 +1,11 @@
 //! The capture against what fio says it did, on loop devices of the test's own.
 
 mod device;
+mod invariants;
+mod oracle;
+mod patterns;
+mod planted;
+mod server;
 
 use std::collections::BTreeMap;
 use std::fs;
