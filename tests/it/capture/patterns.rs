@@ -157,7 +157,15 @@ fn merged_blocks_are_one_request_and_lose_no_byte() {
     let merges = device.stat(1);
     let (result, _) = device.captured(
         "merges",
-        &["--rw=read", "--bs=4k", "--ioengine=libaio", "--iodepth=32", "--iodepth_batch=32", "--size=32m"],
+        &[
+            "--rw=read",
+            "--bs=4k",
+            "--ioengine=libaio",
+            "--iodepth=32",
+            "--iodepth_batch=32",
+            "--iodepth_batch_complete_min=32",
+            "--size=32m",
+        ],
     );
     assert_exact(&result);
     let size = histogram(&result, "size", "read");
@@ -188,9 +196,5 @@ fn an_fsync_is_a_flush_and_a_discard_is_neither_read_nor_write() {
         assert_eq!(result.histogram("discard", None).unwrap().count, 64, "{scheduler}: {:?}", result.loss);
         // It looks for a filesystem first.
         assert_eq!(histogram(&result, "size", "write").count, 0);
-        let result = device.command("zeroes", &["blkdiscard", "--zeroout", "--step", "1MiB", &device.path()]);
-        let zeroes = result.histogram("write_zeroes", None).unwrap().count;
-        assert_eq!(zeroes, 64, "{scheduler}: {:?}", result.loss);
-        assert_eq!(result.loss["left_inflight"], 0);
     }
 }

@@ -24,10 +24,10 @@ fn a_tree_of_threads_and_processes_is_seen_to_the_last_byte() {
     let [reads, writes] = ["read", "write"].map(|op| histogram(&result, "size", op).sum);
     assert!(writes >= payload, "{payload} bytes written and flushed, {writes} seen");
     assert!(reads >= payload, "{payload} bytes read from the disk, {reads} seen");
-    // The journal's thread and nobody else.
+    // The journal's thread and the one that reads bitmaps ahead.
     let [foreign_reads, foreign_writes] = ["read", "write"].map(|op| others(&result, "size", op).sum);
-    assert_eq!(foreign_reads, 0);
-    assert!(foreign_writes * 10 < payload, "{foreign_writes} bytes of {payload} are nobody's");
+    assert!(foreign_reads * 10 < payload, "{foreign_reads} bytes read besides {payload}");
+    assert!(foreign_writes * 10 < payload, "{foreign_writes} bytes written besides {payload}");
     let kernel = result.devices[0].kernel;
     assert_eq!(reads + foreign_reads, i128::from(kernel.read_bytes));
     assert_eq!(writes + foreign_writes, i128::from(kernel.write_bytes));
