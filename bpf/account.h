@@ -41,7 +41,7 @@ static __always_inline void add_time(__u32 set, __u32 which, __u64 ns)
 
 static __always_inline void add_place(const struct io *io)
 {
-	__u32 key = (io->slot * KV_PLAIN_SETS + io->set) * 2 + io->class;
+	__u32 key = (io->slot * sets + io->set) * 2 + (io->class == KV_WRITE);
 	struct kv_narrow *row = bpf_map_lookup_elem(&places, &key);
 	__u64 sector = io->sector;
 
@@ -78,7 +78,7 @@ static __always_inline void add_size(const struct io *io)
 
 static __always_inline void add_totals(const struct io *io, __u32 direction)
 {
-	__u32 key = io->slot * KV_PLAIN_SETS + io->set;
+	__u32 key = io->slot * KV_PLAIN_SETS + kv_side(io->set);
 	struct kv_totals *sum = bpf_map_lookup_elem(&totals, &key);
 
 	if (!sum)
@@ -94,35 +94,63 @@ static __always_inline void spend(__u32 set, __u32 which, __u32 depth, __u64 ns)
 		add_wide(set, which, depth, ns);
 }
 
-/*
- * One request more (1) or fewer (-1) in flight. Returns how many of its set are then in flight
- * on its device, both directions together.
- */
-static __always_inline __u32 fly(const struct io *io, __u64 now, __s32 step)
+static __always_inline struct flight *flight_of(const struct io *io)
 {
-	__u32 key = io->slot * KV_PLAIN_SETS + io->set, set = io->set, reads, writes;
-	bool is_read = io->class == KV_READ;
-	struct flight *flight = bpf_map_lookup_elem(&flights, &key);
-	__u64 spent = 0;
+	__u32 key = io->slot * KV_PLAIN_SETS + kv_side(io->set);
 
-	if (!flight)
-		return 0;
-	bpf_spin_lock(&flight->lock);
-	reads = flight->depth[0];
-	writes = flight->depth[1];
-	if (now > flight->since) {
-		spent = now - flight->since;
-		flight->since = now;
-	}
-	if (is_read)
-		flight->depth[0] = reads + step;
+	return bpf_map_lookup_elem(&flights, &key);
+}
+
+static __always_inline void count_step(const struct io *io, const struct kv_step *step)
+{
+	__u32 side = kv_side(io->set);
+
+	spend(side, KV_BUSY_READ, step->reads, step->spent);
+	spend(side, KV_BUSY_WRITE, step->writes, step->spent);
+	spend(side, KV_BUSY_BOTH, step->reads + step->writes, step->spent);
+}
+
+static __always_inline void add_pattern(const struct io *io, __u32 write)
+{
+	if (io->flags & KV_HAS_GAP)
+		add_time(io->set, KV_GAP_READ + write, io->gap);
+	if (!(io->flags & KV_HAS_SEEK))
+		return;
+	if (io->seek >= 0)
+		add_time(io->set, KV_AHEAD_READ + write, io->seek);
 	else
-		flight->depth[1] = writes + step;
-	bpf_spin_unlock(&flight->lock);
-	spend(set, KV_BUSY_READ, reads, spent);
-	spend(set, KV_BUSY_WRITE, writes, spent);
-	spend(set, KV_BUSY_BOTH, reads + writes, spent);
-	return reads + writes + step;
+		add_time(io->set, KV_BACK_READ + write, -io->seek);
+	if (io->run)
+		add_time(io->run_set, KV_RUN_READ + write, io->run);
+}
+
+static __always_inline void count_issued(const struct io *io)
+{
+	__u32 write = io->class == KV_WRITE;
+
+	add_time(io->set, KV_Q2D_READ + write, io->issued - io->queued);
+	if (io->inserted)
+		add_time(io->set, KV_I2D_READ + write, io->issued - io->inserted);
+	add_wide(io->set, KV_DEPTH_READ + write, io->depth, 1);
+	add_size(io);
+	add_place(io);
+	add_pattern(io, write);
+	add_totals(io, write);
+}
+
+static __always_inline void count_service(const struct io *io, __u64 now)
+{
+	__u32 write = io->class == KV_WRITE;
+
+	add_time(io->set, KV_D2C_READ + write, now - io->issued);
+	add_time(io->set, KV_Q2C_READ + write, now - io->queued);
+}
+
+static __always_inline void count_command(const struct io *io, __u64 now)
+{
+	add_time(io->set, KV_Q2C_FLUSH + io->class - KV_FLUSH, now - io->queued);
+	if (io->class != KV_DISCARD)
+		add_totals(io, 1);
 }
 
 #endif

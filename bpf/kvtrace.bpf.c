@@ -10,8 +10,10 @@
 #include <bpf/bpf_tracing.h>
 #include "hist.h"
 #include "layout.h"
+#include "machine.h"
 #include "maps.h"
 #include "account.h"
+#include "events.h"
 
 /* Operations of a request: the low byte of its flags (include/linux/blk_types.h). */
 #define OP_MASK 0xff
@@ -75,58 +77,12 @@ static __always_inline bool window_is_open(__u64 now)
 	return window_start && now >= window_start && !window_stop;
 }
 
-/* Takes a request out of the count of those in flight. */
-static __always_inline void land(struct io *io, __u64 now)
-{
-	if (!io->in_flight)
-		return;
-	io->in_flight = 0;
-	fly(io, now, -1);
-}
-
 /* The request if it is on its way and followed. */
 static __always_inline struct io *find(struct request *rq)
 {
 	struct io *io = place_of((__u64)rq, false);
 
 	return io && io->alive ? io : NULL;
-}
-
-/* What is known of a request once it is issued. */
-static __always_inline void count_issued(struct io *io)
-{
-	__u32 write = io->class == KV_WRITE;
-
-	add_time(io->set, KV_Q2D_READ + write, io->issued - io->queued);
-	add_wide(io->set, KV_DEPTH_READ + write, io->depth, 1);
-	add_size(io);
-	add_place(io);
-	add_totals(io, write);
-}
-
-static __always_inline void count_data(struct io *io, __u64 now)
-{
-	__u32 write = io->class == KV_WRITE;
-
-	if (!io->issued) {
-		lose(KV_NEVER_ISSUED);
-		return;
-	}
-	add_time(io->set, KV_D2C_READ + write, now - io->issued);
-	add_time(io->set, KV_Q2C_READ + write, now - io->queued);
-	count_issued(io);
-}
-
-/*
- * The request is used again, so it has completed without being shown. Its bytes are counted with
- * the others; when it completed is not known.
- */
-static __always_inline void count_unseen(struct io *io, __u64 now)
-{
-	lose(KV_LOST_COMPLETE);
-	if (io->class <= KV_WRITE && io->issued)
-		count_issued(io);
-	land(io, now);
 }
 
 static __always_inline struct io *birth(struct request *rq)
@@ -151,18 +107,7 @@ static __always_inline struct io *birth(struct request *rq)
 		lose(KV_MAP_FULL);
 		return NULL;
 	}
-	if (io->alive)
-		count_unseen(io, now);
-	io->queued = now;
-	io->issued = 0;
-	io->extent = device->sectors;
-	io->bytes = 0;
-	io->slot = device->slot;
-	io->set = set_of_current();
-	io->class = class;
-	io->in_flight = 0;
-	io->partly_done = 0;
-	io->alive = 1;
+	kv_born(io, now, device->slot, set_of_current(), class, device->sectors, bpf_get_current_pid_tgid() >> 32);
 	return io;
 }
 
@@ -178,11 +123,15 @@ SEC("tp_btf/block_rq_insert")
 int on_insert(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
+	struct io *io = find(rq);
 
-	if (have_io_start || find(rq))
-		return 0;
-	if (birth(rq))
-		lose(KV_LATE_ATTR);
+	if (!io && !have_io_start) {
+		io = birth(rq);
+		if (io)
+			lose(KV_LATE_ATTR);
+	}
+	if (io)
+		kv_inserted(io, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -198,46 +147,28 @@ int on_issue(__u64 *ctx)
 		if (io)
 			lose(KV_LATE_ATTR);
 	}
-	if (!io)
-		return 0;
-	io->issued = now;
-	if (!io->partly_done) {
-		/* Only now: requests grow by merging until they are issued. */
-		io->sector = rq->__sector;
-		io->bytes = rq->__data_len;
-	}
-	if (io->class <= KV_WRITE && !io->in_flight) {
-		io->in_flight = 1;
-		io->depth = fly(io, now, 1);
-	}
+	if (io)
+		kv_issued(io, now, rq->__sector, rq->__data_len);
 	return 0;
 }
 
 SEC("tp_btf/block_rq_requeue")
 int on_requeue(__u64 *ctx)
 {
-	struct request *rq = request_of(ctx);
-	struct io *io = find(rq);
+	struct io *io = find(request_of(ctx));
 
-	if (!io)
-		return 0;
-	lose(KV_REQUEUE);
-	land(io, bpf_ktime_get_ns());
+	if (io)
+		kv_requeued(io, bpf_ktime_get_ns());
 	return 0;
 }
 
-/* The request became part of another one; its bytes are counted there. */
 SEC("tp_btf/block_rq_merge")
 int on_merge(__u64 *ctx)
 {
-	struct request *rq = request_of(ctx);
-	struct io *io = find(rq);
+	struct io *io = find(request_of(ctx));
 
-	if (!io)
-		return 0;
-	lose(KV_RQ_MERGED);
-	land(io, bpf_ktime_get_ns());
-	io->alive = 0;
+	if (io)
+		kv_merged(io, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -265,26 +196,10 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 	__u64 now = bpf_ktime_get_ns();
 	struct io *io = find(rq);
 
-	if (!io) {
+	if (io)
+		kv_completed(io, now, done, rq->__data_len, error);
+	else
 		unmatched(rq, done);
-		return 0;
-	}
-	if (error)
-		lose(KV_ERRORS);
-	if (done < rq->__data_len) {
-		lose(KV_PARTIAL);
-		io->partly_done = 1;
-		return 0;
-	}
-	if (io->class <= KV_WRITE) {
-		count_data(io, now);
-	} else {
-		add_time(io->set, KV_Q2C_FLUSH + io->class - KV_FLUSH, now - io->queued);
-		if (io->class != KV_DISCARD)
-			add_totals(io, 1);
-	}
-	land(io, now);
-	io->alive = 0;
 	return 0;
 }
 

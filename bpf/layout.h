@@ -89,6 +89,7 @@ enum kv_loss {
 	KV_REQUEUE,
 	KV_RQ_MERGED,
 	KV_ERRORS,
+	KV_RING_DROP,
 	KV_LOSSES,
 };
 
@@ -151,10 +152,19 @@ struct kv_event {
 	__u8 slot;
 	__u8 set;
 	__u8 class;
-	/* 1: `seek` holds, 2: `gap` holds (the first request has neither), 4: it ended with an error. */
+	/* KV_HAS_SEEK, KV_HAS_GAP, KV_FAILED. */
 	__u8 flags;
-	__u8 unused[7];
+	/* The set of the run below. */
+	__u8 run_set;
+	__u8 unused[2];
+	/* Requests in the sequential run that this request ended; 0 when it went on or was none. */
+	__u32 run;
 };
+
+/* `seek` and `gap` hold (the first request has neither); it ended with an error. */
+#define KV_HAS_SEEK 1
+#define KV_HAS_GAP 2
+#define KV_FAILED 4
 
 /* A watched device. */
 struct kv_device {

@@ -11,6 +11,10 @@ const volatile bool filter_pids = false;
 const volatile bool have_io_start = true;
 /* Until 5.11 (and in kernels without the backport) request tracepoints began with the queue. */
 const volatile bool queue_is_first = false;
+/* Sets in use: without phases the plain ones. */
+const volatile __u32 sets = KV_PLAIN_SETS;
+/* Each request is told to user space. */
+const volatile bool events = false;
 
 /*
  * The window, in bpf_ktime_get_ns() time; requests that are born outside are not followed. It
@@ -19,27 +23,6 @@ const volatile bool queue_is_first = false;
  */
 __u64 window_start = 0;
 __u64 window_stop = 0;
-
-/*
- * A request's place, and what is known of the request while it is on its way. The kernel
- * allocates requests once for a device and uses them again, so a place belongs to one address
- * for good, and `alive` says whether a request is on its way in it.
- */
-struct io {
-	__u64 address;
-	__u64 queued;
-	__u64 issued;
-	__u64 sector;
-	__u64 extent;
-	__u32 bytes;
-	__u32 slot;
-	__u32 depth;
-	__u8 set;
-	__u8 class;
-	__u8 in_flight;
-	__u8 partly_done;
-	__u8 alive;
-};
 
 /*
  * A hash table of our own over an array: nothing is locked, and far fewer completions are missed
@@ -103,13 +86,7 @@ struct {
 	__type(value, __u8);
 } target_pids SEC(".maps");
 
-/* Requests in flight of a device and a set, and since when it is that many. */
-struct flight {
-	struct bpf_spin_lock lock;
-	__u32 depth[2];
-	__u64 since;
-};
-
+/* device × side. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 128);
@@ -125,10 +102,10 @@ struct {
 	__type(value, struct kv_narrow);
 } times SEC(".maps");
 
-/* device × set × direction. */
+/* device × set × direction; sets are as many as are used. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 64 * KV_PLAIN_SETS * 2);
+	__uint(max_entries, 64 * KV_SETS * 2);
 	__type(key, __u32);
 	__type(value, struct kv_narrow);
 } places SEC(".maps");
@@ -141,13 +118,19 @@ struct {
 	__type(value, struct kv_wide_row);
 } wides SEC(".maps");
 
-/* device × set. */
+/* device × side. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 64 * KV_PLAIN_SETS);
 	__type(key, __u32);
 	__type(value, struct kv_totals);
 } totals SEC(".maps");
+
+/* Events on their way to user space; made only when they are asked for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} event_ring SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

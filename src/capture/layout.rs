@@ -61,7 +61,7 @@ pub const BUSY: [usize; 3] = [2 * SIZE_ROWS + 2, 2 * SIZE_ROWS + 3, 2 * SIZE_ROW
 pub const WIDES: usize = 2 * SIZE_ROWS + 5;
 
 /// The counters, in order.
-pub const LOSSES: [&str; 12] = [
+pub const LOSSES: [&str; 13] = [
     "map_full",
     "pids_full",
     "late_attr",
@@ -74,37 +74,14 @@ pub const LOSSES: [&str; 12] = [
     "requeue",
     "rq_merged",
     "errors",
+    "ring_drop",
 ];
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-
     use super::*;
+    use crate::capture::native::Native;
     use crate::measure::histogram::{TIME_GROUPING, bucket_low, bucket_of};
-
-    /// Compiles a program around the headers of `bpf/` with the machine's compiler and runs it;
-    /// none where there is no compiler.
-    fn native(program: &str, input: &str) -> Option<String> {
-        let compiler = ["cc", "clang", "gcc"].into_iter().find(|name| {
-            Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-        })?;
-        let folder = tempfile::tempdir().unwrap();
-        let (source, binary) = (folder.path().join("main.c"), folder.path().join("main"));
-        let types = "#include <stdio.h>\ntypedef unsigned int __u32;\ntypedef unsigned long long __u64;\n";
-        std::fs::write(&source, format!("{types}{program}")).unwrap();
-        let headers = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/bpf");
-        let built = Command::new(compiler).args(["-Wall", "-Werror", headers, "-o"]).arg(&binary).arg(&source).status();
-        assert!(built.unwrap().success(), "the headers compile for this machine");
-        let mut child = Command::new(&binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let input = input.to_owned();
-        let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap().unwrap();
-        Some(String::from_utf8(output.stdout).unwrap())
-    }
 
     #[test]
     fn the_programs_use_our_buckets() {
@@ -128,7 +105,7 @@ mod tests {
                     printf("%u %u %u\n", kv_bucket(value, 4), kv_bucket(value, 5), kv_bucket(value, 7));
                 return 0;
             }"#;
-        let Some(output) = native(program, &input) else { return };
+        let Some(output) = Native::compile(program).map(|program| program.run(&input)) else { return };
         assert_eq!(output.lines().count(), values.len());
         for (value, line) in values.iter().zip(output.lines()) {
             let ours = [4, 5, 7].map(|g| bucket_of(*value, g).to_string()).join(" ");
@@ -146,13 +123,13 @@ mod tests {
                 printf("%d %d %d %d ", KV_SIZE_READ, KV_SIZE_WRITE, KV_DEPTH_READ, KV_DEPTH_WRITE);
                 printf("%d %d %d %d ", KV_BUSY_READ, KV_BUSY_WRITE, KV_BUSY_BOTH, KV_WIDES);
                 printf("%d %d ", KV_LOSSES, KV_TIME_GROUPING);
-                printf("%d %d %d %d ", KV_MAP_FULL, KV_NOMATCH_LATER, KV_REQUEUE, KV_ERRORS);
+                printf("%d %d %d %d %d ", KV_MAP_FULL, KV_NOMATCH_LATER, KV_REQUEUE, KV_ERRORS, KV_RING_DROP);
                 printf("%d %d %d %d ", KV_D2C_READ, KV_Q2D_WRITE, KV_Q2C_READ, KV_Q2C_ZEROES);
                 printf("%d %d %d %d ", KV_I2D_READ, KV_GAP_WRITE, KV_RUN_READ, KV_AHEAD_READ);
                 printf("%d %d %d %d", KV_BACK_WRITE, KV_URING_READ, KV_SYSCALL_WRITE, KV_FADVISE_TO_READ);
                 return 0;
             }"#;
-        let Some(output) = native(program, "") else { return };
+        let Some(output) = Native::compile(program).map(|program| program.run("")) else { return };
         let loss = |name: &str| LOSSES.iter().position(|loss| *loss == name).unwrap();
         let time = |name: &str, op| TIMES.iter().position(|row| *row == (name, op)).unwrap();
         let ours = [
@@ -179,6 +156,7 @@ mod tests {
             loss("nomatch_later"),
             loss("requeue"),
             loss("errors"),
+            loss("ring_drop"),
             time("d2c", Some("read")),
             time("q2d", Some("write")),
             time("q2c", Some("read")),

@@ -6,7 +6,7 @@ use crate::measure::block::{BlockDevice, KernelCounters};
 
 /// Losses that make a result doubtful, and what each means. The other counters are facts of the
 /// I/O (requeues, merges, partial completions, errors) or of the moment of attaching.
-const TAINTING: [(&str, &str); 7] = [
+const TAINTING: [(&str, &str); 8] = [
     ("map_full", "requests were not followed because the table of those in flight was full"),
     ("pids_full", "processes were not followed because the table of the target's processes was full"),
     ("late_attr", "this kernel shows a request first when it is queued, where the running task may be another one"),
@@ -16,6 +16,7 @@ const TAINTING: [(&str, &str); 7] = [
         "requests completed without the kernel showing it: counts and sizes hold them, d2c and q2c do not",
     ),
     ("left_inflight", "requests were not seen to complete within two seconds of the end"),
+    ("ring_drop", "I/Os are not among the events because the ring buffer was full: the histograms hold them"),
     ("recursion_misses", "events were missed because a program was interrupted by itself"),
 ];
 

@@ -14,6 +14,10 @@ mod absent;
 mod layout;
 #[cfg(feature = "ebpf")]
 mod loss;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod native;
 #[cfg(feature = "ebpf")]
 mod probes;
 #[cfg(feature = "ebpf")]

@@ -114,7 +114,10 @@ impl Probes {
             &programs.on_fork,
             &programs.on_free,
         ];
-        order.push(if tracepoints.io_start { &programs.on_start } else { &programs.on_insert });
+        order.push(&programs.on_insert);
+        if tracepoints.io_start {
+            order.push(&programs.on_start);
+        }
         for program in order {
             self.links.push(program.attach_trace().map_err(|e| refused("attach", &e))?);
         }
@@ -225,17 +228,17 @@ fn fit(
     knobs.have_io_start = tracepoints.io_start;
     knobs.queue_is_first = tracepoints.queue_is_first;
     open.progs.on_start.set_autoload(tracepoints.io_start);
-    open.progs.on_insert.set_autoload(!tracepoints.io_start);
     // A request is born before it has a tag of the driver's, hence twice the queues.
     let held = devices.iter().fold(0u32, |sum, device| sum.saturating_add(device.requests.saturating_mul(2)));
     let places = requests.unwrap_or_else(|| held.saturating_mul(PLACES_PER_REQUEST).max(MIN_PLACES));
     let places = places.min(1 << 24).next_power_of_two();
     knobs.requests_mask = places - 1;
-    let (devices, sets) = (devices.len() as u32, PLAIN_SETS as u32);
+    open.maps.event_ring.set_autocreate(false)?;
+    let (devices, sides, sets) = (devices.len() as u32, PLAIN_SETS as u32, knobs.sets);
     open.maps.requests.set_max_entries(places)?;
     open.maps.watched.set_max_entries(devices)?;
-    open.maps.flights.set_max_entries(devices * sets)?;
-    open.maps.totals.set_max_entries(devices * sets)?;
+    open.maps.flights.set_max_entries(devices * sides)?;
+    open.maps.totals.set_max_entries(devices * sides)?;
     open.maps.places.set_max_entries(devices * sets * 2)?;
     open.maps.times.set_max_entries(sets * TIMES.len() as u32)?;
     open.maps.wides.set_max_entries(sets * WIDES as u32)?;
