@@ -3,6 +3,11 @@
 mod device;
 mod events;
 mod front;
+mod invariants;
+mod oracle;
+mod patterns;
+mod planted;
+mod server;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,8 @@
 //! What is captured: a loop device in memory that fio drives.
 
 use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use kvtrace::capture::rights;
 use kvtrace::measure::BlockResult;
@@ -20,8 +22,15 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// None, with the reason said, where this cannot run.
+    /// Of 64 MiB and without merging; none, with the reason said, where this cannot run.
     pub fn new(scheduler: &str) -> Option<Self> {
+        let this = Self::sized(scheduler, 64)?;
+        this.set("nomerges", "2");
+        Some(this)
+    }
+
+    /// Of that many MiB, and merging as the kernel sets a loop device up.
+    pub fn sized(scheduler: &str, mib: u64) -> Option<Self> {
         if !is_root() || !cfg!(feature = "ebpf") {
             skip("the capture needs root and the feature ebpf");
             return None;
@@ -37,16 +46,21 @@ impl Loop {
         let memory = ["/dev/shm", "/tmp"].into_iter().find(|path| fs::exists(path).unwrap_or(false))?;
         let image = tempfile::tempdir_in(memory).expect("a folder in memory");
         let file = image.path().join("image");
-        fs::File::create(&file).and_then(|f| f.set_len(64 * MIB)).expect("an image");
+        fs::File::create(&file).and_then(|f| f.set_len(mib * MIB)).expect("an image");
         let device = LoopDevice::over(&file, &[])?;
         let this = Self { name: device.name().to_owned(), bench: Bench::new(), _device: device, _image: image };
         this.set("scheduler", scheduler);
-        this.set("nomerges", "2");
         Some(this)
     }
 
     pub fn path(&self) -> String {
         format!("/dev/{}", self.name)
+    }
+
+    /// A counter of /sys/block/NAME/stat, by its place there (Documentation/block/stat.rst).
+    pub fn stat(&self, place: usize) -> u64 {
+        let text = fs::read_to_string(format!("/sys/block/{}/stat", self.name)).expect("a disk's counters");
+        text.split_ascii_whitespace().nth(place).and_then(|word| word.parse().ok()).expect("a counter")
     }
 
     pub fn set(&self, knob: &str, value: &str) {
@@ -62,33 +76,67 @@ impl Loop {
         words
     }
 
-    /// Captures one fio job; the result and fio's own report of the job. On a machine with fewer
-    /// processors than busy threads the kernel itself now and then shows an event to no
-    /// program at all (a bare counter misses it too); such a result says so, and is taken again.
+    /// Captures one fio job; the result and fio's own report of the job.
     pub fn captured(&self, name: &str, job: &[&str]) -> (BlockResult, serde_json::Value) {
-        let undelivered = |result: &BlockResult| {
-            ["lost_complete", "left_inflight", "nomatch_later"].iter().any(|name| result.loss[*name] > 0)
-        };
-        for _ in 0..4 {
-            let (result, fio) = self.captured_once(name, job);
-            if !undelivered(&result) {
-                return (result, fio);
-            }
-            assert!(result.tainted, "a loss is never silent: {:?}", result.loss);
-        }
-        self.captured_once(name, job)
+        let fio = self.fio(name, job);
+        let words: Vec<&str> = fio.iter().map(String::as_str).collect();
+        let result = until_delivered(|| self.command(name, &words));
+        (result, self.bench.json(&format!("{name}.fio"))["jobs"][0].clone())
     }
 
-    pub fn captured_once(&self, name: &str, job: &[&str]) -> (BlockResult, serde_json::Value) {
+    /// Captures one run of a command.
+    pub fn command(&self, name: &str, command: &[&str]) -> BlockResult {
         let file = format!("{name}.json");
-        let fio = self.fio(name, job);
         let mut args = vec!["capture", "--dev", &self.name, "-o", &file, "--"];
-        args.extend(fio.iter().map(String::as_str));
+        args.extend(command);
         self.bench.ok(&args);
-        (self.result(&file), self.bench.json(&format!("{name}.fio"))["jobs"][0].clone())
+        self.result(&file)
     }
 
     pub fn result(&self, file: &str) -> BlockResult {
         serde_json::from_slice(&self.bench.read(file)).expect("a kvtrace.block/1 file")
+    }
+
+    /// The disk with ext4 on it, mounted in the test's folder.
+    pub fn with_ext4(&self) -> Option<Mount> {
+        let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let lazy = "lazy_itable_init=0,lazy_journal_init=0";
+        let made = quiet(Command::new("mkfs.ext4").args(["-q", "-F", "-E", lazy, &self.path()]));
+        let place = self.bench.path("mount");
+        fs::create_dir(&place).expect("a folder");
+        let mounted = made.is_ok_and(|status| status.success())
+            && quiet(Command::new("mount").arg(self.path()).arg(&place)).is_ok_and(|status| status.success());
+        if !mounted {
+            skip("mkfs.ext4 and the right to mount are needed");
+            return None;
+        }
+        Some(Mount { place })
+    }
+}
+
+/// Captures until nothing is missing, four times at most. On a machine with fewer processors
+/// than busy threads the kernel itself now and then shows an event to no program at all (a bare
+/// counter misses it too); such a result says so, and is taken again.
+pub fn until_delivered(mut capture: impl FnMut() -> BlockResult) -> BlockResult {
+    let mut result = capture();
+    for _ in 0..4 {
+        let undelivered = ["lost_complete", "left_inflight", "nomatch_later"].iter().any(|name| result.loss[*name] > 0);
+        if !undelivered {
+            break;
+        }
+        assert!(result.tainted, "a loss is never silent: {:?}", result.loss);
+        result = capture();
+    }
+    result
+}
+
+/// A mounted filesystem.
+pub struct Mount {
+    pub place: PathBuf,
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.place).status();
     }
 }
