@@ -12,6 +12,8 @@
 #include "layout.h"
 #include "maps.h"
 #include "account.h"
+#include "files.h"
+#include "owner.h"
 
 /* Operations of a request: the low byte of its flags (include/linux/blk_types.h). */
 #define OP_MASK 0xff
@@ -41,15 +43,6 @@ static __always_inline struct kv_device *device_of(struct request *rq)
 		disk = ((struct request___with_disk *)rq)->rq_disk;
 	number = (__u32)disk->major << MINOR_BITS | (__u32)disk->first_minor;
 	return bpf_map_lookup_elem(&watched, &number);
-}
-
-static __always_inline __u8 set_of_current(void)
-{
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	if (!filter_pids || bpf_map_lookup_elem(&target_pids, &tgid))
-		return KV_TARGET;
-	return KV_OTHER;
 }
 
 static __always_inline __u8 class_of(struct request *rq)
@@ -158,7 +151,7 @@ static __always_inline struct io *birth(struct request *rq)
 	io->extent = device->sectors;
 	io->bytes = 0;
 	io->slot = device->slot;
-	io->set = set_of_current();
+	io->set = owner_of(rq, class);
 	io->class = class;
 	io->in_flight = 0;
 	io->partly_done = 0;
@@ -311,5 +304,8 @@ int BPF_PROG(on_free, struct task_struct *task)
 		bpf_map_delete_elem(&target_pids, &tgid);
 	return 0;
 }
+
+#include "uring.h"
+#include "syscalls.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

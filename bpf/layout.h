@@ -89,6 +89,12 @@ enum kv_loss {
 	KV_REQUEUE,
 	KV_RQ_MERGED,
 	KV_ERRORS,
+	KV_THREADS_FULL,
+	KV_URING_FULL,
+	KV_URING_UNMATCHED,
+	KV_URING_PUNTED,
+	KV_WRITEBACK_OWNED,
+	KV_WRITEBACK_UNKNOWN,
 	KV_LOSSES,
 };
 
@@ -154,6 +160,26 @@ struct kv_event {
 	/* 1: `seek` holds, 2: `gap` holds (the first request has neither), 4: it ended with an error. */
 	__u8 flags;
 	__u8 unused[7];
+};
+
+/* What a system call does with a file, as the table that user space fills says. */
+enum kv_call {
+	KV_CALL_NONE,
+	KV_CALL_READ,
+	KV_CALL_WRITE,
+	KV_CALL_FSYNC,
+	KV_CALL_FDATASYNC,
+	KV_CALL_FADVISE,
+};
+
+/* Numbers of system calls below which the table reaches. */
+#define KV_CALLS 512
+
+/* Under which device numbers files of the watched disks appear. */
+enum kv_file_device {
+	KV_FILES = 1,
+	/* A filesystem is mounted from it: what is dirtied on the device itself is its metadata. */
+	KV_FILES_MOUNTED,
 };
 
 /* A watched device. */

@@ -1,5 +1,7 @@
 //! Where the programs put what they count: the Rust side of `bpf/layout.h`.
 
+use std::ops::Range;
+
 /// The target's set.
 pub const TARGET: usize = 0;
 /// Everybody else's.
@@ -43,6 +45,13 @@ pub const TIMES: [(&str, Option<&str>); 27] = [
     ("fadvise_to_read", None),
 ];
 
+/// Rows of io_uring operations.
+pub const URINGS: Range<usize> = 19..21;
+/// Rows of reading and writing system calls.
+pub const SYSCALLS: Range<usize> = 21..23;
+/// Rows of syncs and of what lies between calls; syncs through io_uring are among them.
+pub const FSYNCS: Range<usize> = 23..27;
+
 /// Buckets of a time: all below 2^37 ns, and one for what is above.
 pub const TIME_BUCKETS: usize = 1057;
 /// Buckets over a device.
@@ -61,7 +70,7 @@ pub const BUSY: [usize; 3] = [2 * SIZE_ROWS + 2, 2 * SIZE_ROWS + 3, 2 * SIZE_ROW
 pub const WIDES: usize = 2 * SIZE_ROWS + 5;
 
 /// The counters, in order.
-pub const LOSSES: [&str; 12] = [
+pub const LOSSES: [&str; 18] = [
     "map_full",
     "pids_full",
     "late_attr",
@@ -74,6 +83,12 @@ pub const LOSSES: [&str; 12] = [
     "requeue",
     "rq_merged",
     "errors",
+    "threads_full",
+    "uring_full",
+    "uring_unmatched",
+    "uring_punted",
+    "writeback_owned",
+    "writeback_unknown",
 ];
 
 #[cfg(test)]
@@ -147,6 +162,7 @@ mod tests {
                 printf("%d %d %d %d ", KV_BUSY_READ, KV_BUSY_WRITE, KV_BUSY_BOTH, KV_WIDES);
                 printf("%d %d ", KV_LOSSES, KV_TIME_GROUPING);
                 printf("%d %d %d %d ", KV_MAP_FULL, KV_NOMATCH_LATER, KV_REQUEUE, KV_ERRORS);
+                printf("%d %d %d ", KV_THREADS_FULL, KV_URING_UNMATCHED, KV_WRITEBACK_UNKNOWN);
                 printf("%d %d %d %d ", KV_D2C_READ, KV_Q2D_WRITE, KV_Q2C_READ, KV_Q2C_ZEROES);
                 printf("%d %d %d %d ", KV_I2D_READ, KV_GAP_WRITE, KV_RUN_READ, KV_AHEAD_READ);
                 printf("%d %d %d %d", KV_BACK_WRITE, KV_URING_READ, KV_SYSCALL_WRITE, KV_FADVISE_TO_READ);
@@ -179,6 +195,9 @@ mod tests {
             loss("nomatch_later"),
             loss("requeue"),
             loss("errors"),
+            loss("threads_full"),
+            loss("uring_unmatched"),
+            loss("writeback_unknown"),
             time("d2c", Some("read")),
             time("q2d", Some("write")),
             time("q2c", Some("read")),

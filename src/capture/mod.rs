@@ -4,12 +4,17 @@
 //! this machine permits it; `session` runs the programs of `bpf/` (`probes`) and turns what
 //! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`].
 
+pub mod cgroup;
 pub mod devices;
 pub mod rights;
 pub mod tree;
 
+#[cfg(feature = "ebpf")]
+mod above;
 #[cfg(not(feature = "ebpf"))]
 mod absent;
+#[cfg(feature = "ebpf")]
+mod files;
 #[cfg(any(feature = "ebpf", test))]
 mod layout;
 #[cfg(feature = "ebpf")]
@@ -35,8 +40,27 @@ pub struct CaptureFilter {
     pub devices: Vec<String>,
     /// Whose I/O is the target.
     pub target: Target,
+    /// Cgroups (version 2) whose tasks, with those below them, belong to the target too. With
+    /// [`Target::Everything`] they are all of it.
+    pub cgroups: Vec<String>,
+    /// Whether reads, writes and syncs are also watched as system calls, at the price of some
+    /// 50 ns for every system call on the machine. None watches them where the target is not
+    /// everybody.
+    pub syscalls: Option<bool>,
     /// Requests that can be followed at once; none sizes it from the devices' queues.
     pub requests: Option<u32>,
+}
+
+impl CaptureFilter {
+    /// Whether somebody's I/O is not the target's.
+    pub fn is_filtered(&self) -> bool {
+        self.target != Target::Everything || !self.cgroups.is_empty()
+    }
+
+    /// Whether system calls are watched.
+    pub fn watches_syscalls(&self) -> bool {
+        self.syscalls.unwrap_or(self.is_filtered())
+    }
 }
 
 /// Whose I/O is the target.
