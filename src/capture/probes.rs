@@ -75,12 +75,7 @@ impl Probes {
         Self::attach_to(Tracepoints::of_kernel(&btf)?, above, devices, filter)
     }
 
-    fn attach_to(
-        tracepoints: Tracepoints,
-        above: Above,
-        devices: &[Device],
-        filter: &CaptureFilter,
-    ) -> Result<Self> {
+    fn attach_to(tracepoints: Tracepoints, above: Above, devices: &[Device], filter: &CaptureFilter) -> Result<Self> {
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, line| {
             let mut complaints = complaints();
             // The first line names the program and the cause; a verifier's log follows it.

@@ -20,6 +20,9 @@ use super::{CaptureFilter, Target, above, loss, reading, rights, tree};
 
 /// How long requests on their way may take to complete after the end.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long io_uring operations may take to end once the requests have: some of those that are
+/// followed may be on files that never answer.
+const LINGER: Duration = Duration::from_millis(50);
 /// How far ahead the window is set, so that no request is born between the look at the clock and
 /// the setting.
 const AHEAD: Duration = Duration::from_millis(2);
@@ -167,9 +170,21 @@ impl Capture {
         let start = Instant::now();
         loop {
             let left = self.probes.in_flight();
-            if left == 0 || start.elapsed() > DRAIN {
+            if left == 0 {
+                self.linger();
+                return 0;
+            }
+            if start.elapsed() > DRAIN {
                 return left;
             }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The end of an operation is posted after that of its requests.
+    fn linger(&self) {
+        let start = Instant::now();
+        while above::uring_left(&self.probes) > 0 && start.elapsed() < LINGER {
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -24,9 +24,11 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without --pid, --cgroup and COMMAND, everybody's I/O is the target; otherwise everybody else's on the \
+#[command(
+    after_help = "Without --pid, --cgroup and COMMAND, everybody's I/O is the target; otherwise everybody else's on the \
                         same devices is kept apart. A COMMAND's exit code is passed on; 125 is a failure of \
-                        kvtrace, 126 a COMMAND that cannot be run, 127 one that is not found.")]
+                        kvtrace, 126 a COMMAND that cannot be run, 127 one that is not found."
+)]
 pub struct Args {
     /// A device to watch: its name, or a file or folder on it; may be repeated [default: every disk]
     #[arg(long, value_name = "DEVICE")]
@@ -72,8 +74,7 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
         output::check_replaceable(path, BLOCK_SCHEMA, global.overwrite())?;
     }
     let terminal = Terminal::new(global);
-    let mut capture =
-        Capture::start(&filter(args))?;
+    let mut capture = Capture::start(&filter(args))?;
     let child = command::start(&args.command, |command| capture.start_command(command))?;
     let (child, complete) = watch(args, child, stop);
     let mut result = capture.finish()?;
@@ -137,7 +138,8 @@ fn watch(args: &Args, mut child: Option<Running>, stop: &Stop) -> (Option<Runnin
         } else if stop.requested() {
             // Without another end, Ctrl-C is the end that was meant.
             return (child, duration.is_none());
-        } else if has_target && !args.pid.iter().any(|pid| tree::is_running(*pid)) && !cgroup::any_is_left(&args.cgroup) {
+        } else if has_target && !args.pid.iter().any(|pid| tree::is_running(*pid)) && !cgroup::any_is_left(&args.cgroup)
+        {
             return (child, true);
         }
         std::thread::sleep(TICK);

@@ -1,5 +1,7 @@
 //! The capture against what fio says it did, on loop devices of the test's own.
 
+mod above;
+mod attribution;
 mod device;
 
 use std::collections::BTreeMap;
