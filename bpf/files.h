@@ -38,6 +38,15 @@ struct {
 	__type(value, __u8);
 } file_devices SEC(".maps");
 
+/* Gives a number the type of a kernel pointer, for reading only; kernels have it since 6.2. */
+extern void *bpf_rdonly_cast(const void *pointer, __u32 type) __ksym __weak;
+
+/* A field behind an untyped pointer: read directly where that is possible, which is cheaper. */
+#define KV_READ_FIELD(type, pointer, field)                                                      \
+	(bpf_ksym_exists(bpf_rdonly_cast) ?                                                     \
+		 ((type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type)))->field :     \
+		 BPF_CORE_READ((type *)(pointer), field))
+
 /*
  * Whether it is a regular file or a block device on a watched disk: sockets, pipes and files
  * elsewhere are not storage that was asked for. The inode's block number is the device's own, a
@@ -45,17 +54,22 @@ struct {
  */
 static __always_inline bool is_watched_file(struct file *file)
 {
-	struct inode *inode = file ? BPF_CORE_READ(file, f_inode) : NULL;
+	struct super_block *super;
+	struct inode *inode;
 	__u32 number;
 
+	if (!file)
+		return false;
+	inode = KV_READ_FIELD(struct file, file, f_inode);
 	if (!inode)
 		return false;
-	switch (BPF_CORE_READ(inode, i_mode) & KV_S_IFMT) {
+	switch (KV_READ_FIELD(struct inode, inode, i_mode) & KV_S_IFMT) {
 	case KV_S_IFREG:
-		number = BPF_CORE_READ(inode, i_sb, s_dev);
+		super = KV_READ_FIELD(struct inode, inode, i_sb);
+		number = KV_READ_FIELD(struct super_block, super, s_dev);
 		break;
 	case KV_S_IFBLK:
-		number = BPF_CORE_READ(inode, i_rdev);
+		number = KV_READ_FIELD(struct inode, inode, i_rdev);
 		break;
 	default:
 		return false;

@@ -80,13 +80,11 @@ static __always_inline __u8 call_of(__u64 number)
 
 static __always_inline struct file *file_of(struct task_struct___calls *task, __u32 number)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files, *file = NULL;
+	struct fdtable *table = task->files->fdt;
+	struct file *file = NULL;
 
-	if (!table || number >= BPF_CORE_READ(table, max_fds))
-		return NULL;
-	files = BPF_CORE_READ(table, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), files + number);
+	if (number < table->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), table->fd + number);
 	return file;
 }
 
@@ -94,7 +92,7 @@ static __always_inline bool is_compat(struct task_struct___calls *task)
 {
 	if (!bpf_core_field_exists(task->thread_info.status))
 		return false;
-	return BPF_CORE_READ(task, thread_info.status) & KV_TS_COMPAT;
+	return task->thread_info.status & KV_TS_COMPAT;
 }
 
 /* What ends when the thread begins this call. */

@@ -190,7 +190,7 @@ int on_uring_complete(__u64 *ctx)
 		return 0;
 	op = ops->op[way];
 	ops->address[way] = 0;
-	if (!is_watched_file(BPF_CORE_READ((struct io_kiocb *)address, file)))
+	if (!is_watched_file(KV_READ_FIELD(struct io_kiocb, (void *)address, file)))
 		return 0;
 	add_time(op.set, op.row, bpf_ktime_get_ns() - op.submitted);
 	if (op.punted)

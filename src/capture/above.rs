@@ -8,9 +8,9 @@ use libbpf_rs::{MapCore, MapFlags, ProgramMut};
 use crate::error::Result;
 use crate::measure::Histogram;
 
-use super::layout::{FSYNCS, SYSCALLS, URINGS};
+use super::layout::{CALL_FADVISE, CALL_FDATASYNC, CALL_FSYNC, CALL_READ, CALL_WRITE, FSYNCS, SYSCALLS, URINGS};
 use super::probes::Probes;
-use super::probes::skeleton::{KvtraceProgs, OpenKvtraceSkel};
+use super::probes::skeleton::{KvtraceProgs, OpenKvtraceSkel, types};
 use super::reading;
 
 /// What the kernel offers above the block layer and somebody wants. The tracepoints' names differ
@@ -104,34 +104,27 @@ pub fn uring_left(probes: &Probes) -> u64 {
 }
 
 /// Operations of a set (`KV_URING_WAYS`).
-const WAYS: usize = 8;
-
-/// Classes of system calls (`enum kv_call`).
-const READ: u8 = 1;
-const WRITE: u8 = 2;
-const FSYNC: u8 = 3;
-const FDATASYNC: u8 = 4;
-const FADVISE: u8 = 5;
+const WAYS: usize = std::mem::offset_of!(types::uring_ops, op) / 8;
 
 /// Numbers of system calls by class (arch/x86/entry/syscalls/syscall_64.tbl): read pread64 readv
 /// preadv preadv2, write pwrite64 writev pwritev pwritev2, fsync, fdatasync, fadvise64.
 #[cfg(target_arch = "x86_64")]
 const CALLS: &[(&[usize], u8)] = &[
-    (&[0, 17, 19, 295, 327], READ),
-    (&[1, 18, 20, 296, 328], WRITE),
-    (&[74], FSYNC),
-    (&[75], FDATASYNC),
-    (&[221], FADVISE),
+    (&[0, 17, 19, 295, 327], CALL_READ),
+    (&[1, 18, 20, 296, 328], CALL_WRITE),
+    (&[74], CALL_FSYNC),
+    (&[75], CALL_FDATASYNC),
+    (&[221], CALL_FADVISE),
 ];
 
 /// The same in include/uapi/asm-generic/unistd.h.
 #[cfg(target_arch = "aarch64")]
 const CALLS: &[(&[usize], u8)] = &[
-    (&[63, 67, 65, 69, 286], READ),
-    (&[64, 68, 66, 70, 287], WRITE),
-    (&[82], FSYNC),
-    (&[83], FDATASYNC),
-    (&[223], FADVISE),
+    (&[63, 67, 65, 69, 286], CALL_READ),
+    (&[64, 68, 66, 70, 287], CALL_WRITE),
+    (&[82], CALL_FSYNC),
+    (&[83], CALL_FDATASYNC),
+    (&[223], CALL_FADVISE),
 ];
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -8,11 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use super::devices::Device;
-
-/// Files of a device with this number count (`KV_FILES`).
-const FILES: u8 = 1;
-/// They do, and a filesystem is mounted from it (`KV_FILES_MOUNTED`).
-const MOUNTED: u8 = 2;
+use super::layout::{FILES, FILES_MOUNTED};
 
 /// Device numbers, as the kernel keeps them inside (major << 20 | minor), and what each is to the
 /// programs. What is mounted later under a number of its own (btrfs, overlay) is not known.
@@ -28,7 +24,7 @@ pub fn numbers(devices: &[Device]) -> BTreeMap<u32, u8> {
     for _ in 0..2 {
         for mount in &mounts {
             if mount.lower_numbers().any(|number| found.contains_key(&number)) {
-                found.insert(mount.number, MOUNTED);
+                found.insert(mount.number, FILES_MOUNTED);
             }
         }
     }

@@ -69,6 +69,22 @@ pub const BUSY: [usize; 3] = [2 * SIZE_ROWS + 2, 2 * SIZE_ROWS + 3, 2 * SIZE_ROW
 /// Wide rows in a set.
 pub const WIDES: usize = 2 * SIZE_ROWS + 5;
 
+/// Classes of system calls.
+pub const CALL_READ: u8 = 1;
+/// Writing ones.
+pub const CALL_WRITE: u8 = 2;
+/// fsync.
+pub const CALL_FSYNC: u8 = 3;
+/// fdatasync.
+pub const CALL_FDATASYNC: u8 = 4;
+/// fadvise64.
+pub const CALL_FADVISE: u8 = 5;
+
+/// A device number under which files of the watched disks appear.
+pub const FILES: u8 = 1;
+/// The same, with a filesystem mounted from it.
+pub const FILES_MOUNTED: u8 = 2;
+
 /// The counters, in order.
 pub const LOSSES: [&str; 18] = [
     "map_full",
@@ -166,6 +182,7 @@ mod tests {
                 printf("%d %d %d %d ", KV_D2C_READ, KV_Q2D_WRITE, KV_Q2C_READ, KV_Q2C_ZEROES);
                 printf("%d %d %d %d ", KV_I2D_READ, KV_GAP_WRITE, KV_RUN_READ, KV_AHEAD_READ);
                 printf("%d %d %d %d", KV_BACK_WRITE, KV_URING_READ, KV_SYSCALL_WRITE, KV_FADVISE_TO_READ);
+                printf(" %d %d %d %d", KV_CALL_READ, KV_CALL_FADVISE, KV_FILES, KV_FILES_MOUNTED);
                 return 0;
             }"#;
         let Some(output) = native(program, "") else { return };
@@ -210,6 +227,10 @@ mod tests {
             time("uring", Some("read")),
             time("syscall_write", None),
             time("fadvise_to_read", None),
+            CALL_READ.into(),
+            CALL_FADVISE.into(),
+            FILES.into(),
+            FILES_MOUNTED.into(),
         ];
         assert_eq!(output, ours.map(|n| n.to_string()).join(" "));
         assert_eq!(TIME_BUCKETS, bucket_of(1 << 37, TIME_GROUPING) + 1, "one bucket for everything from 2^37 ns");
