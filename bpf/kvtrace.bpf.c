@@ -14,6 +14,8 @@
 #include "maps.h"
 #include "account.h"
 #include "events.h"
+#include "files.h"
+#include "owner.h"
 
 /* Operations of a request: the low byte of its flags (include/linux/blk_types.h). */
 #define OP_MASK 0xff
@@ -43,15 +45,6 @@ static __always_inline struct kv_device *device_of(struct request *rq)
 		disk = ((struct request___with_disk *)rq)->rq_disk;
 	number = (__u32)disk->major << MINOR_BITS | (__u32)disk->first_minor;
 	return bpf_map_lookup_elem(&watched, &number);
-}
-
-static __always_inline __u8 set_of_current(void)
-{
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	if (!filter_pids || bpf_map_lookup_elem(&target_pids, &tgid))
-		return KV_TARGET;
-	return KV_OTHER;
 }
 
 static __always_inline __u8 class_of(struct request *rq)
@@ -107,7 +100,7 @@ static __always_inline struct io *birth(struct request *rq)
 		lose(KV_MAP_FULL);
 		return NULL;
 	}
-	kv_born(io, now, device->slot, set_of_current(), class, device->sectors, bpf_get_current_pid_tgid() >> 32);
+	kv_born(io, now, device->slot, owner_of(rq, class), class, device->sectors, bpf_get_current_pid_tgid() >> 32);
 	return io;
 }
 
@@ -226,5 +219,8 @@ int BPF_PROG(on_free, struct task_struct *task)
 		bpf_map_delete_elem(&target_pids, &tgid);
 	return 0;
 }
+
+#include "uring.h"
+#include "syscalls.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -90,6 +90,12 @@ enum kv_loss {
 	KV_RQ_MERGED,
 	KV_ERRORS,
 	KV_RING_DROP,
+	KV_THREADS_FULL,
+	KV_URING_FULL,
+	KV_URING_UNMATCHED,
+	KV_URING_PUNTED,
+	KV_WRITEBACK_OWNED,
+	KV_WRITEBACK_UNKNOWN,
 	KV_LOSSES,
 };
 
@@ -165,6 +171,25 @@ struct kv_event {
 #define KV_HAS_SEEK 1
 #define KV_HAS_GAP 2
 #define KV_FAILED 4
+/* What a system call does with a file, as the table that user space fills says. */
+enum kv_call {
+	KV_CALL_NONE,
+	KV_CALL_READ,
+	KV_CALL_WRITE,
+	KV_CALL_FSYNC,
+	KV_CALL_FDATASYNC,
+	KV_CALL_FADVISE,
+};
+
+/* Numbers of system calls below which the table reaches. */
+#define KV_CALLS 512
+
+/* Under which device numbers files of the watched disks appear. */
+enum kv_file_device {
+	KV_FILES = 1,
+	/* A filesystem is mounted from it: what is dirtied on the device itself is its metadata. */
+	KV_FILES_MOUNTED,
+};
 
 /* A watched device. */
 struct kv_device {

@@ -1,5 +1,7 @@
 //! Where the programs put what they count: the Rust side of `bpf/layout.h`.
 
+use std::ops::Range;
+
 /// The target's set.
 pub const TARGET: usize = 0;
 /// Everybody else's.
@@ -43,6 +45,13 @@ pub const TIMES: [(&str, Option<&str>); 27] = [
     ("fadvise_to_read", None),
 ];
 
+/// Rows of io_uring operations.
+pub const URINGS: Range<usize> = 19..21;
+/// Rows of reading and writing system calls.
+pub const SYSCALLS: Range<usize> = 21..23;
+/// Rows of syncs and of what lies between calls; syncs through io_uring are among them.
+pub const FSYNCS: Range<usize> = 23..27;
+
 /// Buckets of a time: all below 2^37 ns, and one for what is above.
 pub const TIME_BUCKETS: usize = 1057;
 /// Buckets over a device.
@@ -60,8 +69,24 @@ pub const BUSY: [usize; 3] = [2 * SIZE_ROWS + 2, 2 * SIZE_ROWS + 3, 2 * SIZE_ROW
 /// Wide rows in a set.
 pub const WIDES: usize = 2 * SIZE_ROWS + 5;
 
+/// Classes of system calls.
+pub const CALL_READ: u8 = 1;
+/// Writing ones.
+pub const CALL_WRITE: u8 = 2;
+/// fsync.
+pub const CALL_FSYNC: u8 = 3;
+/// fdatasync.
+pub const CALL_FDATASYNC: u8 = 4;
+/// fadvise64.
+pub const CALL_FADVISE: u8 = 5;
+
+/// A device number under which files of the watched disks appear.
+pub const FILES: u8 = 1;
+/// The same, with a filesystem mounted from it.
+pub const FILES_MOUNTED: u8 = 2;
+
 /// The counters, in order.
-pub const LOSSES: [&str; 13] = [
+pub const LOSSES: [&str; 19] = [
     "map_full",
     "pids_full",
     "late_attr",
@@ -75,6 +100,12 @@ pub const LOSSES: [&str; 13] = [
     "rq_merged",
     "errors",
     "ring_drop",
+    "threads_full",
+    "uring_full",
+    "uring_unmatched",
+    "uring_punted",
+    "writeback_owned",
+    "writeback_unknown",
 ];
 
 #[cfg(test)]
@@ -124,9 +155,11 @@ mod tests {
                 printf("%d %d %d %d ", KV_BUSY_READ, KV_BUSY_WRITE, KV_BUSY_BOTH, KV_WIDES);
                 printf("%d %d ", KV_LOSSES, KV_TIME_GROUPING);
                 printf("%d %d %d %d %d ", KV_MAP_FULL, KV_NOMATCH_LATER, KV_REQUEUE, KV_ERRORS, KV_RING_DROP);
+                printf("%d %d %d ", KV_THREADS_FULL, KV_URING_UNMATCHED, KV_WRITEBACK_UNKNOWN);
                 printf("%d %d %d %d ", KV_D2C_READ, KV_Q2D_WRITE, KV_Q2C_READ, KV_Q2C_ZEROES);
                 printf("%d %d %d %d ", KV_I2D_READ, KV_GAP_WRITE, KV_RUN_READ, KV_AHEAD_READ);
                 printf("%d %d %d %d", KV_BACK_WRITE, KV_URING_READ, KV_SYSCALL_WRITE, KV_FADVISE_TO_READ);
+                printf(" %d %d %d %d", KV_CALL_READ, KV_CALL_FADVISE, KV_FILES, KV_FILES_MOUNTED);
                 return 0;
             }"#;
         let Some(output) = Native::compile(program).map(|program| program.run("")) else { return };
@@ -157,6 +190,9 @@ mod tests {
             loss("requeue"),
             loss("errors"),
             loss("ring_drop"),
+            loss("threads_full"),
+            loss("uring_unmatched"),
+            loss("writeback_unknown"),
             time("d2c", Some("read")),
             time("q2d", Some("write")),
             time("q2c", Some("read")),
@@ -169,6 +205,10 @@ mod tests {
             time("uring", Some("read")),
             time("syscall_write", None),
             time("fadvise_to_read", None),
+            CALL_READ.into(),
+            CALL_FADVISE.into(),
+            FILES.into(),
+            FILES_MOUNTED.into(),
         ];
         assert_eq!(output, ours.map(|n| n.to_string()).join(" "));
         assert_eq!(TIME_BUCKETS, bucket_of(1 << 37, TIME_GROUPING) + 1, "one bucket for everything from 2^37 ns");

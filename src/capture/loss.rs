@@ -6,7 +6,7 @@ use crate::measure::block::{BlockDevice, KernelCounters};
 
 /// Losses that make a result doubtful, and what each means. The other counters are facts of the
 /// I/O (requeues, merges, partial completions, errors) or of the moment of attaching.
-const TAINTING: [(&str, &str); 8] = [
+const TAINTING: [(&str, &str); 11] = [
     ("map_full", "requests were not followed because the table of those in flight was full"),
     ("pids_full", "processes were not followed because the table of the target's processes was full"),
     ("late_attr", "this kernel shows a request first when it is queued, where the running task may be another one"),
@@ -16,6 +16,12 @@ const TAINTING: [(&str, &str); 8] = [
         "requests completed without the kernel showing it: counts and sizes hold them, d2c and q2c do not",
     ),
     ("left_inflight", "requests were not seen to complete within two seconds of the end"),
+    ("threads_full", "system calls were not followed because the kernel had no memory for it"),
+    ("uring_full", "io_uring operations were not followed because the table of those under way was full"),
+    (
+        "uring_unmatched",
+        "io_uring operations ended without the kernel showing it, or without a completion (IOSQE_CQE_SKIP_SUCCESS)",
+    ),
     ("recursion_misses", "events were missed because a program was interrupted by itself"),
     (
         "ring_drop",
@@ -96,10 +102,10 @@ mod tests {
     #[test]
     fn facts_do_not_taint_and_losses_do() {
         let loss = |name: &str| BTreeMap::from([(name.to_owned(), 1)]);
-        for fact in ["requeue", "rq_merged", "partial", "errors", "nomatch_before_attach"] {
+        for fact in ["requeue", "partial", "errors", "nomatch_before_attach", "uring_punted", "writeback_unknown"] {
             assert_eq!(taint_reasons(&loss(fact), &[], true), Vec::<String>::new(), "{fact}");
         }
-        for real in ["map_full", "nomatch_later", "lost_complete", "left_inflight", "recursion_misses", "pids_full"] {
+        for real in ["map_full", "lost_complete", "left_inflight", "recursion_misses", "uring_full", "threads_full"] {
             assert_eq!(taint_reasons(&loss(real), &[], true).len(), 1, "{real}");
         }
         assert!(taint_reasons(&loss("late_attr"), &[], false).is_empty());

@@ -6,13 +6,18 @@
 //! reads what the reference's script printed into the same.
 
 pub mod bpftrace;
+pub mod cgroup;
 pub mod devices;
 pub mod events;
 pub mod rights;
 pub mod tree;
 
+#[cfg(feature = "ebpf")]
+mod above;
 #[cfg(not(feature = "ebpf"))]
 mod absent;
+#[cfg(feature = "ebpf")]
+mod files;
 #[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "the rest is of the programs, which are not there"))]
 mod layout;
 #[cfg(feature = "ebpf")]
@@ -46,10 +51,29 @@ pub struct CaptureFilter {
     pub devices: Vec<String>,
     /// Whose I/O is the target.
     pub target: Target,
+    /// Cgroups (version 2) whose tasks, with those below them, belong to the target too. With
+    /// [`Target::Everything`] they are all of it.
+    pub cgroups: Vec<String>,
+    /// Whether reads, writes and syncs are also watched as system calls, at the price of some
+    /// 50 ns for every system call on the machine. None watches them where the target is not
+    /// everybody.
+    pub syscalls: Option<bool>,
     /// Requests that can be followed at once; none sizes it from the devices' queues.
     pub requests: Option<u32>,
     /// Where a row per request goes.
     pub events: Option<EventsTo>,
+}
+
+impl CaptureFilter {
+    /// Whether somebody's I/O is not the target's.
+    pub fn is_filtered(&self) -> bool {
+        self.target != Target::Everything || !self.cgroups.is_empty()
+    }
+
+    /// Whether system calls are watched.
+    pub fn watches_syscalls(&self) -> bool {
+        self.syscalls.unwrap_or(self.is_filtered())
+    }
 }
 
 /// Whose I/O is the target.

@@ -115,6 +115,14 @@ pub fn histograms(probes: &Probes, devices: &[Device], set: usize) -> Result<Vec
     Ok(all)
 }
 
+/// One of a set's rows of times (an index of [`TIMES`]).
+///
+/// # Errors
+/// When the map cannot be read.
+pub fn time_row(probes: &Probes, set: usize, which: usize) -> Result<Histogram> {
+    Ok(time(row(&probes.maps().times, set * TIMES.len() + which)?, TIMES[which]))
+}
+
 /// What a device and both sets completed, in the kernel's terms.
 ///
 /// # Errors

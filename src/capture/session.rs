@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -10,15 +11,19 @@ use crate::error::{Error, Result};
 use crate::measure::BlockResult;
 use crate::measure::block::{BLOCK_SCHEMA, BlockFilter, BlockSet, KernelCounters};
 
+use super::cgroup::{self, MAX_CGROUPS};
 use super::devices::{self, Device};
 use super::events::{Recorded, Recorder};
 use super::layout::{OTHER, TARGET};
 use super::loss::Counted;
 use super::probes::Probes;
-use super::{CaptureFilter, Snapshot, Target, loss, reading, rights, tree};
+use super::{CaptureFilter, Snapshot, Target, above, loss, reading, rights, tree};
 
 /// How long requests on their way may take to complete after the end.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long io_uring operations may take to end once the requests have: some of those that are
+/// followed may be on files that never answer.
+const LINGER: Duration = Duration::from_millis(50);
 /// How far ahead the window is set, so that no request is born between the look at the clock and
 /// the setting.
 const AHEAD: Duration = Duration::from_millis(2);
@@ -54,9 +59,13 @@ impl Capture {
         let devices = watched(&filter.devices)?;
         let roots = roots(&filter.target)?;
         rights::check()?;
-        let filtered = filter.target != Target::Everything;
-        let mut probes = Probes::attach(&devices, filtered, filter)?;
+        let cgroups = cgroups(&filter.cgroups)?;
+        let filtered = filter.is_filtered();
+        let mut probes = Probes::attach(&devices, filter)?;
         let writer = filter.events.as_ref().map(|to| to.open(&devices)).transpose()?;
+        for (at, folder) in cgroups.iter().enumerate() {
+            probes.follow_cgroup(at, folder)?;
+        }
         // Forks are seen from here on, so whoever is missing in one look is there in the next.
         for _ in 0..2 {
             for pid in tree::descendants(&roots) {
@@ -77,7 +86,8 @@ impl Capture {
             Some(writer) => Some(Recorder::start(probes.event_ring()?, writer, started_ns)?),
             None => None,
         };
-        let filter = BlockFilter { devices: names(filter, &devices), pids: roots, command };
+        let filter =
+            BlockFilter { devices: names(filter, &devices), pids: roots, cgroups: filter.cgroups.clone(), command };
         Ok(Self { probes, devices, filter, filtered, before, opening, started_ns, recorder })
     }
 
@@ -141,13 +151,17 @@ impl Capture {
         let at_end = self.probes.in_flight();
         let left = self.drain();
         let misses = self.probes.recursion_misses();
+        let uring_left = above::uring_left(&self.probes);
         self.probes.detach();
         let recorded = self.recorder.take().map(Recorder::end);
 
         let mut loss: BTreeMap<String, u64> =
             reading::losses(&self.probes)?.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         loss.insert("left_inflight".to_owned(), left);
+        loss.insert("uring_left".to_owned(), uring_left);
         loss.insert("recursion_misses".to_owned(), misses);
+        let mut histograms = reading::histograms(&self.probes, &self.devices, TARGET)?;
+        histograms.extend(self.probes.above().histograms(&self.probes, TARGET)?);
         let kernel = loss::between(&self.before, &after);
         let mut devices = Vec::with_capacity(self.devices.len());
         for (slot, device) in self.devices.iter().enumerate() {
@@ -173,7 +187,7 @@ impl Capture {
             devices,
             filter: self.filter,
             duration_s: Some((stopped_ns - self.started_ns) as f64 / 1e9),
-            histograms: reading::histograms(&self.probes, &self.devices, TARGET)?,
+            histograms,
             other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, OTHER)? },
             phases: None,
             loss,
@@ -189,9 +203,21 @@ impl Capture {
         let start = Instant::now();
         loop {
             let left = self.probes.in_flight();
-            if left == 0 || start.elapsed() > DRAIN {
+            if left == 0 {
+                self.linger();
+                return 0;
+            }
+            if start.elapsed() > DRAIN {
                 return left;
             }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The end of an operation is posted after that of its requests.
+    fn linger(&self) {
+        let start = Instant::now();
+        while above::uring_left(&self.probes) > 0 && start.elapsed() < LINGER {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -223,6 +249,16 @@ fn watched(named: &[String]) -> Result<Vec<Device>> {
             "{many} disks are more than the {MAX_DEVICES} that one capture watches; name some with --dev"
         ))),
     }
+}
+
+fn cgroups(named: &[String]) -> Result<Vec<PathBuf>> {
+    if named.len() > MAX_CGROUPS {
+        return Err(Error::usage(format!(
+            "{} cgroups are more than the {MAX_CGROUPS} that one capture takes; name one above them",
+            named.len()
+        )));
+    }
+    named.iter().map(|name| cgroup::resolve(name)).collect()
 }
 
 fn roots(target: &Target) -> Result<Vec<u32>> {

@@ -62,7 +62,7 @@ impl BlockWatch {
         }
         let devices = devices.iter().map(|device| device.name.clone()).collect();
         let (target, events) = (Target::Trees(vec![pid]), self.events.clone());
-        Capture::start(&CaptureFilter { devices, target, requests: None, events })
+        Capture::start(&CaptureFilter { devices, target, events, ..CaptureFilter::default() })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::capture::{Capture, CaptureFilter, Target, tree};
+use crate::capture::{Capture, CaptureFilter, EventsTo, Target, cgroup, tree};
 use crate::checksum;
 use crate::distill::job::JOB_SCHEMA;
 use crate::distill::{Options, Origin};
@@ -35,9 +35,11 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without --pid and COMMAND, everybody's I/O is the target; otherwise everybody else's on the \
+#[command(
+    after_help = "Without --pid, --cgroup and COMMAND, everybody's I/O is the target; otherwise everybody else's on the \
                         same devices is kept apart. A COMMAND's exit code is passed on; 125 is a failure of \
-                        kvtrace, 126 a COMMAND that cannot be run, 127 one that is not found.")]
+                        kvtrace, 126 a COMMAND that cannot be run, 127 one that is not found."
+)]
 pub struct Args {
     /// A device to watch: its name, or a file or folder on it; may be repeated [default: every disk]
     #[arg(long, value_name = "DEVICE")]
@@ -45,7 +47,17 @@ pub struct Args {
     /// A process whose tree is the target; may be repeated
     #[arg(long, value_name = "PID", conflicts_with = "command")]
     pid: Vec<u32>,
-    /// Stop after this time [default: when COMMAND or the processes end, or on Ctrl-C]
+    /// A cgroup (version 2) whose tasks are the target, with --pid both: its folder, or as in
+    /// /proc/PID/cgroup; may be repeated
+    #[arg(long, value_name = "PATH", conflicts_with = "command")]
+    cgroup: Vec<String>,
+    /// Watch system calls too [default: where a process, a cgroup or a COMMAND is the target]
+    #[arg(long, overrides_with = "no_syscalls")]
+    syscalls: bool,
+    /// Watch no system calls: every one on the machine costs some 50 ns less
+    #[arg(long, overrides_with = "syscalls")]
+    no_syscalls: bool,
+    /// Stop after this time [default: when COMMAND, the processes or the cgroups end, or on Ctrl-C]
     #[arg(long, value_name = "TIME")]
     duration: Option<Time>,
     /// Take the result from what somebody else captured: the text that the reference's bpftrace
@@ -90,8 +102,7 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     if let Some(path) = &args.from {
         return take(args, global, &terminal, path, stop);
     }
-    let filter = CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None, events };
-    let mut capture = Capture::start(&filter)?;
+    let mut capture = Capture::start(&filter(args, events))?;
     let child = command::start(&args.command, |command| capture.start_command(command))?;
     let mut live = Live::new(&terminal, capture.devices(), args.watch.then(|| Duration::from_nanos(args.interval.0)));
     let (child, complete) = watch(args, child, stop, || live.tick(|| capture.snapshot()));
@@ -150,6 +161,17 @@ fn take(args: &Args, global: Global, terminal: &Terminal, path: &Path, stop: &St
     }
 }
 
+fn filter(args: &Args, events: Option<EventsTo>) -> CaptureFilter {
+    CaptureFilter {
+        devices: args.dev.clone(),
+        target: target(args),
+        cgroups: args.cgroup.clone(),
+        syscalls: args.syscalls.then_some(true).or(args.no_syscalls.then_some(false)),
+        events,
+        ..CaptureFilter::default()
+    }
+}
+
 fn target(args: &Args) -> Target {
     if !args.command.is_empty() {
         Target::Command(args.command.clone())
@@ -164,6 +186,7 @@ fn target(args: &Args) -> Target {
 /// meanwhile. Says whether the capture came to the end that was asked for.
 fn watch(args: &Args, mut child: Option<Running>, stop: &Stop, mut tick: impl FnMut()) -> (Option<Running>, bool) {
     let start = Instant::now();
+    let has_target = !args.pid.is_empty() || !args.cgroup.is_empty();
     let duration = args.duration.map(|time| Duration::from_nanos(time.0));
     loop {
         if duration.is_some_and(|duration| start.elapsed() >= duration) {
@@ -180,7 +203,8 @@ fn watch(args: &Args, mut child: Option<Running>, stop: &Stop, mut tick: impl Fn
         } else if stop.requested() {
             // Without another end, Ctrl-C is the end that was meant.
             return (child, duration.is_none());
-        } else if !args.pid.is_empty() && !args.pid.iter().any(|pid| tree::is_running(*pid)) {
+        } else if has_target && !args.pid.iter().any(|pid| tree::is_running(*pid)) && !cgroup::any_is_left(&args.cgroup)
+        {
             return (child, true);
         }
         tick();

@@ -38,6 +38,18 @@ pub struct BlockResult {
     ///   time with nothing in flight is left out. With op none: both directions together;
     /// - `lba` (bytes): where each request began, in 1024 buckets over the device (the largest with
     ///   such I/O, when there are several);
+    /// - `uring` (ns): io_uring reads and writes (plain, vectored, with registered buffers) of the
+    ///   target on regular files and block devices of the watched disks, from the kernel's taking
+    ///   one off the submission queue to the posting of its completion; absent where the kernel
+    ///   does not name operations (before 5.18);
+    /// - `syscall_read`, `syscall_write` (ns, op none): calls of the families of read and write on
+    ///   the same files that did not fail, whatever they went through (page cache, direct); not
+    ///   io_submit, which only starts I/O. With what follows absent where system calls were not
+    ///   watched;
+    /// - `fsync`, `fdatasync` (ns, op none): such calls, and io_uring's operations of the kind;
+    /// - `write_to_fsync` (ns, op none): from the end of a thread's last write call to the start of
+    ///   its next fsync or fdatasync call; `fadvise_to_read`: from the end of its last fadvise
+    ///   (DONTNEED or WILLNEED) to the start of its next read call;
     /// - `flush`, `discard`, `write_zeroes` (ns, op none): birth to completion of what moves no data.
     pub histograms: Vec<Histogram>,
     /// Everything else on the same devices.
@@ -105,6 +117,9 @@ pub struct BlockFilter {
     pub devices: Vec<String>,
     /// The roots of the process trees; empty is every process.
     pub pids: Vec<u32>,
+    /// Cgroups whose tasks belong to it too.
+    #[serde(default)]
+    pub cgroups: Vec<String>,
     /// The command that was started, if any.
     pub command: Option<Vec<String>>,
 }
