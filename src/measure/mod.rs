@@ -3,6 +3,7 @@
 pub mod block;
 pub mod comparable;
 pub mod conditions;
+pub mod gds;
 pub mod histogram;
 pub mod merge;
 pub mod precondition;
