@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FlockOperation;
+
 use crate::error::{Error, Kind, Result, plain};
 
 /// Whether a file that does not look like ours may be replaced.
@@ -44,6 +46,9 @@ impl Output {
             .truncate(true)
             .open(&temporary)
             .map_err(|e| Error::writing(path, &e))?;
+        // Whoever finds the file later can tell by the lock whether its writer lives, on another host
+        // or in another container too. A filesystem without locks leaves the process's number.
+        let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         give_to_invoker(&temporary);
         Ok(Self { path: path.to_owned(), temporary, schema: schema.to_owned(), overwrite, file, closed: false })
     }
@@ -104,6 +109,12 @@ impl Drop for Output {
             let _ = fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// Whether nobody holds a temporary file of ours that is still there: its writer is gone.
+pub fn is_abandoned(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
 /// Writes a whole small file of `schema`, or standard output when `path` is `-`.

@@ -133,6 +133,11 @@ pub fn count(value: u64) -> String {
     out
 }
 
+/// So many of something, for people: `1 row`, `12,345 rows`. The noun takes an s.
+pub fn plural(value: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(value), if value == 1 { "" } else { "s" })
+}
+
 /// Three significant digits without an exponent.
 pub fn three_digits(value: f64) -> String {
     match value.abs() {

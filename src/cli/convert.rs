@@ -37,16 +37,16 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let options = WriteOptions { columns: args.columns.into(), overwrite: global.overwrite() };
     let done = convert(&args.input, &args.output, options, args.epoch, stop, &terminal)?;
     if done.inversions > 0 {
-        terminal.say(format!("{} rows were out of time order and are sorted now", units::count(done.inversions)));
+        terminal.say(format!("sorted: {} out of time order", units::plural(done.inversions, "row")));
     }
     if done.deletes_left_out > 0 {
         terminal.say(format!(
-            "{} Delete rows have no place in the reference's columns and were left out",
-            units::count(done.deletes_left_out)
+            "left out: {}, for which the reference has no column",
+            units::plural(done.deletes_left_out, "Delete row")
         ));
     }
     if !output::is_standard(&args.output) {
-        terminal.say(format!("{} rows in {}", units::count(done.rows), args.output.display()));
+        terminal.say(format!("{} in {}", units::plural(done.rows, "row"), args.output.display()));
     }
     if let Some(requests) = done.requests {
         terminal.say(format!("the requests file went along: {}", requests.display()));

@@ -52,7 +52,7 @@ fn lines(id: &Identity) -> String {
     row("rows", id.rows.map(units::count));
     row("span", id.span_s.map(|span| units::ns(span * 1e9)));
     row("epoch", id.epoch_ns.map(seconds));
-    row("out of order", id.inversions.map(|n| format!("{} rows, before sorting", units::count(n))));
+    row("out of order", id.inversions.map(|n| format!("{}, before sorting", units::plural(n, "row"))));
     row("seed", id.seed.map(|seed| seed.to_string()));
     row("source", id.source.as_ref().map(source));
     let model = id.model.as_ref();

@@ -111,12 +111,13 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli> {
         return Ok(Cli { global, command: Command::Presets });
     }
     let record::Arranged { args, layers, .. } = arranged;
+    let of_values = typed_command(&root, &args).or_else(|| root.find_subcommand("replay")).cloned();
     let parsed = command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     let mut cli = parsed.or_else(|error| {
         let of_layers = ["record", "run"].into_iter().filter_map(|name| root.find_subcommand(name));
         let of_layers = of_layers.filter_map(|command| record::explain(&error, command, &layers)).next();
         let of_layers = of_layers.or_else(|| record::explain_source(&error));
-        match of_layers.or_else(|| replay::explain_value(&error, root.find_subcommand("replay")?)) {
+        match of_layers.or_else(|| replay::explain_value(&error, of_values.as_ref()?)) {
             Some(explained) => Err(explained),
             None => error.format(&mut root).exit(),
         }
@@ -127,6 +128,14 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli> {
         _ => {}
     }
     Ok(cli)
+}
+
+/// The command that was typed, below the one that it belongs to, whose values are explained like a
+/// replay's. `run` has a replay's flags, and `record` explains its own.
+fn typed_command<'a>(root: &'a clap::Command, args: &[OsString]) -> Option<&'a clap::Command> {
+    let below = |command: &'a clap::Command, arg: &OsString| command.find_subcommand(arg.to_str()?);
+    let found = args.iter().fold(root, |command, arg| below(command, arg).unwrap_or(command));
+    (!["kvtrace", "record", "run"].contains(&found.get_name())).then_some(found)
 }
 
 /// The command line, with flags that take a number below zero as their value: what is wrong with
@@ -142,10 +151,10 @@ fn command() -> clap::Command {
             false => arg,
         }
     };
-    Cli::command().mut_subcommands(|command| match command.get_name() {
-        "record" | "replay" | "run" => command.mut_args(signed),
-        _ => command,
-    })
+    fn all(command: clap::Command, signed: fn(clap::Arg) -> clap::Arg) -> clap::Command {
+        command.mut_args(signed).mut_subcommands(|command| all(command, signed))
+    }
+    Cli::command().mut_subcommands(|command| all(command, signed))
 }
 
 /// Runs what was typed.

@@ -112,7 +112,7 @@ pub fn replay_to(
         Some(path) => Some(Output::create(path, REPLAY_SCHEMA, config.overwrite)?),
         None => None,
     };
-    if let Some(line) = path.and_then(keep::leftovers) {
+    if let Some(line) = path.and_then(keep::sweep) {
         terminal.say(format!("note: {line}"));
     }
     let replayed = replay::replay(config, &mut Patient(watch), stop, terminal)?;
@@ -153,6 +153,7 @@ fn plan_only(config: &ReplayConfig, global: Global, stop: &Stop, progress: &dyn 
             "why_not": fits.as_ref().err().map(ToString::to_string),
             "plan": plan.facts,
             "disk": fits.as_ref().ok(),
+            "run_s": summary::run_s(&plan, config),
             "offered_gb_per_s": plan.facts.offered_gb_per_s(),
         });
         output::to_stdout(&output::to_json(&plan))?;

@@ -245,7 +245,7 @@ fn summary(folder: &Folder, recording: &Recording, replay: &ReplayResult, distil
     let at = |name: &str| folder.root.join(name).display().to_string();
     let mut lines = vec![
         String::new(),
-        format!("trace    {} rows: {}", units::count(recording.meta.rows.unwrap_or(0)), folder.trace.display()),
+        format!("trace    {}: {}", units::plural(recording.meta.rows.unwrap_or(0), "row"), folder.trace.display()),
         format!(
             "replay   storage read {read:.2} GB/s and wrote {written:.2} GB/s over {:.1} s, {}: {}",
             replay.totals.wall_s,

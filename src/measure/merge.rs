@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::units;
 
 use super::comparable;
+use super::gds::GdsReport;
 use super::replay::{
     Host, IoError, Latency, REPLAY_SCHEMA, ReplayResult, Timing, TokenSums, Tokens, Totals, TraceFacts, Verdict, Verify,
 };
@@ -58,6 +59,7 @@ struct Merging {
     timeline: Option<Timeline>,
     /// The requests' storage times; none once a result has none.
     storage: Option<RequestStorage>,
+    gds: Option<GdsReport>,
 }
 
 impl Merging {
@@ -90,6 +92,7 @@ impl Merging {
             timing,
             verify,
             errors,
+            gds,
             block: _,
             series,
         } = result;
@@ -100,6 +103,7 @@ impl Merging {
         sums::timing(&mut self.timing, timing);
         sums::verify(&mut self.verify, verify);
         sums::errors(&mut self.errors, errors);
+        self.gds = sums::gds(self.gds.take(), gds);
         let line = Timeline::new(series, clock.map_or(0, |clock| clock.started_unix_ns));
         self.timeline = Some(match self.timeline.take() {
             Some(mine) => mine.with(line),
@@ -143,6 +147,7 @@ impl Merging {
             timing: timing(parts, self.timing),
             verify,
             errors: self.errors,
+            gds: self.gds,
             block: None,
             series: self.timeline.map(Timeline::series).unwrap_or_default(),
             latency: self.latency,

@@ -5,6 +5,7 @@ pub mod comparable;
 pub mod conditions;
 pub mod events;
 pub mod fidelity;
+pub mod gds;
 pub mod histogram;
 pub mod merge;
 pub mod precondition;

@@ -8,6 +8,7 @@ use crate::trace::{Op, Phase, Tier};
 
 use super::block::BlockResult;
 use super::conditions::Conditions;
+use super::gds::GdsReport;
 use super::histogram::Histogram;
 use super::precondition::Preconditioned;
 use super::runs::Runs;
@@ -66,6 +67,10 @@ pub struct ReplayResult {
     /// Bytes asked of storage against bytes at the block layer, when captured.
     #[serde(default)]
     pub amplification: Vec<Amplification>,
+    /// How bytes went between GPU memory and storage; none where no tier is a GPU and `--gds` was
+    /// not asked for.
+    #[serde(default)]
+    pub gds: Option<GdsReport>,
     /// What the block layer did, when captured.
     pub block: Option<BlockResult>,
     /// The run over time.

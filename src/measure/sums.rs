@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::trace::{Op, Phase};
 
 use super::block::{BlockDevice, BlockResult, BlockSet, KernelCounters};
+use super::gds::GdsReport;
 use super::histogram::Histogram;
 use super::replay::{
     Amplification, IoError, Latency, Requests, SizeLatency, TargetReport, TierReport, Timing, Verify, VerifyFailure,
@@ -123,6 +124,14 @@ pub fn verify(into: &mut Verify, other: Verify) {
     let place = |f: &VerifyFailure| (f.row, f.key.clone(), f.offset_bytes, f.class.clone());
     into.failures.sort_by_key(place);
     into.failures.truncate(KEPT);
+}
+
+/// What cuFile did in two runs together; none where neither could have used it.
+pub fn gds(mine: Option<GdsReport>, other: Option<GdsReport>) -> Option<GdsReport> {
+    match (mine, other) {
+        (Some(mine), Some(other)) => Some(mine.with(other)),
+        (mine, other) => mine.or(other),
+    }
 }
 
 /// Adds errors.

@@ -142,9 +142,11 @@ fn add(sum: &mut ReplayResult, other: ReplayResult) {
         timing,
         verify,
         errors,
+        gds,
         block,
         series: _,
     } = other;
+    sum.gds = sums::gds(sum.gds.take(), gds);
     sum.complete &= complete;
     sum.valid &= valid;
     sums::latency(&mut sum.latency, latency);

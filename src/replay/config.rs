@@ -82,6 +82,8 @@ pub struct ReplayConfig {
     pub destroys: Vec<PathBuf>,
     /// How objects lie on a storage target.
     pub layout: Layout,
+    /// Whether bytes between GPUs and storage go by cuFile.
+    pub gds: GdsMode,
     /// Why tier 0 is a model although nobody asked for one; none when somebody did.
     pub modelled_because: Option<String>,
 }
@@ -121,6 +123,7 @@ impl ReplayConfig {
             cooldown_ns: 0,
             destroys: Vec::new(),
             layout: Layout::Slab,
+            gds: GdsMode::Off,
             modelled_because: None,
         }
     }
@@ -352,6 +355,28 @@ impl Layout {
         match self {
             Layout::Slab => "slab",
             Layout::File => "file",
+        }
+    }
+}
+
+/// Whether bytes between GPUs and storage go by cuFile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GdsMode {
+    /// Never.
+    Off,
+    /// Where it can be used, directly if it does that, in its compat mode otherwise.
+    Auto,
+    /// Directly; refused where that cannot be.
+    On,
+}
+
+impl GdsMode {
+    /// The word for reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            GdsMode::Off => "off",
+            GdsMode::Auto => "auto",
+            GdsMode::On => "on",
         }
     }
 }

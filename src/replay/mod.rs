@@ -7,6 +7,7 @@
 
 mod config;
 mod content;
+mod gds;
 mod gpu;
 mod in_flight;
 mod io;
@@ -36,8 +37,11 @@ use report::requests;
 use run::interval_log::HLOG_SCHEMA;
 use session::Session;
 
-pub use config::{Durability, Engine, Fadvise, IoMode, Layout, Order, Pace, Prepare, ReplayConfig, Verify, Wait};
+pub use config::{
+    Durability, Engine, Fadvise, GdsMode, IoMode, Layout, Order, Pace, Prepare, ReplayConfig, Verify, Wait,
+};
 pub use content::fill::Stream;
+pub use gds::{kernel::Module as NvidiaFs, version as cufile_version};
 pub use gpu::{Device as GpuDevice, devices as gpus};
 pub use in_flight::{InFlight, Precondition};
 pub use launcher::{Launcher, ShardChoice, shard};
@@ -107,7 +111,7 @@ pub fn survey(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Re
 fn survey_needs(config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<(Plan, Result<fits::Needs>)> {
     check_settings(config)?;
     config.start_at.map_or(Ok(()), StartAt::check_ahead)?;
-    let trace = TraceReader::open(&config.trace)?;
+    let trace = TraceReader::open_until(&config.trace, stop)?;
     if config.pace == Pace::Trace && trace.meta().time_model.is_none() {
         return Err(Error::usage(format!(
             "--pace trace: {} does not say by which time model it was recorded, so its stamps are the pace of the tool \

@@ -46,7 +46,7 @@ pub fn convert(
     if is_same(from, to) {
         return Err(Error::usage(format!("{} is both input and output; give the output another name", from.display())));
     }
-    let reader = TraceReader::open(from)?;
+    let reader = TraceReader::open_until(from, stop)?;
     let meta = reader.meta().clone();
     let mut writer = TraceWriter::create(to, options, epoch_ns.unwrap_or(meta.epoch_ns))?;
     progress.stage("convert", meta.rows, "rows");

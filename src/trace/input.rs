@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::checksum;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 use crate::output;
+use crate::stop::Stop;
 
+use super::piped::Piped;
 use super::zst;
 
 /// What a trace file is, by its first bytes.
@@ -42,14 +44,25 @@ pub struct Input {
 impl Input {
     /// Opens `path`; `-` and anything else that cannot be read twice is copied to a temporary
     /// file without a name first.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no file of any kind that is known.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_until(path, &Stop::new())
+    }
+
+    /// The same, unless somebody asks to stop while a stream is copied.
+    ///
+    /// # Errors
+    /// As [`Input::open`], and that somebody asked.
+    pub fn open_until(path: &Path, stop: &Stop) -> Result<Self> {
         let unreadable = |e: io::Error| Error::reading(path, &e);
         let standard = output::is_standard(path);
         let name = if standard { "standard input".to_owned() } else { path.display().to_string() };
         let mut file;
         let digest;
         if standard {
-            (file, digest) = spool(io::stdin().lock(), &name)?;
+            (file, digest) = spool(io::stdin(), &name, stop)?;
         } else {
             file = File::open(path).map_err(unreadable)?;
             let facts = file.metadata().map_err(unreadable)?;
@@ -62,7 +75,7 @@ impl Input {
             if facts.is_file() {
                 digest = checksum::of_stream(&mut file, |_| Ok(())).map_err(unreadable)?;
             } else {
-                (file, digest) = spool(file, &name)?;
+                (file, digest) = spool(file, &name, stop)?;
             }
         }
         let size_bytes = file.seek(SeekFrom::End(0)).map_err(unreadable)?;
@@ -156,7 +169,7 @@ impl Input {
 }
 
 /// Copies a stream to a temporary file that has no name any more, hashing it on the way.
-fn spool(mut stream: impl Read, name: &str) -> Result<(File, String)> {
+fn spool(stream: impl Read + Send + 'static, name: &str, stop: &Stop) -> Result<(File, String)> {
     static ORDINAL: AtomicU32 = AtomicU32::new(0);
     let ordinal = ORDINAL.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!(".kvtrace-spool-{}-{ordinal}", std::process::id()));
@@ -167,12 +180,17 @@ fn spool(mut stream: impl Read, name: &str) -> Result<(File, String)> {
         .open(&path)
         .map_err(|e| Error::writing(&path, &e).context("the copy of the input"))?;
     std::fs::remove_file(&path).map_err(|e| Error::writing(&path, &e))?;
+    let mut stream = Piped::new(stream, stop)
+        .map_err(|e| Error::unavailable(format!("cannot start a thread that reads {name}: {}", plain(&e))))?;
     let mut full = None;
     let digest =
         checksum::of_stream(&mut stream, |data| file.write_all(data).map_err(|e| full.insert(e).kind().into()));
     match (digest, full) {
         (Ok(digest), _) => Ok((file, digest)),
         (Err(_), Some(e)) => Err(Error::writing(&path, &e).context(format!("the copy of {name} (set TMPDIR)"))),
+        (Err(_), None) if stop.requested() => {
+            Err(Error::interrupted(format!("interrupted while reading {name}; nothing was done")))
+        }
         (Err(e), None) => Err(Error::reading(Path::new(name), &e)),
     }
 }

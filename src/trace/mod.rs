@@ -14,6 +14,7 @@ mod order;
 pub mod parquet;
 mod parquet_file;
 mod parquet_rows;
+mod piped;
 pub mod reader;
 pub mod record;
 mod relay;

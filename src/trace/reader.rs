@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::stop::Stop;
 
 use super::csv_rows::CsvRows;
 use super::input::{Format, Input};
@@ -52,6 +53,14 @@ impl TraceReader {
     /// When the input cannot be read or is no trace; for a foreign trace, any wrong row.
     pub fn open(path: &Path) -> Result<Self> {
         Self::of(Input::open(path)?)
+    }
+
+    /// The same, unless somebody asks to stop while a stream is read.
+    ///
+    /// # Errors
+    /// As [`TraceReader::open`], and that somebody asked.
+    pub fn open_until(path: &Path, stop: &Stop) -> Result<Self> {
+        Self::of(Input::open_until(path, stop)?)
     }
 
     /// Reads a trace from an input that is open already.

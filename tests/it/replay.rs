@@ -3,6 +3,7 @@
 mod devices;
 mod faults;
 mod flags;
+mod gds;
 mod gpu;
 mod memory;
 mod onlooker;

@@ -159,6 +159,7 @@ pub fn replay(block: Option<BlockResult>) -> ReplayResult {
     let wave = |base: f64, i: u64| (base * (1.0 + 0.25 * ((i as f64) / 5.0).sin())) as u64;
     ReplayResult {
         schema: REPLAY_SCHEMA.to_owned(),
+        gds: None,
         tool: kvtrace::TOOL.to_owned(),
         complete: true,
         valid: true,

@@ -139,7 +139,7 @@ fn a_trace_of_the_reference_comes_back_sorted_with_its_stamps() {
         let Some(path) = data(name) else { continue };
         let bench = Bench::new();
         let ended = bench.run(&["convert", path.to_str().expect("a plain path"), "t.csv", "--columns", "mlperf"]);
-        assert!(ended.stderr.contains("were out of time order"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("out of time order"), "{}", ended.stderr);
         let original = text(&std::fs::read(&path).expect("the trace"));
         let mut rows: Vec<_> = original.lines().skip(1).collect();
         rows.sort_by_key(|row| row.split(',').next());
@@ -202,7 +202,7 @@ fn the_reference_s_columns_have_no_deletes() {
     let bench = Bench::new();
     record_one(&bench, "t.csv.zst");
     let said = bench.run(&["convert", "t.csv.zst", "m.csv", "--columns", "mlperf", "--epoch", "1700000000.5"]).stderr;
-    assert!(said.contains("1 Delete rows have no place"), "{said}");
+    assert!(said.contains("left out: 1 Delete row, for which"), "{said}");
     let text = text(&bench.read("m.csv"));
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase");

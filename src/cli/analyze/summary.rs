@@ -30,7 +30,7 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     let summary = Summary::of(&args.inputs, stop, &terminal)?;
     for input in &summary.inputs {
         if let Some(inversions) = input.inversions.filter(|n| *n > 0) {
-            terminal.say(format!("{}: {} rows were out of time order", input.file, units::count(inversions)));
+            terminal.say(format!("{}: {} out of time order", input.file, units::plural(inversions, "row")));
         }
     }
     written(&args.output, &summary, || csv(&summary), || table(&summary), global)

@@ -9,7 +9,14 @@ use crate::units::{self, KIB};
 use super::Ability;
 
 pub fn abilities() -> Vec<Ability> {
-    vec![program("fio", "distill-fio cannot prove its job", "apt-get install fio"), bpftrace(), gpu(), aes(), memory()]
+    vec![
+        program("fio", "distill-fio cannot prove its job", "apt-get install fio"),
+        bpftrace(),
+        gpu(),
+        cufile(),
+        aes(),
+        memory(),
+    ]
 }
 
 /// The first line that `NAME --version` prints; none when there is no such program.
@@ -47,6 +54,27 @@ fn no_gpu(found: &str) -> Ability {
         "tier 0 is a model: its time is computed, no bytes move",
         "--tier-0 model:64GB/s+10us sets it",
     )
+}
+
+fn cufile() -> Ability {
+    let name = "cuFile";
+    let library = match replay::cufile_version() {
+        Ok(version) => format!("libcufile {}", version.as_deref().unwrap_or("of unknown version")),
+        Err(why) => return Ability::note(name, format!("{why}; only --gds auto and on need it")),
+    };
+    match replay::NvidiaFs::read() {
+        Some(module) => {
+            let version = module.version.as_deref().unwrap_or("of unknown version");
+            let counts = if module.done.is_some() { "counts I/O" } else { "does not count I/O (rw_stats_enabled)" };
+            Ability::ok(name, format!("{library}, nvidia-fs {version}, which {counts}"))
+        }
+        None => Ability::missing(
+            name,
+            format!("{library}, but nvidia-fs is not loaded"),
+            "--gds auto goes through host memory (compat mode), unless cuFile can do PCI peer-to-peer",
+            "modprobe nvidia-fs",
+        ),
+    }
 }
 
 fn aes() -> Ability {

@@ -51,8 +51,9 @@ fn rescue(path: &Path, json: &[u8]) -> Result<String> {
     Ok("the result was printed on standard output instead".to_owned())
 }
 
-/// What replays that were killed left beside `path`, as a line for people; none when nothing.
-pub fn leftovers(path: &Path) -> Option<String> {
+/// Removes what replays that were killed left beside `path`, and says so in a line for people; none
+/// when there was nothing.
+pub fn sweep(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy();
     let start = format!(".{name}.kvtrace-");
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -60,10 +61,16 @@ pub fn leftovers(path: &Path) -> Option<String> {
     let dead = entries.filter(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name.strip_prefix(&start).and_then(|pid| pid.parse::<u32>().ok());
-        pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+        pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) && output::is_abandoned(&entry.path())
     });
-    let files: Vec<_> = dead.map(|entry| format!("'{}'", entry.path().display())).collect();
-    let are = if files.len() == 1 { "is" } else { "are" };
-    (!files.is_empty())
-        .then(|| format!("{} {are} left of a run that was killed; to remove: rm {}", files.join(" "), files.join(" ")))
+    let (gone, stays): (Vec<_>, Vec<_>) =
+        dead.map(|entry| entry.path()).partition(|path| std::fs::remove_file(path).is_ok());
+    let list =
+        |files: &[PathBuf]| files.iter().map(|path| format!("'{}'", path.display())).collect::<Vec<_>>().join(" ");
+    let are = |files: &[PathBuf]| if files.len() == 1 { "is" } else { "are" };
+    let removed = (!gone.is_empty()).then(|| format!("removed what a killed run left: {}", list(&gone)));
+    let kept = (!stays.is_empty())
+        .then(|| format!("{} {} left of a killed run; to remove: rm {}", list(&stays), are(&stays), list(&stays)));
+    let said: Vec<_> = removed.into_iter().chain(kept).collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }

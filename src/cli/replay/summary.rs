@@ -5,12 +5,13 @@ mod plan;
 mod requests;
 
 use crate::measure::ReplayResult;
+use crate::measure::gds::GdsPath;
 use crate::measure::replay::TierReport;
 use crate::units;
 
 use super::state;
 
-pub use plan::plan_lines;
+pub use plan::{plan_lines, run_s};
 
 /// The widest line, in characters.
 const COLUMNS: usize = 100;
@@ -28,6 +29,7 @@ pub fn lines(result: &ReplayResult) -> Vec<String> {
     result.notes.iter().for_each(|note| lines.extend(wrapped("  note: ", note)));
     let used = result.tiers.iter().filter(|tier| result.latency.iter().any(|kind| u8::from(kind.tier) == tier.tier));
     used.for_each(|tier| lines.extend(wrapped("", &tier_line(tier))));
+    lines.extend(gds(result));
     state::lines(result).iter().for_each(|line| lines.extend(wrapped("", line)));
     lines.extend(figures(result));
     lines.extend(latency::lines(&result.latency));
@@ -79,12 +81,31 @@ fn tier_line(tier: &TierReport) -> String {
     format!("tier {}: {backend}{}{layout}: {how}", tier.tier, tier.target)
 }
 
+/// Which way bytes went between GPU memory and storage.
+fn gds(result: &ReplayResult) -> Vec<String> {
+    let Some(gds) = &result.gds else { return Vec::new() };
+    if gds.path == GdsPath::Off {
+        let text = format!("off ({}): GPU and storage go through host memory, by copies and io_uring", gds.why);
+        return wrapped("GDS: ", &text);
+    }
+    let library = gds.library.as_deref().unwrap_or("of unknown version");
+    let text = format!(
+        "{} (cuFile {library}): {} read, {} written in {}; {}",
+        gds.path.word(),
+        units::bytes(gds.read_bytes),
+        units::bytes(gds.write_bytes),
+        units::plural(gds.reads + gds.writes, "call"),
+        gds.why
+    );
+    wrapped("GDS: ", &text)
+}
+
 /// Rows, bytes and rates.
 fn figures(result: &ReplayResult) -> Vec<String> {
     let totals = &result.totals;
     let mut lines = vec![format!(
-        "{} rows in {}: {} of reads, {} of writes",
-        units::count(totals.ops),
+        "{} in {}: {} of reads, {} of writes",
+        units::plural(totals.ops, "row"),
         units::ns(totals.wall_s * 1e9),
         units::bytes(totals.read_bytes),
         units::bytes(totals.write_bytes),

@@ -30,8 +30,19 @@ pub fn explain_value(error: &clap::Error, command: &Command) -> Option<Error> {
     let why = std::error::Error::source(error).map_or_else(|| "not allowed".to_owned(), ToString::to_string);
     // The words of the types that have no parser of ours.
     let numeric = ["invalid float literal", "invalid digit", "number too", "is not in", "cannot parse"];
+    let why = range(&why).unwrap_or(why);
     let why = if numeric.iter().any(|words| why.contains(words)) { takes(arg) } else { why };
     Some(Error::usage(format!("{flag} {value}: {why}")))
+}
+
+/// The range in clap's words, when it does not begin at 0: `-3 is not in 2..=100`.
+fn range(why: &str) -> Option<String> {
+    let (least, most) = why.split_once(" is not in ")?.1.split_once("..")?;
+    let most = most.trim_start_matches('=');
+    (least != "0").then(|| match most {
+        "" => format!("allowed are numbers from {least}"),
+        _ => format!("allowed are {least} to {most}"),
+    })
 }
 
 /// What a flag takes, from its value's name and its help.

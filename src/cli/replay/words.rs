@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::replay::{Engine, Layout, Order, Prepare, Wait};
+use crate::replay::{Engine, GdsMode, Layout, Order, Prepare, Wait};
 
 /// Lets a flag take the words of a setting.
 macro_rules! words {
@@ -23,6 +23,7 @@ macro_rules! words {
 words! {
     Wait: Timeout, Hybrid, Spin;
     Engine: IoUring, Nop;
+    GdsMode: Off, Auto, On;
     Layout: Slab, File;
     Order: Key, Request, Conversation;
     Prepare: Auto, Always, Never;

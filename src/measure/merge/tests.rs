@@ -71,6 +71,7 @@ fn result(index: u32, count: u32, of: &Drawn) -> ReplayResult {
     let interval_s = 0.005 * f64::from(1 << of.doubled);
     ReplayResult {
         amplification: Vec::new(),
+        gds: None,
         schema: REPLAY_SCHEMA.to_owned(),
         tool: crate::TOOL.to_owned(),
         complete: of.complete,

@@ -13,6 +13,20 @@ pub fn devices() -> Result<Vec<Device>, String> {
     Err("this build has no GPU tier (feature `gpu`)".to_owned())
 }
 
+/// A GPU's context; there is none.
+#[derive(Clone, Copy, Debug)]
+pub enum Context {}
+
+impl Context {
+    /// Makes the GPU the current one.
+    ///
+    /// # Errors
+    /// None.
+    pub fn enter(self) -> Result<(), String> {
+        match self {}
+    }
+}
+
 /// A GPU; there is none.
 #[derive(Debug)]
 pub enum Gpu {}
@@ -60,6 +74,16 @@ impl Gpu {
     /// # Errors
     /// None.
     pub fn set_clock(&mut self, _now: &dyn Fn() -> u64) -> Result<()> {
+        match *self {}
+    }
+
+    /// Where its memory is.
+    pub fn memory(&self) -> Option<(u64, u64)> {
+        match *self {}
+    }
+
+    /// Its context.
+    pub fn context(&self) -> Context {
         match *self {}
     }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::units;
 
 use super::anchor::Anchor;
+use super::context::Context;
 use super::{Device, Ended, Facts, IN_STREAM, Transfer, Way, unavailable};
 use crate::replay::io::memory::Region;
 
@@ -54,7 +55,7 @@ pub struct Gpu {
 }
 
 /// What the driver says, in one line: the name of the error and its words.
-fn words(error: DriverError) -> String {
+pub(super) fn words(error: DriverError) -> String {
     let text = |found: Result<&CStr, DriverError>| found.map(|text| text.to_string_lossy().into_owned());
     match (text(error.error_name()), text(error.error_string())) {
         (Ok(name), Ok(words)) => format!("{name}: {words}"),
@@ -283,6 +284,16 @@ impl Gpu {
         self.facts.insert("clock_anchor_error_ns".to_owned(), json!(closest / 2));
         // SAFETY: the event is ours and nobody waits for it.
         unsafe { event::destroy(best) }
+    }
+
+    /// Where its memory of the tier begins and how long it is, once it was taken.
+    pub fn memory(&self) -> Option<(u64, u64)> {
+        self.memory
+    }
+
+    /// Its context.
+    pub fn context(&self) -> Context {
+        Context(self.context)
     }
 
     /// Whether a stream takes another copy.

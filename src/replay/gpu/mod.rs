@@ -7,6 +7,8 @@ mod absent;
 #[cfg(feature = "gpu")]
 mod anchor;
 #[cfg(feature = "gpu")]
+mod context;
+#[cfg(feature = "gpu")]
 mod device;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,9 @@ use crate::error::{Error, Result};
 use crate::units;
 
 #[cfg(not(feature = "gpu"))]
-pub use absent::{Gpu, devices};
+pub use absent::{Context, Gpu, devices};
+#[cfg(feature = "gpu")]
+pub use context::Context;
 #[cfg(feature = "gpu")]
 pub use device::{Gpu, devices};
 

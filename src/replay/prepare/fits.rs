@@ -12,6 +12,7 @@ use super::slab::SlabPlan;
 use super::storage;
 use super::volume::{MediumPlan, VolumePlan};
 use crate::replay::config::{Engine, Layout, Pace, Prepare, ReplayConfig};
+use crate::replay::gds::Gds;
 use crate::replay::gpu::{self, Gpu};
 use crate::replay::plan::PlanFacts;
 use crate::replay::target::Target;
@@ -32,6 +33,8 @@ pub struct Needs {
     pub volumes: Vec<VolumePlan>,
     /// The GPUs of GPU tiers, opened, in tier order.
     pub gpus: Vec<Gpu>,
+    /// cuFile, opened if it is to be used.
+    pub gds: Gds,
 }
 
 /// Checks every tier without touching it.
@@ -73,7 +76,8 @@ pub fn check(config: &ReplayConfig, facts: &PlanFacts) -> Result<Needs> {
         }
     }
     check_apart(&volumes)?;
-    Ok(Needs { volumes, gpus })
+    let gds = Gds::survey(config, &gpus)?;
+    Ok(Needs { volumes, gpus, gds })
 }
 
 /// Looks at the targets that share a tier's objects.
@@ -124,6 +128,15 @@ pub fn arena_share(config: &ReplayConfig, storage_targets: usize) -> Result<u64>
         )));
     }
     Ok((one * super::ARENA_SHARES).min(2 * MOST_IN_FLIGHT))
+}
+
+/// The same in whole I/Os, at least four for each.
+///
+/// # Errors
+/// As above.
+pub fn arena_bytes(config: &ReplayConfig, lanes: usize) -> Result<u64> {
+    let each = arena_share(config, lanes)? / lanes as u64 / config.io_size_bytes;
+    Ok(lanes as u64 * each.max(4) * config.io_size_bytes)
 }
 
 /// Bytes of memory that a DRAM or GPU tier gets: the planned peak, and some slack so that operations

@@ -32,6 +32,7 @@ use crate::stop::Stop;
 use crate::replay::config::{Engine, ReplayConfig};
 use crate::replay::content::fill::Stream;
 use crate::replay::content::verify::SLAB_NAME;
+use crate::replay::gds::Shared;
 use crate::replay::gpu::Gpu;
 use crate::replay::io::memory::Region;
 use crate::replay::io::ring::{Ring, check_available};
@@ -83,9 +84,12 @@ pub enum Backend {
 
 /// The tiers, ready for the run.
 pub struct Stage {
-    // The ring and the GPUs are dropped first: they refer to the memory and to the targets' files.
+    // The ring, cuFile and the GPUs are dropped first: they refer to the memory and to the targets'
+    // files.
     /// The ring.
     pub ring: Ring,
+    /// cuFile, if it is used.
+    pub gds: Shared,
     /// The GPUs.
     pub gpus: Vec<Gpu>,
     /// The memory that I/O goes through.
@@ -116,6 +120,8 @@ pub struct Stage {
     pub notes: Vec<String>,
     /// How much of the arena is for each storage target.
     pub lane_bytes: usize,
+    /// Where in the first GPU's memory lies what cuFile reads and no tier keeps.
+    pub landing_at: u64,
 }
 
 /// Makes everything ready.
@@ -135,8 +141,7 @@ pub fn prepare(
     let run = run_id();
     let volumes = needs.volumes.into_iter().map(|volume| volume.open(&run, epoch)).collect::<Result<Vec<_>>>()?;
     let lanes = lanes(volumes.len(), needs.gpus.len()) as u64;
-    let blocks = (fits::arena_share(config, lanes as usize)? / lanes / config.io_size_bytes).max(4);
-    let arena = Region::new(lanes * blocks * config.io_size_bytes, "I/O buffers", |_| Ok(()))?;
+    let arena = Region::new(fits::arena_bytes(config, lanes as usize)?, "I/O buffers", |_| Ok(()))?;
     let files: Vec<_> = volumes.iter().filter_map(Volume::file).collect();
     let lane_bytes = (arena.len() / lanes as usize / config.io_size_bytes as usize) * config.io_size_bytes as usize;
     let slots = lane_slots(lane_bytes) * lanes as usize;
@@ -149,6 +154,7 @@ pub fn prepare(
     }
     let mut stage = Stage {
         ring,
+        gds: Shared::new(needs.gds),
         gpus: needs.gpus,
         arena,
         pools: Vec::new(),
@@ -163,6 +169,7 @@ pub fn prepare(
         prepare_s: 0.0,
         notes,
         lane_bytes,
+        landing_at: 0,
         volumes,
     };
     match stage.fill(plan, config, stop, progress) {
@@ -276,6 +283,8 @@ impl Stage {
 
     fn fill(&mut self, plan: &Plan, config: &ReplayConfig, stop: &Stop, progress: &dyn Progress) -> Result<()> {
         self.make_tiers(plan, config, stop, progress)?;
+        let gds = Shared::get_mut(&mut self.gds).expect("nobody shares it before the run");
+        gds.make_ready(&self.volumes, &self.gpus)?;
         let mut writer = Writer::new(config.io_size_bytes as usize, stop);
         self.fill_slabs(&mut writer, progress)?;
         self.preconditioned = precondition::precondition(self, config, stop, progress)?;
@@ -316,7 +325,10 @@ impl Stage {
                     let before = &config.targets[..tier];
                     let number = before.iter().zip(plan.facts.peak_granules);
                     let number = number.filter(|(t, peak)| matches!(t, Target::Gpu(_)) && *peak > 0).count();
-                    self.gpus[number].take(bytes)?;
+                    // What cuFile reads and no tier keeps lands behind the first one's objects.
+                    let landing = if number == 0 { self.gds.landing_bytes(self.arena.len() as u64) } else { 0 };
+                    self.gpus[number].take(bytes + landing)?;
+                    self.landing_at = if number == 0 { bytes } else { self.landing_at };
                     tiers[tier] = Shelves::single(Space::new(0, granule_count(bytes)));
                     Backend::Gpu(number)
                 }

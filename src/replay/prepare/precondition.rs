@@ -53,7 +53,7 @@ fn one(
     let size_bytes = file.map_err(|e| Error::reading(&slab.path, &e))?.max(slab.size_bytes());
     let io = config.io_size_bytes;
     let body = size_bytes.saturating_sub(GRANULE);
-    let total = amount.bytes(body).next_multiple_of(io);
+    let total = amount.bytes(body);
     let in_flight = if config.in_flight == InFlight::Auto { DEFAULT_BYTES } else { config.bytes_in_flight };
     let seed = stage.data_seed;
     progress.stage("precondition", Some(total), "bytes");

@@ -32,11 +32,12 @@ impl Ended<'_> {
             ));
         }
         if self.tally.broken > 0 {
-            reasons
-                .push(format!("{} rows were left out because what they read had not been written", self.tally.broken));
+            let rows = units::plural(self.tally.broken, "row");
+            reasons.push(format!("{rows} left out: what was to be read had not been written"));
         }
         if verify.failure_count > 0 {
-            reasons.push(format!("{} blocks of 4 KiB held wrong data when they were read", verify.failure_count));
+            let blocks = units::plural(verify.failure_count, "block");
+            reasons.push(format!("{blocks} of 4 KiB held wrong data when read"));
         }
         reasons.extend(self.own_lateness(timing));
         reasons.extend(self.late_looks(timing));
@@ -69,6 +70,7 @@ impl Ended<'_> {
                 .iter()
                 .map(|tier| format!("tier {tier} ran buffered: the page cache was measured too, not only the device")),
         );
+        notes.extend(self.gds_notes());
         notes.extend(storage::without_effect(self.config));
         if self.config.layout == Layout::File && self.stage.has_storage() {
             notes.push(
@@ -138,9 +140,9 @@ impl Ended<'_> {
             return Some(Error::new(
                 Kind::WrongData,
                 format!(
-                    "wrong data was read back, {} blocks of 4 KiB; first in row {}: `{}` at byte {}: {}; do not trust this \
+                    "wrong data was read back, {} of 4 KiB; first in row {}: `{}` at byte {}: {}; do not trust this \
                      device or filesystem with data",
-                    units::count(verify.failure_count),
+                    units::plural(verify.failure_count, "block"),
                     first.row,
                     first.key,
                     first.offset_bytes,

@@ -4,6 +4,7 @@ pub mod amplification;
 pub mod clock;
 pub mod conditions;
 pub mod doubts;
+mod gds;
 pub mod host;
 pub mod judgement;
 pub mod qos;
@@ -110,6 +111,7 @@ impl Ended<'_> {
             verify,
             errors: self.tally.errors.clone(),
             amplification,
+            gds: self.gds(),
             block: None,
             series: self.tally.series().clone(),
         };
@@ -310,6 +312,7 @@ impl Ended<'_> {
             ("max-objects", json!(c.window())),
             ("chunks-per-object", json!(crate::replay::run::lane::OBJECT_CHUNKS)),
             ("wait", json!(c.wait.word())),
+            ("gds", json!(c.gds.word())),
             ("engine", json!(c.engine.word())),
             ("io", json!(c.io.to_string())),
             ("fadvise", json!(c.fadvise.to_string())),

@@ -221,7 +221,8 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn check_job(&self, slot: u32, check: Check) -> Job {
+    /// The check of what was read into a slot.
+    pub fn check_job(&self, slot: u32, check: Check) -> Job {
         let chunk = self.chunks[slot as usize];
         let op = &self.ops[chunk.op as usize];
         let pass = op.pass();

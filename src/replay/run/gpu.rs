@@ -35,7 +35,7 @@ impl Run<'_> {
             return Ok(reaped);
         }
         let issued = self.gpu_issue()?;
-        let waiting = !self.to_gpu.is_empty() || self.next_anywhere(|pass| pass.source == Source::Gpu).is_some();
+        let waiting = !self.to_gpu.is_empty() || self.next_from_gpu().is_some();
         let full = self.stage.gpus.iter().any(|gpu| !(gpu.has_room(Way::In) && gpu.has_room(Way::Out)));
         let now = self.now();
         self.blocked.set(Blocked::GPU, waiting && full, now);
@@ -44,7 +44,7 @@ impl Run<'_> {
 
     /// Sees what has ended on the GPUs. True when something has.
     pub fn gpu_reap(&mut self) -> Result<bool> {
-        let mut any = false;
+        let mut any = self.take_carried()?;
         for number in 0..self.stage.gpus.len() {
             loop {
                 let now = self.now();
@@ -57,8 +57,14 @@ impl Run<'_> {
         Ok(any)
     }
 
+    /// The operation whose next bytes are copied out of a GPU.
+    fn next_from_gpu(&self) -> Option<u32> {
+        let by_cufile = self.stage.gds.is_on();
+        self.next_anywhere(|pass| pass.source == Source::Gpu && !(by_cufile && pass.sink == Sink::Storage))
+    }
+
     fn gpu_issue(&mut self) -> Result<bool> {
-        let mut any = false;
+        let mut any = self.send_back()?;
         while let Some(&slot) = self.to_gpu.front() {
             let op = self.chunks[slot as usize].op;
             if !self.gpu_of(op, Way::In).is_some_and(|number| self.stage.gpus[number].has_room(Way::In)) {
@@ -68,7 +74,7 @@ impl Run<'_> {
             self.gpu_send(slot, Way::In)?;
             any = true;
         }
-        while let Some(index) = self.next_anywhere(|pass| pass.source == Source::Gpu) {
+        while let Some(index) = self.next_from_gpu() {
             let number = self.gpu_of(index, Way::Out).expect("the source is a GPU");
             if !self.stage.gpus[number].has_room(Way::Out) {
                 break;
@@ -142,6 +148,9 @@ impl Run<'_> {
     }
 
     fn gpu_ended(&mut self, ended: &Ended, now: u64) -> Result<()> {
+        if self.traffic.expects(ended.slot) {
+            return self.came_back(ended.slot, ended.failure.as_deref());
+        }
         if let Some(words) = &ended.failure {
             return self.gpu_failed(ended.slot, ended.way, words, now);
         }

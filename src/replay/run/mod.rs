@@ -11,6 +11,7 @@ pub mod desk;
 pub mod errand;
 pub mod files;
 pub mod finish;
+pub mod gds;
 pub mod gpu;
 pub mod interval_log;
 pub mod kinds;
@@ -44,6 +45,7 @@ use backlog::Backlog;
 use blocked::Blocked;
 use crew::Crew;
 use desk::{Desk, Job};
+use gds::Traffic;
 use lane::Lanes;
 use op::{Chunk, NEVER, Op, Sink, Source};
 use order::Chains;
@@ -83,10 +85,12 @@ pub fn run(
     // right to change it, lateness shows it.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let crew = Crew::new(config.helpers as usize, stage.has_memory())?;
-    let mut run = Run::new(plan, stage, config, tally, crew);
+    let traffic = Traffic::new(&stage.gds, config)?;
+    let mut run = Run::new(plan, stage, config, tally, crew, traffic);
     let ended = run.work(gate, stop, progress);
     progress.done();
     run.close_left_open();
+    run.close_traffic();
     ended?;
     run.tally.spin_margin_ns = run.waiter.margin_ns();
     let note = run.waiter.note().filter(|_| config.pace != Pace::Asap);
@@ -122,6 +126,8 @@ pub(super) struct Run<'a> {
     pub to_gpu: VecDeque<u32>,
     /// Copies to and from GPUs that have not ended.
     pub gpu_in_flight: u32,
+    /// What goes by cuFile.
+    pub traffic: Traffic,
     /// Slots whose bytes were read and have to be passed on.
     pub landed: VecDeque<u32>,
     /// What was read and has to be checked.
@@ -155,7 +161,14 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a Plan, stage: &'a mut Stage, config: &'a ReplayConfig, tally: &'a mut Tally, crew: Crew) -> Self {
+    fn new(
+        plan: &'a Plan,
+        stage: &'a mut Stage,
+        config: &'a ReplayConfig,
+        tally: &'a mut Tally,
+        crew: Crew,
+        traffic: Traffic,
+    ) -> Self {
         let slots = stage.lane_slots() * stage.lanes();
         let bare = labour::bare_slots(config.helpers as usize);
         let window = config.window() as usize;
@@ -176,6 +189,7 @@ impl<'a> Run<'a> {
             memory_queue: VecDeque::with_capacity(window),
             to_gpu: VecDeque::with_capacity(slots),
             gpu_in_flight: 0,
+            traffic,
             landed: VecDeque::with_capacity(slots),
             unchecked: VecDeque::with_capacity(slots),
             in_flight: 0,
@@ -215,6 +229,7 @@ impl<'a> Run<'a> {
         progress.stage("run", Some(self.plan.rows.len()), "rows");
         self.clock = Instant::now();
         self.set_gpu_clocks()?;
+        self.open_traffic();
         let mut reported = 0;
         loop {
             if stop.requested() {
@@ -260,7 +275,11 @@ impl<'a> Run<'a> {
 
     fn is_over(&self) -> bool {
         let removed = self.removals == 0 && !self.stage.objects.any_gone();
-        let idle = self.live_ops == 0 && self.unchecked.is_empty() && self.crew.busy() == 0 && removed;
+        let idle = self.live_ops == 0
+            && self.traffic.is_empty()
+            && self.unchecked.is_empty()
+            && self.crew.busy() == 0
+            && removed;
         idle && self.ahead.first().is_none()
     }
 
@@ -372,12 +391,17 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Whether something is under way whose end wakes nobody.
+    pub fn unrung(&self) -> bool {
+        self.gpu_in_flight > 0 || self.traffic.busy() > 0
+    }
+
     /// Waits for the I/O in flight, at most five seconds; nothing new is started.
     fn drain(&mut self) -> Result<()> {
         let deadline = self.now() + DRAIN_NS;
         self.flush()?;
         while self.in_flight + self.gpu_in_flight > 0 && self.now() < deadline {
-            self.stage.ring.wait(if self.gpu_in_flight > 0 { gpu::NAP_NS } else { NAP_NS })?;
+            self.stage.ring.wait(if self.unrung() { gpu::NAP_NS } else { NAP_NS })?;
             self.reap()?;
             self.gpu_reap()?;
             // What was read and only has to be checked still counts.

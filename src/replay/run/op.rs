@@ -178,6 +178,17 @@ impl Op {
         Pass { source, sink, source_leg: number, sink_leg: number }
     }
 
+    /// Whether the pass is one that cuFile can make: between a GPU and storage, or a read of storage
+    /// that stays nowhere.
+    pub fn suits_cufile(&self) -> bool {
+        let pass = self.pass();
+        match (pass.source, pass.sink) {
+            (Source::Storage, Sink::Gpu) | (Source::Gpu, Sink::Storage) => true,
+            (Source::Storage, Sink::Nothing) => self.leg_count == 1,
+            _ => false,
+        }
+    }
+
     /// How many passes it takes.
     pub fn passes(&self) -> u8 {
         let pass = self.pass();

@@ -10,6 +10,7 @@ use super::kinds::{self, Kind, Kinds};
 use super::op::{Leg, NEVER};
 use super::per_request::PerRequest;
 use crate::replay::content::verify::Suspect;
+use crate::replay::gds::Count;
 
 /// Failures and errors that are kept in full; more are only counted.
 pub const KEPT: usize = 1000;
@@ -125,6 +126,8 @@ pub struct Tally {
     pub checked_bytes: u64,
     /// Stamps or sectors that were compared.
     pub checks: u64,
+    /// What went by cuFile.
+    pub gds: Count,
     /// What rows took by request; empty when nobody asked.
     pub requests: PerRequest,
     /// Latency by interval, when somebody asked.
@@ -172,6 +175,7 @@ impl Tally {
             verify_ns: 0,
             checked_bytes: 0,
             checks: 0,
+            gds: Count::default(),
             requests: PerRequest::new(requests),
             log: None,
             series,

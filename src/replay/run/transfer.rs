@@ -46,11 +46,11 @@ impl Run<'_> {
             let next = self.next_in_queue(lane, |pass, index| {
                 let held = pass.source == Source::Storage && !self.may_leave(index);
                 full |= held;
-                pass.source == Source::Storage && !held
+                (pass.source == Source::Storage || self.by_cufile(index)) && !held
             });
             let Some(index) = next else { break };
-            let chunk = self.next_chunk(index);
-            if !self.lanes.fits(lane, chunk.padded) {
+            let (chunk, by_cufile) = (self.next_chunk(index), self.by_cufile(index));
+            if !self.lanes.fits(lane, chunk.padded) || by_cufile && !self.traffic.has_room() {
                 full = true;
                 break;
             }
@@ -58,7 +58,11 @@ impl Run<'_> {
             let Some(slot) = self.take_slot(chunk) else { break };
             self.note_issued(&chunk);
             self.leaves(&chunk);
-            self.push(slot)?;
+            if by_cufile {
+                self.carry(slot)
+            } else {
+                self.push(slot)?
+            }
             any = true;
         }
         self.lanes.get(lane).full = full;

@@ -152,8 +152,8 @@ impl Run<'_> {
         let due = timer.min(self.next_admission().unwrap_or(NEVER));
         let until = due.min(now + NAP_NS);
         let mut sleep_ns = self.waiter.sleep_ns(until.saturating_sub(now), until == due);
-        if self.gpu_in_flight > 0 {
-            // Nobody wakes us when a GPU has done something.
+        if self.unrung() {
+            // Nobody wakes us when a GPU or cuFile has done something.
             sleep_ns = sleep_ns.min(gpu::NAP_NS);
         }
         let gpus_rest = self.gpu_in_flight == 0 && self.to_gpu.is_empty();

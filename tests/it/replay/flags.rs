@@ -64,3 +64,19 @@ fn a_wrong_value_of_a_flag_is_one_clear_line() {
     }
     assert_eq!(bench.files(), ["t.csv"]);
 }
+
+#[test]
+fn values_below_zero_are_explained_in_every_command() {
+    let bench = Bench::new();
+    trace(&bench, "t.csv", &["0 Read 1 Tier-2 a Decode"]);
+    for (args, words) in [
+        (vec!["capture", "--duration", "-5s"], "--duration -5s"),
+        (vec!["models", "--context", "-1"], "--context -1"),
+        (vec!["models", "--users", "-1"], "--users -1"),
+        (vec!["convert", "t.csv", "u.csv", "--epoch", "-x"], "--epoch -x"),
+        (vec!["analyze", "curve", "t.csv", "--points", "-3"], "--points -3: allowed are 2 to 100000"),
+    ] {
+        let line = bench.refused(2, &args);
+        assert!(line.contains(words) && !line.contains("unexpected argument"), "{args:?}: {line}");
+    }
+}

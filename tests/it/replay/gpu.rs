@@ -13,7 +13,7 @@ use super::{csv_bytes, result_bytes, trace};
 use crate::support::{Bench, Ended, has_program, manifest_dir, skip};
 
 /// The folder with the driver; none when it cannot be built here.
-fn driver() -> Option<&'static PathBuf> {
+pub fn driver() -> Option<&'static PathBuf> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let made = FOLDER.get_or_init(|| {
         if !has_program("cc") {
@@ -55,7 +55,7 @@ fn replay(bench: &Bench, code: i32, settings: &[(&str, &str)], args: &[&str]) ->
 }
 
 /// Moves between all tiers, in both directions, and reads of what arrived.
-fn moves() -> Vec<String> {
+pub fn moves() -> Vec<String> {
     let mut rows = vec!["0 Read 1500001 Tier-0 cold Decode".to_owned()];
     for (i, (from, to)) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)].iter().enumerate() {
         let phase = if to > from { "Evict" } else { "Decode" };

@@ -50,3 +50,25 @@ fn a_plan_says_what_the_slab_will_take() {
     assert_eq!(fs::metadata(bench.path("D/kvtrace-tier2.slab")).unwrap().len(), bytes);
     assert_eq!(disk()["there"], true);
 }
+
+#[test]
+fn a_plan_says_how_long_the_run_takes_by_its_schedule() {
+    let bench = Bench::on_disk();
+    let rows: Vec<_> = (0..21).map(|i| format!("{i} Write 4096 Tier-2 k{i} Prefill")).collect();
+    trace(&bench, "six.csv", &rows);
+    let mut config: Vec<_> = ["replay", "six.csv", "--tier-2", "dir:D", "--plan-only"].to_vec();
+    let run_s = |args: &[&str]| {
+        serde_json::from_str::<Value>(&bench.ok(&[args, &["--json"]].concat())).unwrap()["run_s"].clone()
+    };
+    assert_eq!(run_s(&config), Value::Null, "as long as the tiers take");
+    assert!(bench.ok(&config).contains("takes as long as the tiers do"));
+    config.extend(["--pace", "rate:42/s"]);
+    assert_eq!(run_s(&config), 0.5);
+    assert!(bench.ok(&config).contains("takes 500 ms by --pace rate:42/s"), "{}", bench.ok(&config));
+    bench.ok(&["record", "synthetic", "-o", "own.csv", "--num-users", "2", "--duration", "20s"]);
+    let own = ["replay", "own.csv", "--tier-2", "dir:D", "--plan-only", "--pace", "trace", "--speed", "10"];
+    let span = serde_json::from_str::<Value>(&bench.ok(&[&own[..], &["--json"]].concat())).unwrap();
+    let (span, run) = (span["plan"]["span_s"].as_f64().unwrap(), span["run_s"].as_f64().unwrap());
+    assert!(span > 1.0 && (run - span / 10.0).abs() < 1e-9, "{span} {run}");
+    assert!(bench.ok(&own).contains("by --pace trace --speed 10"));
+}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::replay;
-use crate::replay::{Engine, Layout, Prepare, ReplayConfig, Target};
+use crate::replay::{Engine, GdsMode, Layout, Prepare, ReplayConfig, Target};
 use crate::units::Size;
 
 /// The tiers.
@@ -35,6 +35,12 @@ pub struct TierFlags {
     /// The largest single I/O
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     io_size: Size,
+    /// Let cuFile (GPUDirect Storage) move bytes between a GPU tier and slabs: rows that move an
+    /// object between the two, and plain reads of storage, which then land in the GPU. auto: where
+    /// it is there, directly or in its compat mode, and the result says which; on: directly, or
+    /// the replay is refused
+    #[arg(long, value_enum, default_value_t = GdsMode::Off)]
+    gds: GdsMode,
     /// What executes storage I/O; with nop nothing does, so that the replay's own part is measured
     #[arg(long, value_enum, default_value_t = Engine::IoUring)]
     engine: Engine,
@@ -64,6 +70,7 @@ impl TierFlags {
         config.destroys.clone_from(&self.destroys);
         config.layout = self.layout;
         config.io_size_bytes = self.io_size.0;
+        config.gds = self.gds;
         config.engine = self.engine;
         config.prepare = self.prepare;
     }

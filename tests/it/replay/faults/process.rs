@@ -1,8 +1,10 @@
 //! The process is killed, stopped, interrupted, restricted, or has nowhere to put its result.
 
 use std::fs;
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use kvtrace::stop::Stop;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::super::trace;
+use super::super::{HEADER, trace};
 use super::{Mounted, ended_soon, partial, start_prepared, writes_and_reads};
 use crate::support::{Bench, Ended, is_root, skip};
 
@@ -111,7 +113,7 @@ const SLOW: [&str; 8] = ["replay", "t.csv", "--tier-2", "dir:D", "--pace", "rate
 const SLAB: &str = "D/kvtrace-tier2.slab";
 
 #[test]
-fn what_a_killed_run_left_is_named_with_the_command_that_removes_it() {
+fn what_a_killed_run_left_is_removed_or_named_with_the_command_that_does() {
     let bench = Bench::on_disk();
     trace(&bench, "t.csv", &writes_and_reads(30, 100_000));
     let mut child = start_prepared(&bench, SLAB, &SLOW);
@@ -121,12 +123,31 @@ fn what_a_killed_run_left_is_named_with_the_command_that_removes_it() {
     let left = bench.files().into_iter().find(|name| name.starts_with(".r.json.kvtrace-")).unwrap();
     let ended = bench.run(&["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert!(ended.stderr.contains(&format!("rm './{left}'")) || ended.stderr.contains(&format!("rm '{left}'")));
+    assert!(
+        ended.stderr.contains("removed what a killed run left") && ended.stderr.contains(&left),
+        "{}",
+        ended.stderr
+    );
+    assert!(!bench.path(&left).exists());
     let notes = bench.json("r.json")["notes"].to_string();
     assert!(notes.contains("left by a run that did not end") && notes.contains(&format!("rm '{SLAB}'")), "{notes}");
-    fs::remove_file(bench.path(&left)).unwrap();
     let again = bench.run(&["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"]);
-    assert!(!again.stderr.contains("rm "), "it was an end: {}", again.stderr);
+    assert!(!again.stderr.contains("rm ") && !again.stderr.contains("removed"), "it was an end: {}", again.stderr);
+}
+
+#[test]
+fn what_a_run_elsewhere_is_writing_stays() {
+    let bench = Bench::on_disk();
+    trace(&bench, "t.csv", &writes_and_reads(2, 100_000));
+    // As of a container that shares the folder: no such process here, and yet it is being written.
+    let theirs = ".r.json.kvtrace-4000000000";
+    let held = fs::File::create(bench.path(theirs)).unwrap();
+    held.lock().unwrap();
+    let said = bench.run(&["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"]).stderr;
+    assert!(bench.path(theirs).exists() && !said.contains("removed"), "{said}");
+    drop(held);
+    let said = bench.run(&["replay", "t.csv", "--tier-2", "dir:D", "-o", "r.json"]).stderr;
+    assert!(!bench.path(theirs).exists() && said.contains("removed"), "{said}");
 }
 
 #[test]
@@ -165,27 +186,32 @@ fn a_second_signal_does_not_lose_the_result() {
 }
 
 #[test]
-fn a_second_signal_before_the_clock_starts_ends_it_at_once() {
-    let bench = Bench::on_disk();
-    // A trace that never comes: the first signal is not even seen.
-    let child = bench
-        .command(&["replay", "-", "--tier-2", "dir:D"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    sleep(Duration::from_millis(300));
-    for _ in 0..2 {
+fn one_signal_ends_the_reading_of_a_stream_that_does_not_end() {
+    for endless in [false, true] {
+        let bench = Bench::on_disk();
+        let args = ["replay", "-", "--tier-2", "dir:D"];
+        let mut command = bench.command(&args);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let (asked, ask) = channel::<()>();
+        let writer = std::thread::spawn(move || {
+            stdin.write_all(HEADER.as_bytes()).unwrap();
+            // Until nobody reads any more, and no faster than a disk has room for in the meantime.
+            while endless && stdin.write_all(b"0,Write,4096,Tier-2,k,Prefill\n").is_ok() {
+                sleep(Duration::from_micros(100));
+            }
+            // A stream that says nothing stays open until the end has been seen.
+            let _ = ask.recv();
+        });
+        sleep(Duration::from_millis(300));
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-        sleep(Duration::from_millis(50));
+        let ended = ended_soon(child);
+        drop(asked);
+        writer.join().unwrap();
+        assert_eq!(ended.code, 130, "{}", ended.stderr);
+        assert!(ended.stderr.contains("interrupted while reading standard input"), "{}", ended.stderr);
+        assert!(bench.files().is_empty(), "{:?}", bench.files());
     }
-    let mut child = child;
-    let kept_open = child.stdin.take();
-    let ended = ended_soon(child);
-    drop(kept_open);
-    assert_eq!(ended.code, 130, "{}", ended.stderr);
-    assert!(bench.files().is_empty(), "{:?}", bench.files());
 }
 
 #[test]
