@@ -107,18 +107,11 @@ static __always_inline __u32 fly(const struct io *io, __u64 now, __s32 step)
 
 	if (!flight)
 		return 0;
-	bpf_spin_lock(&flight->lock);
-	reads = flight->depth[0];
-	writes = flight->depth[1];
-	if (now > flight->since) {
-		spent = now - flight->since;
-		flight->since = now;
-	}
-	if (is_read)
-		flight->depth[0] = reads + step;
-	else
-		flight->depth[1] = writes + step;
-	bpf_spin_unlock(&flight->lock);
+	KV_LOCK(&flight->lock);
+	spent = kv_advance(&flight->since, now);
+	reads = KV_STEP(&flight->depth[0], is_read ? step : 0);
+	writes = KV_STEP(&flight->depth[1], is_read ? 0 : step);
+	KV_UNLOCK(&flight->lock);
 	spend(set, KV_BUSY_READ, reads, spent);
 	spend(set, KV_BUSY_WRITE, writes, spent);
 	spend(set, KV_BUSY_BOTH, reads + writes, spent);

@@ -8,6 +8,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+#include "access.h"
 #include "hist.h"
 #include "layout.h"
 #include "maps.h"
@@ -32,14 +33,17 @@ static __always_inline struct request *request_of(__u64 *ctx)
 
 static __always_inline struct kv_device *device_of(struct request *rq)
 {
+	struct request_queue *queue;
 	struct gendisk *disk;
 	__u32 number;
 
-	if (bpf_core_field_exists(struct request_queue, disk))
-		disk = rq->q->disk;
-	else
-		disk = ((struct request___with_disk *)rq)->rq_disk;
-	number = (__u32)disk->major << MINOR_BITS | (__u32)disk->first_minor;
+	if (bpf_core_field_exists(struct request_queue, disk)) {
+		queue = KV_FIELD(rq, q);
+		disk = KV_FIELD(queue, disk);
+	} else {
+		disk = KV_FIELD((struct request___with_disk *)rq, rq_disk);
+	}
+	number = (__u32)KV_FIELD(disk, major) << MINOR_BITS | (__u32)KV_FIELD(disk, first_minor);
 	return bpf_map_lookup_elem(&watched, &number);
 }
 
@@ -52,14 +56,14 @@ static __always_inline __u8 set_of_current(void)
 	return KV_OTHER;
 }
 
-static __always_inline __u8 class_of(struct request *rq)
+static __always_inline __u8 class_by(__u32 flags, __u32 bytes)
 {
-	switch (rq->cmd_flags & OP_MASK) {
+	switch (flags & OP_MASK) {
 	case OP_READ:
 		return KV_READ;
 	case OP_WRITE:
 		/* An fsync without data travels as an empty write. */
-		return rq->__data_len ? KV_WRITE : KV_FLUSH;
+		return bytes ? KV_WRITE : KV_FLUSH;
 	case OP_DISCARD:
 	case OP_SECURE_ERASE:
 		return KV_DISCARD;
@@ -68,6 +72,11 @@ static __always_inline __u8 class_of(struct request *rq)
 	default:
 		return KV_CLASSES;
 	}
+}
+
+static __always_inline __u8 class_of(struct request *rq)
+{
+	return class_by(KV_FIELD(rq, cmd_flags), KV_FIELD(rq, __data_len));
 }
 
 static __always_inline bool window_is_open(__u64 now)
@@ -83,6 +92,8 @@ static __always_inline void land(struct io *io, __u64 now)
 	io->in_flight = 0;
 	fly(io, now, -1);
 }
+
+#include "bio.h"
 
 /* The request if it is on its way and followed. */
 static __always_inline struct io *find(struct request *rq)
@@ -166,7 +177,7 @@ static __always_inline struct io *birth(struct request *rq)
 	return io;
 }
 
-SEC("tp_btf/block_io_start")
+KV_TP("block_io_start")
 int BPF_PROG(on_start, struct request *rq)
 {
 	birth(rq);
@@ -174,7 +185,7 @@ int BPF_PROG(on_start, struct request *rq)
 }
 
 /* Where the kernel has no start, a request is born here, possibly in another task's context. */
-SEC("tp_btf/block_rq_insert")
+KV_TP("block_rq_insert")
 int on_insert(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
@@ -186,7 +197,7 @@ int on_insert(__u64 *ctx)
 	return 0;
 }
 
-SEC("tp_btf/block_rq_issue")
+KV_TP("block_rq_issue")
 int on_issue(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
@@ -203,8 +214,8 @@ int on_issue(__u64 *ctx)
 	io->issued = now;
 	if (!io->partly_done) {
 		/* Only now: requests grow by merging until they are issued. */
-		io->sector = rq->__sector;
-		io->bytes = rq->__data_len;
+		io->sector = KV_FIELD(rq, __sector);
+		io->bytes = KV_FIELD(rq, __data_len);
 	}
 	if (io->class <= KV_WRITE && !io->in_flight) {
 		io->in_flight = 1;
@@ -213,7 +224,7 @@ int on_issue(__u64 *ctx)
 	return 0;
 }
 
-SEC("tp_btf/block_rq_requeue")
+KV_TP("block_rq_requeue")
 int on_requeue(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
@@ -227,7 +238,7 @@ int on_requeue(__u64 *ctx)
 }
 
 /* The request became part of another one; its bytes are counted there. */
-SEC("tp_btf/block_rq_merge")
+KV_TP("block_rq_merge")
 int on_merge(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
@@ -243,7 +254,8 @@ int on_merge(__u64 *ctx)
 
 static __always_inline void unmatched(struct request *rq, __u32 done)
 {
-	__u32 op = rq->cmd_flags & OP_MASK;
+	__u32 op = KV_FIELD(rq, cmd_flags) & OP_MASK;
+	__u64 born;
 
 	/*
 	 * A write that carried a flush ends twice, the second time empty. Flush commands are the
@@ -253,13 +265,14 @@ static __always_inline void unmatched(struct request *rq, __u32 done)
 		return;
 	if (!window_is_open(bpf_ktime_get_ns()) || !device_of(rq))
 		return;
-	if (rq->start_time_ns && rq->start_time_ns < window_start)
+	born = KV_FIELD(rq, start_time_ns);
+	if (born && born < window_start)
 		lose(KV_NOMATCH_BEFORE_ATTACH);
 	else
 		lose(KV_NOMATCH_LATER);
 }
 
-SEC("tp_btf/block_rq_complete")
+KV_TP("block_rq_complete")
 int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 {
 	__u64 now = bpf_ktime_get_ns();
@@ -271,7 +284,7 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 	}
 	if (error)
 		lose(KV_ERRORS);
-	if (done < rq->__data_len) {
+	if (done < KV_FIELD(rq, __data_len)) {
 		lose(KV_PARTIAL);
 		io->partly_done = 1;
 		return 0;
@@ -288,10 +301,10 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_fork")
+KV_TP("sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 from = parent->tgid, to = child->tgid;
+	__u32 from = KV_FIELD(parent, tgid), to = KV_FIELD(child, tgid);
 	__u8 yes = 1;
 
 	if (from == to || !bpf_map_lookup_elem(&target_pids, &from))
@@ -302,10 +315,10 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 /* The last trace of a process: only now may its id mean somebody else. */
-SEC("tp_btf/sched_process_free")
+KV_TP("sched_process_free")
 int BPF_PROG(on_free, struct task_struct *task)
 {
-	__u32 pid = task->pid, tgid = task->tgid;
+	__u32 pid = KV_FIELD(task, pid), tgid = KV_FIELD(task, tgid);
 
 	if (pid == tgid)
 		bpf_map_delete_elem(&target_pids, &tgid);

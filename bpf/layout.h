@@ -160,7 +160,8 @@ struct kv_event {
 struct kv_device {
 	__u64 sectors;
 	__u32 slot;
-	__u32 unused;
+	/* 1: it has no requests, its bios are followed. */
+	__u32 takes_bios;
 };
 
 #endif

@@ -105,7 +105,7 @@ struct {
 
 /* Requests in flight of a device and a set, and since when it is that many. */
 struct flight {
-	struct bpf_spin_lock lock;
+	struct kv_lock lock;
 	__u32 depth[2];
 	__u64 since;
 };

@@ -11,7 +11,7 @@ use crate::measure::block::{BlockDevice, KernelCounters};
 /// Bytes of a sector, the unit of the kernel's block layer whatever the device's own.
 pub const SECTOR: u64 = 512;
 
-/// A whole disk that takes requests (not bios), so that its tracepoints speak.
+/// A whole disk.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Device {
     /// Its name under /sys/block.
@@ -24,6 +24,8 @@ pub struct Device {
     pub sectors: u64,
     /// Requests that its queues can hold at once.
     pub requests: u32,
+    /// It has no queue of requests (zram, nvme's multipath): its bios are followed instead.
+    pub takes_bios: bool,
 }
 
 impl Device {
@@ -46,6 +48,7 @@ impl Device {
             write_cache: queue("write_cache"),
             kernel: KernelCounters::default(),
             captured: KernelCounters::default(),
+            times: None,
         }
     }
 
@@ -113,7 +116,8 @@ pub fn names(devices: &[Device]) -> String {
 }
 
 /// From an entry of /sys/class/block or /sys/dev/block to whole disks: a partition means its
-/// disk, a stacked device (dm, md) the disks below it.
+/// disk, a stacked device (dm, md) the disks below it, and one without requests and with nothing
+/// below it itself.
 fn disks_of(named: &str, entry: &Path) -> Result<Vec<Device>> {
     let lost = || Error::usage(format!("`{named}` disappeared from /sys while it was looked at"));
     let mut folder = entry.canonicalize().map_err(|_| lost())?;
@@ -130,20 +134,21 @@ fn disks_of(named: &str, entry: &Path) -> Result<Vec<Device>> {
     }
     below.sort();
     below.dedup();
+    // A layer and what is below it show the same I/O, so it is one or the other.
     if below.is_empty() {
-        return Err(Error::usage(format!(
-            "{name} works on bios without a request queue, and there is no disk below it that could be watched \
-             instead; name one of: {}",
-            names(&all())
-        )));
+        return Ok(vec![whole(&name, true).ok_or_else(lost)?]);
     }
     Ok(below)
 }
 
 /// A disk that takes requests; none when it takes bios or is not there.
 fn disk(name: &str) -> Option<Device> {
+    sys(name).join("mq").exists().then(|| whole(name, false))?
+}
+
+fn whole(name: &str, takes_bios: bool) -> Option<Device> {
     let folder = sys(name);
-    let queues = fs::read_dir(folder.join("mq")).ok()?.flatten().count() as u32;
+    let queues = fs::read_dir(folder.join("mq")).map_or(0, |entries| entries.flatten().count() as u32);
     let number = read(&folder.join("dev"))?;
     let (major, minor) = number.split_once(':')?;
     let per_queue: u32 = read(&folder.join("queue/nr_requests")).and_then(|n| n.parse().ok()).unwrap_or(256);
@@ -153,6 +158,7 @@ fn disk(name: &str) -> Option<Device> {
         minor: minor.parse().ok()?,
         sectors: read(&folder.join("size"))?.parse().ok()?,
         requests: per_queue.saturating_mul(queues.max(1)),
+        takes_bios,
     })
 }
 

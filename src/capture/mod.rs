@@ -20,6 +20,8 @@ mod probes;
 mod reading;
 #[cfg(feature = "ebpf")]
 mod session;
+#[cfg(feature = "ebpf")]
+pub mod tracepoints;
 
 #[cfg(not(feature = "ebpf"))]
 pub use absent::Capture;
@@ -37,6 +39,20 @@ pub struct CaptureFilter {
     pub target: Target,
     /// Requests that can be followed at once; none sizes it from the devices' queues.
     pub requests: Option<u32>,
+    /// Which sort of programs.
+    pub probes: ProbeKind,
+}
+
+/// Which sort of programs watches. Both count the same; tp_btf costs less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// tp_btf, and raw_tp where the kernel refuses it.
+    #[default]
+    Auto,
+    /// Programs whose pointers the verifier knows.
+    TpBtf,
+    /// Programs that copy what they read.
+    RawTp,
 }
 
 /// Whose I/O is the target.

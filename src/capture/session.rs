@@ -53,7 +53,7 @@ impl Capture {
         let roots = roots(&filter.target)?;
         rights::check()?;
         let filtered = filter.target != Target::Everything;
-        let mut probes = Probes::attach(&devices, filtered, filter.requests)?;
+        let mut probes = Probes::attach(filter.probes, &devices, filtered, filter.requests)?;
         // Forks are seen from here on, so whoever is missing in one look is there in the next.
         for _ in 0..2 {
             for pid in tree::descendants(&roots) {
@@ -138,7 +138,7 @@ impl Capture {
             schema: BLOCK_SCHEMA.to_owned(),
             tool: TOOL.to_owned(),
             complete: true,
-            source: "tp_btf".to_owned(),
+            source: self.probes.kind().to_owned(),
             devices,
             filter: self.filter,
             duration_s: (stopped_ns - self.started_ns) as f64 / 1e9,
@@ -148,6 +148,8 @@ impl Capture {
             loss,
             tainted: !taint_reasons.is_empty(),
             taint_reasons,
+            probes: self.probes.notes().to_vec(),
+            processes: None,
         })
     }
 

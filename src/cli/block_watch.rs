@@ -40,7 +40,7 @@ impl BlockWatch {
             ));
         }
         let devices = devices.iter().map(|device| device.name.clone()).collect();
-        Capture::start(&CaptureFilter { devices, target: Target::Trees(vec![pid]), requests: None })
+        Capture::start(&CaptureFilter { devices, target: Target::Trees(vec![pid]), ..CaptureFilter::default() })
     }
 }
 

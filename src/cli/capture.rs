@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::capture::{Capture, CaptureFilter, Target, tree};
+use crate::capture::{Capture, CaptureFilter, ProbeKind, Target, tree};
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
 use crate::measure::block::BLOCK_SCHEMA;
@@ -40,6 +40,9 @@ pub struct Args {
     /// Where the result goes (kvtrace.block/1); `-` is standard output
     #[arg(long, short, value_name = "BLOCK.json")]
     output: Option<PathBuf>,
+    /// Which programs watch: auto, tp_btf or raw_tp
+    #[arg(long, value_name = "KIND", value_parser = probe_kind, default_value = "auto", hide = true)]
+    probes: ProbeKind,
     /// A command to start and watch, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -63,7 +66,7 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     }
     let terminal = Terminal::new(global);
     let mut capture =
-        Capture::start(&CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None })?;
+        Capture::start(&CaptureFilter { devices: args.dev.clone(), target: target(args), probes: args.probes, ..CaptureFilter::default() })?;
     let child = command::start(&args.command, |command| capture.start_command(command))?;
     let (child, complete) = watch(args, child, stop);
     let mut result = capture.finish()?;
@@ -83,6 +86,15 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
             terminal.say(place);
             Ok(())
         }
+    }
+}
+
+fn probe_kind(typed: &str) -> std::result::Result<ProbeKind, String> {
+    match typed {
+        "auto" => Ok(ProbeKind::Auto),
+        "tp_btf" => Ok(ProbeKind::TpBtf),
+        "raw_tp" => Ok(ProbeKind::RawTp),
+        _ => Err("it is one of auto, tp_btf, raw_tp".to_owned()),
     }
 }
 

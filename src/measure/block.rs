@@ -18,7 +18,7 @@ pub struct BlockResult {
     pub tool: String,
     /// False when the capture was interrupted.
     pub complete: bool,
-    /// Which probes saw it: `tp_btf`.
+    /// What saw it: `tp_btf` or `raw_tp` programs, or `sysfs`, the kernel's own counters.
     pub source: String,
     /// The devices that were watched.
     pub devices: Vec<BlockDevice>,
@@ -49,6 +49,13 @@ pub struct BlockResult {
     pub tainted: bool,
     /// Why, in words.
     pub taint_reasons: Vec<String>,
+    /// What the probes are attached to, which fallbacks this kernel made necessary, and what
+    /// follows from them, a line each.
+    #[serde(default)]
+    pub probes: Vec<String>,
+    /// The target's processes; with source `sysfs` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<ProcessBytes>,
 }
 
 /// A set of histograms.
@@ -77,7 +84,48 @@ pub struct BlockDevice {
     pub kernel: KernelCounters,
     /// What the probes counted on this device in the kernel's terms, target and other together:
     /// flushes and written zeroes are writes.
+    /// With source `sysfs` these are the kernel's own once more.
     pub captured: KernelCounters,
+    /// What else /sys/block/NAME/stat counted; with source `sysfs` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<DeviceTimes>,
+}
+
+/// Times and merges of a device as the kernel sums them up (Documentation/block/stat.rst), for
+/// all processes. The mean latency of reads is `read_ns / kernel.read_ios`, the mean number of
+/// requests in flight `queue_ns` over the duration; times come in whole milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceTimes {
+    /// Reads that were merged into requests.
+    pub read_merges: u64,
+    /// Writes that were merged into requests.
+    pub write_merges: u64,
+    /// Sum of what reads took, from birth to completion, in ns.
+    pub read_ns: u64,
+    /// Sum of what writes took, in ns.
+    pub write_ns: u64,
+    /// Sum of what flushes took, in ns.
+    pub flush_ns: u64,
+    /// Flushes.
+    pub flush_ios: u64,
+    /// Time with anything in flight, in ns.
+    pub busy_ns: u64,
+    /// Sum over all requests of the time in flight, in ns.
+    pub queue_ns: u64,
+    /// How often the requests in flight were looked at.
+    pub samples: u64,
+}
+
+/// What the kernel counted for the target's processes (proc_pid_io(5)), on all devices: what it
+/// really fetched from or will send to storage for them, without what the page cache served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessBytes {
+    /// Bytes fetched from storage.
+    pub read_bytes: u64,
+    /// Bytes that were dirtied or written directly.
+    pub write_bytes: u64,
+    /// Bytes of them that were never written, because their file was cut or removed first.
+    pub cancelled_write_bytes: u64,
 }
 
 /// Completed I/O.

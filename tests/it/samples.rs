@@ -79,6 +79,7 @@ pub fn block(loads: &[Load]) -> BlockResult {
             write_cache: "write back".to_owned(),
             kernel: captured,
             captured,
+            times: None,
         }],
         filter: BlockFilter::default(),
         duration_s: 12.5,
@@ -88,6 +89,8 @@ pub fn block(loads: &[Load]) -> BlockResult {
         loss: BTreeMap::from([("map_full".to_owned(), 0), ("left_inflight".to_owned(), 0)]),
         tainted: false,
         taint_reasons: Vec::new(),
+        probes: Vec::new(),
+        processes: None,
     }
 }
 

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT */
+/*
+ * Disks without requests (zram, dm and md themselves, nvme's multipath): a bio from
+ * block_bio_queue to block_bio_complete, which the kernel shows once each for every bio that it
+ * traces. Both times begin at the queueing: no driver's queue is seen. Bios come from slabs and
+ * from stacks, so their places are given back, unlike those of requests (place_of in maps.h),
+ * and stand in a table of their own.
+ */
+#ifndef KVTRACE_BIO_H
+#define KVTRACE_BIO_H
+
+/* Where the bio stands among the arguments (from the kernel's BTF). */
+const volatile __u32 bio_queue_argument = 0;
+const volatile __u32 bio_complete_argument = 1;
+/* Places less one; their number is a power of two. */
+const volatile __u32 bios_mask = 16383;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct io);
+} bios SEC(".maps");
+
+/* The place of a bio, or (address 0) one that nobody has: the nearest within KV_PROBES steps. */
+static __always_inline struct io *bio_place(__u64 bio, __u64 address)
+{
+	__u32 first = (__u32)bio, step;
+
+	asm volatile("" : "+w"(first));
+	first = first * 0x9e3779b1U >> 8;
+	for (step = 0; step < KV_PROBES; step++) {
+		__u32 at = (first + step) & bios_mask;
+		struct io *io = bpf_map_lookup_elem(&bios, &at);
+
+		if (!io)
+			return NULL;
+		if (io->address != address)
+			continue;
+		if (address || !__sync_val_compare_and_swap(&io->address, 0, bio))
+			return io;
+	}
+	return NULL;
+}
+
+static __always_inline struct bio *bio_argument(__u64 *ctx, __u32 at)
+{
+	return at ? (struct bio *)ctx[1] : (struct bio *)ctx[0];
+}
+
+static __always_inline struct kv_device *device_of_bio(struct bio *bio)
+{
+	struct block_device *part;
+	struct kv_device *device;
+	struct gendisk *disk;
+	__u32 number;
+
+	if (bpf_core_field_exists(struct bio, bi_bdev)) {
+		part = KV_FIELD(bio, bi_bdev);
+		disk = KV_FIELD(part, bd_disk);
+	} else {
+		disk = KV_FIELD((struct bio___with_disk *)bio, bi_disk);
+	}
+	number = (__u32)KV_FIELD(disk, major) << MINOR_BITS | (__u32)KV_FIELD(disk, first_minor);
+	device = bpf_map_lookup_elem(&watched, &number);
+	return device && device->takes_bios ? device : NULL;
+}
+
+KV_TP("block_bio_queue")
+int on_bio_queue(__u64 *ctx)
+{
+	struct bio *bio = bio_argument(ctx, bio_queue_argument);
+	__u64 now = bpf_ktime_get_ns();
+	struct kv_device *device;
+	struct io *io;
+	__u32 bytes;
+	__u8 class;
+
+	if (!window_is_open(now))
+		return 0;
+	device = device_of_bio(bio);
+	if (!device)
+		return 0;
+	bytes = KV_FIELD(bio, bi_iter.bi_size);
+	class = class_by(KV_FIELD(bio, bi_opf), bytes);
+	if (class == KV_CLASSES) {
+		lose(KV_PASSTHROUGH);
+		return 0;
+	}
+	io = bio_place((__u64)bio, (__u64)bio);
+	if (io) {
+		lose(KV_LOST_COMPLETE);
+		land(io, now);
+	} else {
+		io = bio_place((__u64)bio, 0);
+	}
+	if (!io) {
+		lose(KV_MAP_FULL);
+		return 0;
+	}
+	io->queued = now;
+	io->issued = now;
+	io->extent = device->sectors;
+	io->sector = KV_FIELD(bio, bi_iter.bi_sector);
+	io->bytes = bytes;
+	io->slot = device->slot;
+	io->set = set_of_current();
+	io->class = class;
+	io->in_flight = 0;
+	io->partly_done = 0;
+	io->alive = 1;
+	if (class <= KV_WRITE) {
+		io->in_flight = 1;
+		io->depth = fly(io, now, 1);
+	}
+	return 0;
+}
+
+KV_TP("block_bio_complete")
+int on_bio_complete(__u64 *ctx)
+{
+	struct bio *bio = bio_argument(ctx, bio_complete_argument);
+	__u64 now = bpf_ktime_get_ns();
+	struct io *io = bio_place((__u64)bio, (__u64)bio);
+	__u32 write;
+
+	if (!io) {
+		/* Most are of disks with requests; of ours it was queued before the window. */
+		if (window_is_open(now) && device_of_bio(bio))
+			lose(KV_NOMATCH_BEFORE_ATTACH);
+		return 0;
+	}
+	if (KV_FIELD(bio, bi_status))
+		lose(KV_ERRORS);
+	write = io->class == KV_WRITE;
+	if (io->class <= KV_WRITE) {
+		add_time(io->set, KV_D2C_READ + write, now - io->queued);
+		add_time(io->set, KV_Q2C_READ + write, now - io->queued);
+		add_wide(io->set, KV_DEPTH_READ + write, io->depth, 1);
+		add_size(io);
+		add_place(io);
+		add_totals(io, write);
+	} else {
+		add_time(io->set, KV_Q2C_FLUSH + io->class - KV_FLUSH, now - io->queued);
+		if (io->class != KV_DISCARD)
+			add_totals(io, 1);
+	}
+	land(io, now);
+	io->alive = 0;
+	io->address = 0;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,1 @@
+//! Bad input and bad ends: each leaves a clear end and a truthful file.
