@@ -6,10 +6,12 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::measure::block::{BlockDevice, KernelCounters};
+use crate::measure::block::{BlockDevice, DeviceTimes, KernelCounters};
 
 /// Bytes of a sector, the unit of the kernel's block layer whatever the device's own.
 pub const SECTOR: u64 = 512;
+/// Most devices that one capture watches.
+const MAX_DEVICES: usize = 64;
 
 /// A whole disk.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,15 +61,55 @@ impl Device {
 
     /// What the kernel has counted on it since it appeared (Documentation/block/stat.rst).
     pub fn counters(&self) -> KernelCounters {
-        let stat = read(&sys(&self.name).join("stat")).unwrap_or_default();
-        let fields: Vec<u64> = stat.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-        let field = |at: usize| fields.get(at).copied().unwrap_or(0);
+        let field = self.stat();
         KernelCounters {
             read_ios: field(0),
             read_bytes: field(2) * SECTOR,
             write_ios: field(4),
             write_bytes: field(6) * SECTOR,
         }
+    }
+
+    /// What else the kernel has counted on it since it appeared.
+    pub fn times(&self) -> DeviceTimes {
+        const MS: u64 = 1_000_000;
+        let field = self.stat();
+        DeviceTimes {
+            read_merges: field(1),
+            write_merges: field(5),
+            read_ns: field(3) * MS,
+            write_ns: field(7) * MS,
+            flush_ns: field(16) * MS,
+            flush_ios: field(15),
+            busy_ns: field(9) * MS,
+            queue_ns: field(10) * MS,
+            samples: 0,
+        }
+    }
+
+    /// Reads and writes in flight now; none when the device is gone.
+    pub fn in_flight(&self) -> Option<(u64, u64)> {
+        let text = read(&sys(&self.name).join("inflight"))?;
+        let (reads, writes) = text.split_once(char::is_whitespace)?;
+        Some((reads.parse().ok()?, writes.trim().parse().ok()?))
+    }
+
+    /// What happened to the device itself since it was found, in words; none when nothing did.
+    pub fn changed(&self) -> Option<String> {
+        let Some(size) = read(&sys(&self.name).join("size")) else {
+            return Some(format!("{} disappeared while it was watched, and the kernel's counters with it", self.name));
+        };
+        (size != self.sectors.to_string()).then(|| match size.as_str() {
+            "0" => format!("{} lost what it held while it was watched: its size is now 0", self.name),
+            size => format!("{} changed from {} to {size} sectors while it was watched", self.name, self.sectors),
+        })
+    }
+
+    /// The fields of its line of statistics, 0 for those that this kernel does not have.
+    fn stat(&self) -> impl Fn(usize) -> u64 {
+        let text = read(&sys(&self.name).join("stat")).unwrap_or_default();
+        let fields: Vec<u64> = text.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        move |at| fields.get(at).copied().unwrap_or(0)
     }
 }
 
@@ -95,6 +137,29 @@ pub fn resolve(named: &str) -> Result<Vec<Device>> {
         _ => Err(Error::usage(format!(
             "`{named}` lies on no block device (tmpfs, overlay or a network filesystem); name one of: {}",
             names(&all())
+        ))),
+    }
+}
+
+/// The disks behind the names; every disk when none is named.
+///
+/// # Errors
+/// Those of [`resolve`], and when there are none or more than one capture watches.
+pub fn watched(named: &[String]) -> Result<Vec<Device>> {
+    let mut found = Vec::new();
+    for name in named {
+        found.extend(resolve(name)?);
+    }
+    if named.is_empty() {
+        found = all();
+    }
+    found.sort();
+    found.dedup();
+    match found.len() {
+        0 => Err(Error::unavailable("there is no disk with a request queue here (/sys/block/*/mq)")),
+        1..=MAX_DEVICES => Ok(found),
+        many => Err(Error::usage(format!(
+            "{many} disks are more than the {MAX_DEVICES} that one capture watches; name some with --dev"
         ))),
     }
 }

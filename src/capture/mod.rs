@@ -3,8 +3,10 @@
 //! [`devices`] and [`tree`] say what is watched and whose I/O is the target, [`rights`] whether
 //! this machine permits it; `session` runs the programs of `bpf/` (`probes`) and turns what
 //! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`].
+//! [`Sampling`] makes one of the kernel's own counters, where programs are not permitted.
 
 pub mod devices;
+mod fallback;
 pub mod rights;
 pub mod tree;
 
@@ -27,6 +29,8 @@ pub mod tracepoints;
 pub use absent::Capture;
 #[cfg(feature = "ebpf")]
 pub use session::Capture;
+
+pub use fallback::Sampling;
 
 /// What to watch and whose I/O is the target. Everything else on the watched devices goes to the
 /// result's `other` set.

@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use libbpf_rs::libbpf_sys::{bpf_prog_get_info_by_fd, bpf_prog_info};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
 
@@ -197,7 +199,7 @@ impl Probes {
     /// Events that a program did not see because it was interrupted by itself.
     pub fn recursion_misses(&self) -> u64 {
         let programs = &self.skeleton.progs;
-        let ours: Vec<u32> = [
+        let all = [
             &programs.on_complete,
             &programs.on_merge,
             &programs.on_requeue,
@@ -206,14 +208,8 @@ impl Probes {
             &programs.on_insert,
             &programs.on_bio_queue,
             &programs.on_bio_complete,
-        ]
-        .into_iter()
-        .filter_map(program_id)
-        .collect();
-        libbpf_rs::query::ProgInfoIter::default()
-            .filter(|info| ours.contains(&info.id))
-            .map(|info| info.recursion_misses)
-            .sum()
+        ];
+        all.into_iter().filter(|program| program.autoload()).map(misses_of).sum()
     }
 
     /// Takes the programs off the tracepoints; the maps stay readable.
@@ -222,12 +218,13 @@ impl Probes {
     }
 }
 
-fn program_id(program: &libbpf_rs::ProgramMut<'_>) -> Option<u32> {
-    use std::os::fd::AsFd;
-    if !program.autoload() {
-        return None;
-    }
-    libbpf_rs::Program::id_from_fd(program.as_fd()).ok()
+/// Asked of the program itself: to go through all programs of the machine takes CAP_SYS_ADMIN.
+fn misses_of(program: &libbpf_rs::ProgramMut<'_>) -> u64 {
+    let mut info = bpf_prog_info::default();
+    let mut size = size_of::<bpf_prog_info>() as u32;
+    // SAFETY: the descriptor is a loaded program's, and `info` is ours and as large as is said.
+    let failed = unsafe { bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut size) };
+    if failed == 0 { info.recursion_misses } else { 0 }
 }
 
 fn takes_bios(devices: &[Device]) -> bool {

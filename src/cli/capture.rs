@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::capture::{Capture, CaptureFilter, ProbeKind, Target, tree};
+use crate::capture::{CaptureFilter, ProbeKind, Target, tree};
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
 use crate::measure::block::BLOCK_SCHEMA;
@@ -15,9 +15,12 @@ use super::Global;
 use super::terminal::Terminal;
 
 mod command;
+mod counters;
 mod table;
+mod watcher;
 
 use command::Running;
+use watcher::Watcher;
 
 /// How often the end is looked for.
 const TICK: Duration = Duration::from_millis(20);
@@ -40,6 +43,9 @@ pub struct Args {
     /// Where the result goes (kvtrace.block/1); `-` is standard output
     #[arg(long, short, value_name = "BLOCK.json")]
     output: Option<PathBuf>,
+    /// Without the rights for eBPF, read the kernel's counters every 100 ms: no quantiles
+    #[arg(long)]
+    fallback: bool,
     /// Which programs watch: auto, tp_btf or raw_tp
     #[arg(long, value_name = "KIND", value_parser = probe_kind, default_value = "auto", hide = true)]
     probes: ProbeKind,
@@ -65,8 +71,13 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
         output::check_replaceable(path, BLOCK_SCHEMA, global.overwrite())?;
     }
     let terminal = Terminal::new(global);
-    let mut capture =
-        Capture::start(&CaptureFilter { devices: args.dev.clone(), target: target(args), probes: args.probes, ..CaptureFilter::default() })?;
+    let filter = CaptureFilter {
+        devices: args.dev.clone(),
+        target: target(args),
+        probes: args.probes,
+        ..CaptureFilter::default()
+    };
+    let mut capture = Watcher::start(&filter, args.fallback, &terminal)?;
     let child = command::start(&args.command, |command| capture.start_command(command))?;
     let (child, complete) = watch(args, child, stop);
     let mut result = capture.finish()?;

@@ -141,6 +141,37 @@ pub struct KernelCounters {
     pub write_bytes: u64,
 }
 
+impl KernelCounters {
+    /// What was counted since an earlier reading.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            read_ios: self.read_ios.saturating_sub(before.read_ios),
+            read_bytes: self.read_bytes.saturating_sub(before.read_bytes),
+            write_ios: self.write_ios.saturating_sub(before.write_ios),
+            write_bytes: self.write_bytes.saturating_sub(before.write_bytes),
+        }
+    }
+}
+
+impl DeviceTimes {
+    /// What was counted since an earlier reading.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            read_merges: self.read_merges.saturating_sub(before.read_merges),
+            write_merges: self.write_merges.saturating_sub(before.write_merges),
+            read_ns: self.read_ns.saturating_sub(before.read_ns),
+            write_ns: self.write_ns.saturating_sub(before.write_ns),
+            flush_ns: self.flush_ns.saturating_sub(before.flush_ns),
+            flush_ios: self.flush_ios.saturating_sub(before.flush_ios),
+            busy_ns: self.busy_ns.saturating_sub(before.busy_ns),
+            queue_ns: self.queue_ns.saturating_sub(before.queue_ns),
+            samples: self.samples,
+        }
+    }
+}
+
 /// Whose I/O is the target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BlockFilter {

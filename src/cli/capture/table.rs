@@ -11,6 +11,9 @@ const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 
 /// The target's histograms that hold anything, and what else there is to know.
 pub fn of(result: &BlockResult) -> String {
+    if result.source == "sysfs" {
+        return super::counters::of(result);
+    }
     let mut text = String::new();
     let names: Vec<&str> = result
         .devices

@@ -97,9 +97,10 @@ impl Drop for Zram {
 fn a_disk_without_requests_is_seen_by_its_bios() {
     let Some(device) = Loop::new("none") else { return };
     let Some(zram) = Zram::new() else { return };
+    let path = zram.path();
     for kind in ["tp_btf", "raw_tp"] {
         let of = |file: &str, fio: &[&str]| {
-            let fio = [&["fio", "--direct=1", "--name=bio", "--filename", &zram.path()], fio].concat();
+            let fio = [&["fio", "--direct=1", "--name=bio", "--filename", &path], fio].concat();
             let words = ["capture", "--probes", kind, "--dev", &zram.name(), "-o", file, "--"];
             device.bench.ok(&[&words[..], &fio].concat());
             device.result(file)
