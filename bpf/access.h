@@ -9,6 +9,21 @@
 #ifndef KVTRACE_ACCESS_H
 #define KVTRACE_ACCESS_H
 
+/*
+ * A tracepoint's first or second argument. In words of the machine, because the compiler would
+ * make one load of both, at an offset that it computes; the verifier takes only fixed ones.
+ */
+static __always_inline void *kv_argument(__u64 *ctx, bool second)
+{
+	void *value;
+
+	if (second)
+		asm volatile("%0 = *(u64 *)(%1 + 8)" : "=r"(value) : "r"(ctx));
+	else
+		asm volatile("%0 = *(u64 *)(%1 + 0)" : "=r"(value) : "r"(ctx));
+	return value;
+}
+
 #ifdef KV_RAW
 
 #define KV_TP(name) SEC("raw_tp/" name)

@@ -43,11 +43,6 @@ static __always_inline struct io *bio_place(__u64 bio, __u64 address)
 	return NULL;
 }
 
-static __always_inline struct bio *bio_argument(__u64 *ctx, __u32 at)
-{
-	return at ? (struct bio *)ctx[1] : (struct bio *)ctx[0];
-}
-
 static __always_inline struct kv_device *device_of_bio(struct bio *bio)
 {
 	struct block_device *part;
@@ -69,7 +64,7 @@ static __always_inline struct kv_device *device_of_bio(struct bio *bio)
 KV_TP("block_bio_queue")
 int on_bio_queue(__u64 *ctx)
 {
-	struct bio *bio = bio_argument(ctx, bio_queue_argument);
+	struct bio *bio = kv_argument(ctx, bio_queue_argument);
 	__u64 now = bpf_ktime_get_ns();
 	struct kv_device *device;
 	struct io *io;
@@ -119,7 +114,7 @@ int on_bio_queue(__u64 *ctx)
 KV_TP("block_bio_complete")
 int on_bio_complete(__u64 *ctx)
 {
-	struct bio *bio = bio_argument(ctx, bio_complete_argument);
+	struct bio *bio = kv_argument(ctx, bio_complete_argument);
 	__u64 now = bpf_ktime_get_ns();
 	struct io *io = bio_place((__u64)bio, (__u64)bio);
 	__u32 write;

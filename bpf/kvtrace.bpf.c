@@ -28,7 +28,7 @@
 
 static __always_inline struct request *request_of(__u64 *ctx)
 {
-	return queue_is_first ? (struct request *)ctx[1] : (struct request *)ctx[0];
+	return kv_argument(ctx, queue_is_first);
 }
 
 static __always_inline struct kv_device *device_of(struct request *rq)

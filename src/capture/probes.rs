@@ -313,12 +313,16 @@ mod tests {
         }
         let own = Tracepoints::of_kernel().unwrap();
         let mut devices = super::super::devices::all();
-        for (raw, takes_bios, io_start) in
-            [(false, false, own.io_start), (false, true, false), (true, true, own.io_start), (true, false, false)]
-        {
+        for (raw, takes_bios, old) in [(false, false, false), (false, true, true), (true, true, false), (true, false, true)] {
             devices[0].takes_bios = takes_bios;
             for filter_pids in [true, false] {
-                let lacking = Tracepoints { io_start, merge: own.merge && io_start, ..own };
+                let lacking = Tracepoints {
+                    io_start: own.io_start && !old,
+                    merge: own.merge && !old,
+                    // Of a tp_btf program the kernel knows how many arguments there are.
+                    queue_is_first: own.queue_is_first || raw && old,
+                    ..own
+                };
                 let probes = Probes::load(raw, lacking, &devices, filter_pids, None).unwrap();
                 assert_eq!(probes.kind(), if raw { "raw_tp" } else { "tp_btf" });
             }

@@ -15,7 +15,7 @@ pub struct Loop {
     pub name: String,
     pub bench: Bench,
     // Detached before the folder of its image goes.
-    _device: LoopDevice,
+    device: LoopDevice,
     _image: tempfile::TempDir,
 }
 
@@ -39,7 +39,7 @@ impl Loop {
         let file = image.path().join("image");
         fs::File::create(&file).and_then(|f| f.set_len(64 * MIB)).expect("an image");
         let device = LoopDevice::over(&file, &[])?;
-        let this = Self { name: device.name().to_owned(), bench: Bench::new(), _device: device, _image: image };
+        let this = Self { name: device.name().to_owned(), bench: Bench::new(), device, _image: image };
         this.set("scheduler", scheduler);
         this.set("nomerges", "2");
         Some(this)
@@ -47,6 +47,11 @@ impl Loop {
 
     pub fn path(&self) -> String {
         format!("/dev/{}", self.name)
+    }
+
+    /// Takes it away.
+    pub fn detach(&self) {
+        self.device.detach();
     }
 
     pub fn set(&self, knob: &str, value: &str) {

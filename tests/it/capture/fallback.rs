@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use kvtrace::measure::BlockResult;
 
 use super::device::Loop;
+use super::rights::As;
 use super::{assert_true, exact, histogram};
-use crate::support::{Bench, skip};
+use crate::support::skip;
 
 const KIB: i64 = 1 << 10;
 
@@ -122,12 +123,50 @@ fn a_disk_without_requests_is_seen_by_its_bios() {
     }
 }
 
-/// A run of the binary as nobody, without any rights; the folder is open to it.
-fn as_nobody(bench: &Bench, words: &[&str]) -> crate::support::Ended {
-    let mut args = vec!["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
-    args.push("./kvtrace");
-    args.extend(words);
-    let mut setpriv = Command::new("setpriv");
-    setpriv.args(args).current_dir(bench.path("")).stdin(Stdio::null());
-    setpriv.output().expect("setpriv runs").into()
+#[test]
+fn without_rights_the_kernels_counters_are_better_than_nothing() {
+    let Some(device) = Loop::new("none") else { return };
+    let Some(nobody) = As::nobody() else { return };
+    let fio = device.fio("seq", &["--rw=read", "--bs=64k", "--ioengine=psync", "--time_based=1", "--runtime=3"]);
+    let mut reader = Command::new(&fio[0]).args(&fio[1..]).stdout(Stdio::null()).spawn().expect("fio starts");
+    let words = ["capture", "--fallback", "--dev", &device.name, "--duration", "2500ms", "-o", "b.json"];
+    let ended = nobody.run(&words);
+    reader.wait().unwrap();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stderr.contains("CAP_BPF") && ended.stderr.contains("quantiles are not available"), "{ended:?}");
+    let result: BlockResult = serde_json::from_slice(&nobody.bench.read("b.json")).unwrap();
+    assert_eq!((result.source.as_str(), result.complete, result.tainted), ("sysfs", true, true));
+    assert!(result.taint_reasons[0].contains("not available"), "{:?}", result.taint_reasons);
+    let (counted, times) = (&result.devices[0].kernel, result.devices[0].times.unwrap());
+    assert!(counted.read_ios > 0 && counted.read_bytes == counted.read_ios << 16, "{counted:?}");
+    assert_eq!((counted.write_ios, times.write_ns), (0, 0));
+    assert!(times.read_ns > 0 && times.samples >= 5, "{times:?}");
+    assert!(result.histograms.iter().all(|histogram| histogram.name == "inflight_time"), "what is unknown is absent");
+    assert!(result.histogram("inflight_time", None).is_none_or(|depth| depth.max == Some(1) || depth.count > 0));
+    assert!(result.loss.is_empty() && result.other.histograms.is_empty() && result.processes.is_none());
+}
+
+#[test]
+fn without_rights_a_commands_own_bytes_are_known() {
+    let Some(device) = Loop::new("none") else { return };
+    let Some(nobody) = As::nobody() else { return };
+    nobody.bench.write("data", vec![7; 1 << 20]);
+    let script = "dd if=data of=copy bs=64k conv=fsync 2>/dev/null && (dd if=data of=more bs=64k conv=fsync 2>/dev/null)";
+    let words = ["capture", "--fallback", "--dev", &device.name, "-o", "b.json", "--", "sh", "-c", script];
+    let ended = nobody.run(&words);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let result: BlockResult = serde_json::from_slice(&nobody.bench.read("b.json")).unwrap();
+    let bytes = result.processes.expect("one may read one's own");
+    assert!((2 << 20..3 << 20).contains(&bytes.write_bytes), "{bytes:?}");
+    assert!(result.probes.iter().any(|line| line.starts_with("/proc/PID/io")), "{:?}", result.probes);
+    let ended = nobody.run(&["capture", "--fallback", "--dev", &device.name, "--", "sh", "-c", "exit 5"]);
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert_eq!(nobody.run(&["capture", "--fallback", "--dev", "nosuchdisk", "--duration", "1s"]).code, 2);
+}
+
+#[test]
+fn with_rights_the_fallback_is_not_taken() {
+    let Some(device) = Loop::new("none") else { return };
+    device.bench.ok(&["capture", "--fallback", "--dev", &device.name, "--duration", "100ms", "-o", "b.json"]);
+    assert_eq!(device.result("b.json").source, "tp_btf");
 }
