@@ -8,6 +8,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+#include "access.h"
 #include "hist.h"
 #include "layout.h"
 #include "machine.h"
@@ -31,30 +32,33 @@
 
 static __always_inline struct request *request_of(__u64 *ctx)
 {
-	return queue_is_first ? (struct request *)ctx[1] : (struct request *)ctx[0];
+	return kv_argument(ctx, queue_is_first);
 }
 
 static __always_inline struct kv_device *device_of(struct request *rq)
 {
+	struct request_queue *queue;
 	struct gendisk *disk;
 	__u32 number;
 
-	if (bpf_core_field_exists(struct request_queue, disk))
-		disk = rq->q->disk;
-	else
-		disk = ((struct request___with_disk *)rq)->rq_disk;
-	number = (__u32)disk->major << MINOR_BITS | (__u32)disk->first_minor;
+	if (bpf_core_field_exists(struct request_queue, disk)) {
+		queue = KV_FIELD(rq, q);
+		disk = KV_FIELD(queue, disk);
+	} else {
+		disk = KV_FIELD((struct request___with_disk *)rq, rq_disk);
+	}
+	number = (__u32)KV_FIELD(disk, major) << MINOR_BITS | (__u32)KV_FIELD(disk, first_minor);
 	return bpf_map_lookup_elem(&watched, &number);
 }
 
-static __always_inline __u8 class_of(struct request *rq)
+static __always_inline __u8 class_by(__u32 flags, __u32 bytes)
 {
-	switch (rq->cmd_flags & OP_MASK) {
+	switch (flags & OP_MASK) {
 	case OP_READ:
 		return KV_READ;
 	case OP_WRITE:
 		/* An fsync without data travels as an empty write. */
-		return rq->__data_len ? KV_WRITE : KV_FLUSH;
+		return bytes ? KV_WRITE : KV_FLUSH;
 	case OP_DISCARD:
 	case OP_SECURE_ERASE:
 		return KV_DISCARD;
@@ -65,10 +69,17 @@ static __always_inline __u8 class_of(struct request *rq)
 	}
 }
 
+static __always_inline __u8 class_of(struct request *rq)
+{
+	return class_by(KV_FIELD(rq, cmd_flags), KV_FIELD(rq, __data_len));
+}
+
 static __always_inline bool window_is_open(__u64 now)
 {
 	return window_start && now >= window_start && !window_stop;
 }
+
+#include "bio.h"
 
 /* The request if it is on its way and followed. */
 static __always_inline struct io *find(struct request *rq)
@@ -104,7 +115,7 @@ static __always_inline struct io *birth(struct request *rq)
 	return io;
 }
 
-SEC("tp_btf/block_io_start")
+KV_TP("block_io_start")
 int BPF_PROG(on_start, struct request *rq)
 {
 	birth(rq);
@@ -112,7 +123,7 @@ int BPF_PROG(on_start, struct request *rq)
 }
 
 /* Where the kernel has no start, a request is born here, possibly in another task's context. */
-SEC("tp_btf/block_rq_insert")
+KV_TP("block_rq_insert")
 int on_insert(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
@@ -128,7 +139,7 @@ int on_insert(__u64 *ctx)
 	return 0;
 }
 
-SEC("tp_btf/block_rq_issue")
+KV_TP("block_rq_issue")
 int on_issue(__u64 *ctx)
 {
 	struct request *rq = request_of(ctx);
@@ -141,11 +152,11 @@ int on_issue(__u64 *ctx)
 			lose(KV_LATE_ATTR);
 	}
 	if (io)
-		kv_issued(io, now, rq->__sector, rq->__data_len);
+		kv_issued(io, now, KV_FIELD(rq, __sector), KV_FIELD(rq, __data_len));
 	return 0;
 }
 
-SEC("tp_btf/block_rq_requeue")
+KV_TP("block_rq_requeue")
 int on_requeue(__u64 *ctx)
 {
 	struct io *io = find(request_of(ctx));
@@ -155,7 +166,7 @@ int on_requeue(__u64 *ctx)
 	return 0;
 }
 
-SEC("tp_btf/block_rq_merge")
+KV_TP("block_rq_merge")
 int on_merge(__u64 *ctx)
 {
 	struct io *io = find(request_of(ctx));
@@ -167,7 +178,8 @@ int on_merge(__u64 *ctx)
 
 static __always_inline void unmatched(struct request *rq, __u32 done)
 {
-	__u32 op = rq->cmd_flags & OP_MASK;
+	__u32 op = KV_FIELD(rq, cmd_flags) & OP_MASK;
+	__u64 born;
 
 	/*
 	 * A write that carried a flush ends twice, the second time empty. Flush commands are the
@@ -177,29 +189,30 @@ static __always_inline void unmatched(struct request *rq, __u32 done)
 		return;
 	if (!window_is_open(bpf_ktime_get_ns()) || !device_of(rq))
 		return;
-	if (rq->start_time_ns && rq->start_time_ns < window_start)
+	born = KV_FIELD(rq, start_time_ns);
+	if (born && born < window_start)
 		lose(KV_NOMATCH_BEFORE_ATTACH);
 	else
 		lose(KV_NOMATCH_LATER);
 }
 
-SEC("tp_btf/block_rq_complete")
+KV_TP("block_rq_complete")
 int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct io *io = find(rq);
 
 	if (io)
-		kv_completed(io, now, done, rq->__data_len, error);
+		kv_completed(io, now, done, KV_FIELD(rq, __data_len), error);
 	else
 		unmatched(rq, done);
 	return 0;
 }
 
-SEC("tp_btf/sched_process_fork")
+KV_TP("sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 from = parent->tgid, to = child->tgid;
+	__u32 from = KV_FIELD(parent, tgid), to = KV_FIELD(child, tgid);
 	__u8 yes = 1;
 
 	if (from == to || !bpf_map_lookup_elem(&target_pids, &from))
@@ -210,10 +223,10 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 /* The last trace of a process: only now may its id mean somebody else. */
-SEC("tp_btf/sched_process_free")
+KV_TP("sched_process_free")
 int BPF_PROG(on_free, struct task_struct *task)
 {
-	__u32 pid = task->pid, tgid = task->tgid;
+	__u32 pid = KV_FIELD(task, pid), tgid = KV_FIELD(task, tgid);
 
 	if (pid == tgid)
 		bpf_map_delete_elem(&target_pids, &tgid);

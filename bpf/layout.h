@@ -195,7 +195,8 @@ enum kv_file_device {
 struct kv_device {
 	__u64 sectors;
 	__u32 slot;
-	__u32 unused;
+	/* 1: it has no requests, its bios are followed. */
+	__u32 takes_bios;
 };
 
 #endif

@@ -7,6 +7,8 @@
 #ifndef KVTRACE_MACHINE_H
 #define KVTRACE_MACHINE_H
 
+#include "lock.h"
+
 /*
  * A request's place, and what is known of the request while it is on its way. The kernel
  * allocates requests once for a device and uses them again, so a place belongs to one address
@@ -41,7 +43,7 @@ struct io {
 
 /* A device and a side of it: its requests in flight, and what the last of them left behind. */
 struct flight {
-	struct bpf_spin_lock lock;
+	struct kv_lock lock;
 	__u32 depth[2];
 	/* Changes of the depth so far. */
 	__u32 turn;
@@ -86,17 +88,13 @@ static __always_inline bool kv_moves_data(const struct io *io)
 	return io->class <= KV_WRITE;
 }
 
-/* Under the lock of the flight. */
-static __always_inline void kv_turn(struct flight *flight, __u64 now, struct kv_step *step)
+/* One request of a class more (1) or fewer (-1). Under the lock of the flight. */
+static __always_inline void kv_turn(struct flight *flight, __u64 now, __u8 class, __s32 change, struct kv_step *step)
 {
-	step->reads = flight->depth[0];
-	step->writes = flight->depth[1];
-	step->spent = 0;
-	if (now > flight->since) {
-		step->spent = now - flight->since;
-		flight->since = now;
-	}
-	step->turn = ++flight->turn;
+	step->spent = kv_advance(&flight->since, now);
+	step->reads = KV_STEP(&flight->depth[0], class == KV_WRITE ? 0 : change);
+	step->writes = KV_STEP(&flight->depth[1], class == KV_WRITE ? change : 0);
+	step->turn = KV_STEP(&flight->turn, 1) + 1;
 }
 
 /*
@@ -142,15 +140,11 @@ static __always_inline void kv_take_off(struct io *io, __u64 now, bool first)
 		return;
 	io->in_flight = 1;
 	io->flown = now;
-	bpf_spin_lock(&flight->lock);
-	kv_turn(flight, now, &step);
-	if (io->class == KV_WRITE)
-		flight->depth[1] = step.writes + 1;
-	else
-		flight->depth[0] = step.reads + 1;
+	KV_LOCK(&flight->lock);
+	kv_turn(flight, now, io->class, 1, &step);
 	if (first)
 		kv_follow(flight, io);
-	bpf_spin_unlock(&flight->lock);
+	KV_UNLOCK(&flight->lock);
 	io->took_off = step.turn;
 	io->depth = step.reads + step.writes + 1;
 	count_step(io, &step);
@@ -169,13 +163,9 @@ static __always_inline void kv_land(struct io *io, __u64 now)
 	flight = flight_of(io);
 	if (!flight)
 		return;
-	bpf_spin_lock(&flight->lock);
-	kv_turn(flight, now, &step);
-	if (io->class == KV_WRITE)
-		flight->depth[1] = step.writes - 1;
-	else
-		flight->depth[0] = step.reads - 1;
-	bpf_spin_unlock(&flight->lock);
+	KV_LOCK(&flight->lock);
+	kv_turn(flight, now, io->class, -1, &step);
+	KV_UNLOCK(&flight->lock);
 	io->landed = step.turn;
 	count_step(io, &step);
 }

@@ -97,7 +97,7 @@ static __always_inline bool is_kernel_thread(void)
 	return task->flags & KV_PF_KTHREAD;
 }
 
-SEC("tp_btf/writeback_dirty_folio")
+KV_TP("writeback_dirty_folio")
 int BPF_PROG(on_dirty, void *folio, struct address_space *mapping)
 {
 	struct inode_key key = {};

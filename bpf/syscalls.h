@@ -108,7 +108,7 @@ static __always_inline void end_gaps(struct thread *thread, __u8 call, __u64 now
 	}
 }
 
-SEC("tp_btf/sys_enter")
+KV_TP("sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 {
 	__u8 call = call_of(number), set;
@@ -146,7 +146,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	return 0;
 }
 
-SEC("tp_btf/sys_exit")
+KV_TP("sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long returned)
 {
 	__u8 call = call_of(KV_CALL_NUMBER(regs));

@@ -117,7 +117,7 @@ static __always_inline __u8 row_of_op(struct io_kiocb *req)
 	}
 }
 
-SEC("tp_btf/io_uring_submit_req")
+KV_TP("io_uring_submit_req")
 int BPF_PROG(on_uring_submit, struct io_kiocb *req)
 {
 	__u8 row = row_of_op(req), set;
@@ -159,7 +159,7 @@ int BPF_PROG(on_uring_submit, struct io_kiocb *req)
 }
 
 /* The operation would have to wait, and a worker of the process takes it over. */
-SEC("tp_btf/io_uring_queue_async_work")
+KV_TP("io_uring_queue_async_work")
 int BPF_PROG(on_uring_punt, struct io_kiocb *req)
 {
 	__u64 address = (__u64)req;
@@ -175,7 +175,7 @@ int BPF_PROG(on_uring_punt, struct io_kiocb *req)
 }
 
 /* Its arguments differ between kernels; the second is the operation in all that are taken. */
-SEC("tp_btf/io_uring_complete")
+KV_TP("io_uring_complete")
 int on_uring_complete(__u64 *ctx)
 {
 	__u64 address = ctx[1];

@@ -76,6 +76,27 @@ struct request___with_disk {
 	struct gendisk *rq_disk;
 };
 
+struct block_device {
+	struct gendisk *bd_disk;
+};
+
+struct bvec_iter {
+	__u64 bi_sector;
+	__u32 bi_size;
+};
+
+struct bio {
+	struct block_device *bi_bdev;
+	__u32 bi_opf;
+	__u8 bi_status;
+	struct bvec_iter bi_iter;
+};
+
+/* Before a bio knew its partition. */
+struct bio___with_disk {
+	struct gendisk *bi_disk;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;

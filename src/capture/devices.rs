@@ -6,12 +6,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::measure::block::{BlockDevice, KernelCounters};
+use crate::measure::block::{BlockDevice, DeviceTimes, KernelCounters};
 
 /// Bytes of a sector, the unit of the kernel's block layer whatever the device's own.
 pub const SECTOR: u64 = 512;
+/// Most devices that one capture watches.
+const MAX_DEVICES: usize = 64;
 
-/// A whole disk that takes requests (not bios), so that its tracepoints speak.
+/// A whole disk.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Device {
     /// Its name under /sys/block.
@@ -24,6 +26,8 @@ pub struct Device {
     pub sectors: u64,
     /// Requests that its queues can hold at once.
     pub requests: u32,
+    /// It has no queue of requests (zram, nvme's multipath): its bios are followed instead.
+    pub takes_bios: bool,
 }
 
 impl Device {
@@ -46,6 +50,7 @@ impl Device {
             write_cache: queue("write_cache"),
             kernel: KernelCounters::default(),
             captured: KernelCounters::default(),
+            times: None,
         }
     }
 
@@ -56,15 +61,55 @@ impl Device {
 
     /// What the kernel has counted on it since it appeared (Documentation/block/stat.rst).
     pub fn counters(&self) -> KernelCounters {
-        let stat = read(&sys(&self.name).join("stat")).unwrap_or_default();
-        let fields: Vec<u64> = stat.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-        let field = |at: usize| fields.get(at).copied().unwrap_or(0);
+        let field = self.stat();
         KernelCounters {
             read_ios: field(0),
             read_bytes: field(2) * SECTOR,
             write_ios: field(4),
             write_bytes: field(6) * SECTOR,
         }
+    }
+
+    /// What else the kernel has counted on it since it appeared.
+    pub fn times(&self) -> DeviceTimes {
+        const MS: u64 = 1_000_000;
+        let field = self.stat();
+        DeviceTimes {
+            read_merges: field(1),
+            write_merges: field(5),
+            read_ns: field(3) * MS,
+            write_ns: field(7) * MS,
+            flush_ns: field(16) * MS,
+            flush_ios: field(15),
+            busy_ns: field(9) * MS,
+            queue_ns: field(10) * MS,
+            samples: 0,
+        }
+    }
+
+    /// Reads and writes in flight now; none when the device is gone.
+    pub fn in_flight(&self) -> Option<(u64, u64)> {
+        let text = read(&sys(&self.name).join("inflight"))?;
+        let (reads, writes) = text.split_once(char::is_whitespace)?;
+        Some((reads.parse().ok()?, writes.trim().parse().ok()?))
+    }
+
+    /// What happened to the device itself since it was found, in words; none when nothing did.
+    pub fn changed(&self) -> Option<String> {
+        let Some(size) = read(&sys(&self.name).join("size")) else {
+            return Some(format!("{} disappeared while it was watched, and the kernel's counters with it", self.name));
+        };
+        (size != self.sectors.to_string()).then(|| match size.as_str() {
+            "0" => format!("{} lost what it held while it was watched: its size is now 0", self.name),
+            size => format!("{} changed from {} to {size} sectors while it was watched", self.name, self.sectors),
+        })
+    }
+
+    /// The fields of its line of statistics, 0 for those that this kernel does not have.
+    fn stat(&self) -> impl Fn(usize) -> u64 {
+        let text = read(&sys(&self.name).join("stat")).unwrap_or_default();
+        let fields: Vec<u64> = text.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        move |at| fields.get(at).copied().unwrap_or(0)
     }
 }
 
@@ -96,6 +141,29 @@ pub fn resolve(named: &str) -> Result<Vec<Device>> {
     }
 }
 
+/// The disks behind the names; every disk when none is named.
+///
+/// # Errors
+/// Those of [`resolve`], and when there are none or more than one capture watches.
+pub fn watched(named: &[String]) -> Result<Vec<Device>> {
+    let mut found = Vec::new();
+    for name in named {
+        found.extend(resolve(name)?);
+    }
+    if named.is_empty() {
+        found = all();
+    }
+    found.sort();
+    found.dedup();
+    match found.len() {
+        0 => Err(Error::unavailable("there is no disk with a request queue here (/sys/block/*/mq)")),
+        1..=MAX_DEVICES => Ok(found),
+        many => Err(Error::usage(format!(
+            "{many} disks are more than the {MAX_DEVICES} that one capture watches; name some with --dev"
+        ))),
+    }
+}
+
 /// Every disk that takes requests and holds something; RAM disks left out.
 pub fn all() -> Vec<Device> {
     let Ok(entries) = fs::read_dir("/sys/block") else { return Vec::new() };
@@ -113,7 +181,8 @@ pub fn names(devices: &[Device]) -> String {
 }
 
 /// From an entry of /sys/class/block or /sys/dev/block to whole disks: a partition means its
-/// disk, a stacked device (dm, md) the disks below it.
+/// disk, a stacked device (dm, md) the disks below it, and one without requests and with nothing
+/// below it itself.
 fn disks_of(named: &str, entry: &Path) -> Result<Vec<Device>> {
     let lost = || Error::usage(format!("`{named}` disappeared from /sys while it was looked at"));
     let mut folder = entry.canonicalize().map_err(|_| lost())?;
@@ -130,20 +199,21 @@ fn disks_of(named: &str, entry: &Path) -> Result<Vec<Device>> {
     }
     below.sort();
     below.dedup();
+    // A layer and what is below it show the same I/O, so it is one or the other.
     if below.is_empty() {
-        return Err(Error::usage(format!(
-            "{name} works on bios without a request queue, and there is no disk below it that could be watched \
-             instead; name one of: {}",
-            names(&all())
-        )));
+        return Ok(vec![whole(&name, true).ok_or_else(lost)?]);
     }
     Ok(below)
 }
 
 /// A disk that takes requests; none when it takes bios or is not there.
 fn disk(name: &str) -> Option<Device> {
+    sys(name).join("mq").exists().then(|| whole(name, false))?
+}
+
+fn whole(name: &str, takes_bios: bool) -> Option<Device> {
     let folder = sys(name);
-    let queues = fs::read_dir(folder.join("mq")).ok()?.flatten().count() as u32;
+    let queues = fs::read_dir(folder.join("mq")).map_or(0, |entries| entries.flatten().count() as u32);
     let number = read(&folder.join("dev"))?;
     let (major, minor) = number.split_once(':')?;
     let per_queue: u32 = read(&folder.join("queue/nr_requests")).and_then(|n| n.parse().ok()).unwrap_or(256);
@@ -153,6 +223,7 @@ fn disk(name: &str) -> Option<Device> {
         minor: minor.parse().ok()?,
         sectors: read(&folder.join("size"))?.parse().ok()?,
         requests: per_queue.saturating_mul(queues.max(1)),
+        takes_bios,
     })
 }
 

@@ -73,16 +73,7 @@ fn disagreement(&Counted { device, edge }: &Counted) -> Option<String> {
 
 /// What was counted between two readings of the devices.
 pub fn between(before: &[KernelCounters], after: &[KernelCounters]) -> Vec<KernelCounters> {
-    before.iter().zip(after).map(|(before, after)| since(*before, *after)).collect()
-}
-
-fn since(before: KernelCounters, after: KernelCounters) -> KernelCounters {
-    KernelCounters {
-        read_ios: after.read_ios.saturating_sub(before.read_ios),
-        read_bytes: after.read_bytes.saturating_sub(before.read_bytes),
-        write_ios: after.write_ios.saturating_sub(before.write_ios),
-        write_bytes: after.write_bytes.saturating_sub(before.write_bytes),
-    }
+    before.iter().zip(after).map(|(before, after)| after.since(*before)).collect()
 }
 
 #[cfg(test)]

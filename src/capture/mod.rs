@@ -2,13 +2,15 @@
 //!
 //! [`devices`] and [`tree`] say what is watched and whose I/O is the target, [`rights`] whether
 //! this machine permits it; `session` runs the programs of `bpf/` (`probes`) and turns what
-//! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`]. [`bpftrace`]
-//! reads what the reference's script printed into the same.
+//! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`].
+//! [`Sampling`] makes one of the kernel's own counters, where programs are not permitted;
+//! [`bpftrace`] reads what the reference's script printed into the same.
 
 pub mod bpftrace;
 pub mod cgroup;
 pub mod devices;
 pub mod events;
+mod fallback;
 pub mod rights;
 pub mod tree;
 
@@ -32,6 +34,8 @@ mod probes;
 mod reading;
 #[cfg(feature = "ebpf")]
 mod session;
+#[cfg(feature = "ebpf")]
+pub mod tracepoints;
 
 mod snapshot;
 
@@ -41,6 +45,8 @@ pub use events::{EventsTo, Recorded};
 #[cfg(feature = "ebpf")]
 pub use session::Capture;
 pub use snapshot::Snapshot;
+
+pub use fallback::Sampling;
 
 /// What to watch and whose I/O is the target. Everything else on the watched devices goes to the
 /// result's `other` set.
@@ -62,6 +68,8 @@ pub struct CaptureFilter {
     pub requests: Option<u32>,
     /// Where a row per request goes.
     pub events: Option<EventsTo>,
+    /// Which sort of programs.
+    pub probes: ProbeKind,
 }
 
 impl CaptureFilter {
@@ -74,6 +82,18 @@ impl CaptureFilter {
     pub fn watches_syscalls(&self) -> bool {
         self.syscalls.unwrap_or(self.is_filtered())
     }
+}
+
+/// Which sort of programs watches. Both count the same; tp_btf costs less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// tp_btf, and raw_tp where the kernel refuses it.
+    #[default]
+    Auto,
+    /// Programs whose pointers the verifier knows.
+    TpBtf,
+    /// Programs that copy what they read.
+    RawTp,
 }
 
 /// Whose I/O is the target.

@@ -67,14 +67,14 @@ pub fn check() -> Result<()> {
     if !has_btf() {
         return Err(Error::unavailable(format!(
             "this kernel has no BTF ({BTF} is absent), so eBPF programs cannot find its fields; boot a kernel with \
-             CONFIG_DEBUG_INFO_BTF=y (every current distribution kernel)"
+             CONFIG_DEBUG_INFO_BTF=y (every current distribution kernel), or count without programs: --fallback"
         )));
     }
     match Rights::own().missing() {
         None => Ok(()),
         Some(missing) => Err(Error::unavailable(format!(
-            "capturing the block layer needs {missing}; run it with sudo, or give the binary the rights once: \
-             setcap cap_bpf,cap_perfmon+ep kvtrace"
+            "capturing the block layer needs {missing}; run it with sudo, give the binary the rights once (setcap \
+             cap_bpf,cap_perfmon+ep kvtrace), or count without quantiles: --fallback"
         ))),
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::TOOL;
 use crate::error::{Error, Result};
-use crate::measure::BlockResult;
-use crate::measure::block::{BLOCK_SCHEMA, BlockFilter, BlockSet, KernelCounters};
+use crate::measure::block::{BLOCK_SCHEMA, BlockDevice, BlockFilter, BlockSet, KernelCounters};
+use crate::measure::{BlockResult, Histogram};
 
 use super::cgroup::{self, MAX_CGROUPS};
 use super::devices::{self, Device};
@@ -27,13 +27,13 @@ const LINGER: Duration = Duration::from_millis(50);
 /// How far ahead the window is set, so that no request is born between the look at the clock and
 /// the setting.
 const AHEAD: Duration = Duration::from_millis(2);
-/// Most devices that one capture watches.
-const MAX_DEVICES: usize = 64;
 
 /// A running capture. Dropped without [`Capture::finish`], it leaves nothing behind.
 pub struct Capture {
     probes: Probes,
     devices: Vec<Device>,
+    /// The devices as they were when they were found: one may be gone at the end.
+    facts: Vec<BlockDevice>,
     filter: BlockFilter,
     filtered: bool,
     before: Vec<KernelCounters>,
@@ -56,8 +56,8 @@ impl Capture {
     /// [`crate::error::Kind::Unavailable`] without the rights or the kernel's help,
     /// [`crate::error::Kind::Usage`] for devices or processes that are not there.
     pub fn start(filter: &CaptureFilter) -> Result<Self> {
-        let devices = watched(&filter.devices)?;
-        let roots = roots(&filter.target)?;
+        let devices = devices::watched(&filter.devices)?;
+        let roots = tree::roots(&filter.target)?;
         rights::check()?;
         let cgroups = cgroups(&filter.cgroups)?;
         let filtered = filter.is_filtered();
@@ -88,7 +88,8 @@ impl Capture {
         };
         let filter =
             BlockFilter { devices: names(filter, &devices), pids: roots, cgroups: filter.cgroups.clone(), command };
-        Ok(Self { probes, devices, filter, filtered, before, opening, started_ns, recorder })
+        let facts = devices.iter().map(Device::facts).collect();
+        Ok(Self { probes, devices, facts, filter, filtered, before, opening, started_ns, recorder })
     }
 
     /// Starts a command as part of the target, from its first instruction on.
@@ -164,38 +165,51 @@ impl Capture {
         histograms.extend(self.probes.above().histograms(&self.probes, TARGET)?);
         let kernel = loss::between(&self.before, &after);
         let mut devices = Vec::with_capacity(self.devices.len());
-        for (slot, device) in self.devices.iter().enumerate() {
-            let mut facts = device.facts();
+        for (slot, facts) in std::mem::take(&mut self.facts).into_iter().enumerate() {
+            let mut facts = facts;
             facts.kernel = kernel[slot];
             facts.captured = reading::captured(&self.probes, slot)?;
             devices.push(facts);
         }
         let at_edges = at_end + loss["nomatch_before_attach"];
         let counted: Vec<Counted> = (0..devices.len())
-            .filter(|slot| self.devices[*slot].keeps_counters())
+            .filter(|slot| self.devices[*slot].keeps_counters() && self.devices[*slot].changed().is_none())
             .map(|slot| Counted {
                 device: &devices[slot],
                 edge: at_edges + ios(self.opening[slot]) + ios(closing[slot]),
             })
             .collect();
-        let taint_reasons = loss::taint_reasons(&loss, &counted, self.filtered);
+        let mut taint_reasons = loss::taint_reasons(&loss, &counted, self.filtered);
+        taint_reasons.extend(self.devices.iter().filter_map(Device::changed));
+        let other = BlockSet { histograms: self.seen(reading::histograms(&self.probes, &self.devices, OTHER)?) };
+        let histograms = self.seen(histograms);
         let result = BlockResult {
             schema: BLOCK_SCHEMA.to_owned(),
             tool: TOOL.to_owned(),
             complete: true,
-            source: "tp_btf".to_owned(),
+            source: self.probes.kind().to_owned(),
             devices,
             filter: self.filter,
             duration_s: Some((stopped_ns - self.started_ns) as f64 / 1e9),
             histograms,
-            other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, OTHER)? },
+            other,
             phases: None,
             loss,
             tainted: !taint_reasons.is_empty(),
             taint_reasons,
             notes: Vec::new(),
+            probes: self.probes.notes().to_vec(),
+            processes: None,
         };
         Ok((result, recorded))
+    }
+
+    /// Of bios no queue is seen, so nothing is there of it.
+    fn seen(&self, mut histograms: Vec<Histogram>) -> Vec<Histogram> {
+        if self.devices.iter().any(|device| device.takes_bios) {
+            histograms.retain(|histogram| !["q2d", "i2d"].contains(&histogram.name.as_str()));
+        }
+        histograms
     }
 
     /// Waits for the requests on their way; returns how many did not come back.
@@ -231,26 +245,6 @@ fn ios(counters: KernelCounters) -> u64 {
     counters.read_ios + counters.write_ios
 }
 
-/// The disks behind the names; every disk when none is named.
-fn watched(named: &[String]) -> Result<Vec<Device>> {
-    let mut found = Vec::new();
-    for name in named {
-        found.extend(devices::resolve(name)?);
-    }
-    if named.is_empty() {
-        found = devices::all();
-    }
-    found.sort();
-    found.dedup();
-    match found.len() {
-        0 => Err(Error::unavailable("there is no disk with a request queue here (/sys/block/*/mq)")),
-        1..=MAX_DEVICES => Ok(found),
-        many => Err(Error::usage(format!(
-            "{many} disks are more than the {MAX_DEVICES} that one capture watches; name some with --dev"
-        ))),
-    }
-}
-
 fn cgroups(named: &[String]) -> Result<Vec<PathBuf>> {
     if named.len() > MAX_CGROUPS {
         return Err(Error::usage(format!(
@@ -259,13 +253,6 @@ fn cgroups(named: &[String]) -> Result<Vec<PathBuf>> {
         )));
     }
     named.iter().map(|name| cgroup::resolve(name)).collect()
-}
-
-fn roots(target: &Target) -> Result<Vec<u32>> {
-    match target {
-        Target::Trees(pids) => pids.iter().map(|pid| tree::process_of(*pid)).collect(),
-        Target::Everything | Target::Command(_) => Ok(Vec::new()),
-    }
 }
 
 fn names(filter: &CaptureFilter, devices: &[Device]) -> Vec<String> {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use crate::error::{Error, Result};
+
+use super::Target;
 
 /// The thread group (the process) that a pid or a thread id belongs to.
 ///
@@ -13,6 +16,22 @@ pub fn process_of(pid: u32) -> Result<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
     tgid.ok_or_else(|| Error::usage(format!("there is no process {pid}; `ps` lists those that run")))
+}
+
+/// The processes whose trees are the target, where that is known beforehand.
+///
+/// # Errors
+/// When there is no such process.
+pub fn roots(target: &Target) -> Result<Vec<u32>> {
+    match target {
+        Target::Trees(pids) => pids.iter().map(|pid| process_of(*pid)).collect(),
+        Target::Everything | Target::Command(_) => Ok(Vec::new()),
+    }
+}
+
+/// Whether there is such a process, if only as one that has ended and is not yet waited for.
+pub fn exists(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
 }
 
 /// Whether a process is there and has not ended (a zombie has).

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::capture::{Capture, CaptureFilter, EventsTo, Target, cgroup, tree};
+use crate::capture::{CaptureFilter, EventsTo, ProbeKind, Target, cgroup, tree};
 use crate::checksum;
 use crate::distill::job::JOB_SCHEMA;
 use crate::distill::{Options, Origin};
@@ -18,6 +18,7 @@ use super::terminal::Terminal;
 use super::{Global, distill_fio};
 
 mod command;
+mod counters;
 pub mod events;
 pub mod from;
 mod live;
@@ -25,10 +26,12 @@ mod row;
 mod status;
 mod table;
 mod watch;
+mod watcher;
 
 use command::Running;
 use events::EventFlags;
 use live::Live;
+use watcher::Watcher;
 
 /// How often the end is looked for.
 const TICK: Duration = Duration::from_millis(20);
@@ -78,6 +81,12 @@ pub struct Args {
     /// Where the result goes (kvtrace.block/1); `-` is standard output
     #[arg(long, short, value_name = "BLOCK.json")]
     output: Option<PathBuf>,
+    /// Without the rights for eBPF, read the kernel's counters every 100 ms: no quantiles
+    #[arg(long)]
+    fallback: bool,
+    /// Which programs watch: auto, tp_btf or raw_tp
+    #[arg(long, value_name = "KIND", value_parser = probe_kind, default_value = "auto", hide = true)]
+    probes: ProbeKind,
     /// A command to start and watch, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -102,12 +111,12 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     if let Some(path) = &args.from {
         return take(args, global, &terminal, path, stop);
     }
-    let mut capture = Capture::start(&filter(args, events))?;
+    let mut capture = Watcher::start(&filter(args, events), args.fallback, &terminal)?;
     let child = command::start(&args.command, |command| capture.start_command(command))?;
     let mut live = Live::new(&terminal, capture.devices(), args.watch.then(|| Duration::from_nanos(args.interval.0)));
     let (child, complete) = watch(args, child, stop, || live.tick(|| capture.snapshot()));
     drop(live);
-    let (mut result, recorded) = capture.finish_with_events()?;
+    let (mut result, recorded) = capture.finish()?;
     result.complete = complete;
     let written = write(args, global, &terminal, &result, None);
     let kept = written.and_then(|place| events::keep(recorded, &result, place));
@@ -168,7 +177,17 @@ fn filter(args: &Args, events: Option<EventsTo>) -> CaptureFilter {
         cgroups: args.cgroup.clone(),
         syscalls: args.syscalls.then_some(true).or(args.no_syscalls.then_some(false)),
         events,
-        ..CaptureFilter::default()
+        probes: args.probes,
+        requests: None,
+    }
+}
+
+fn probe_kind(typed: &str) -> std::result::Result<ProbeKind, String> {
+    match typed {
+        "auto" => Ok(ProbeKind::Auto),
+        "tp_btf" => Ok(ProbeKind::TpBtf),
+        "raw_tp" => Ok(ProbeKind::RawTp),
+        _ => Err("it is one of auto, tp_btf, raw_tp".to_owned()),
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use crate::capture::bpftrace;
 use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA};
-use crate::distill::pace::span_ns;
 use crate::distill::logical::{self, Splitting};
+use crate::distill::pace::span_ns;
 use crate::distill::{Job, Options, Origin};
 use crate::error::{Error, Result};
 use crate::measure::fidelity::Proved;
@@ -91,7 +92,10 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let proof = Proof::of(&args.prove, &config.destroys, stop, &terminal)?;
     let source = source(&args, proof.as_ref(), global, stop)?;
     let block = source.blocks.first().ok_or_else(|| Error::usage("there is no run to distil"))?;
-    refuse_tainted(block, &source.origin.file, args.accept_tainted)?;
+    // A proof says on its card what was lost; of the text of bpftrace nobody knows what was.
+    if !source.ran && block.source != bpftrace::SOURCE {
+        refuse_tainted(block, &source.origin.file, args.accept_tainted)?;
+    }
     let options = options(&args, block);
     let job = write(block, source.origin.clone(), &options, &args.output, global, &terminal)?;
     let Some(proof) = proof else { return Ok(()) };

@@ -1,5 +1,7 @@
 //! `kvtrace doctor`: what this machine can do, what follows from what is missing, and the way out.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use crate::TOOL;
@@ -14,7 +16,11 @@ mod storage;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Say what a capture would use on the kernel whose types (BTF) these are, and nothing else
+    #[arg(long, value_name = "FILE")]
+    btf: Option<PathBuf>,
+}
 
 /// Whether an ability is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,10 +69,11 @@ struct Report {
     abilities: Vec<Ability>,
 }
 
-pub fn run(_args: Args, global: Global) -> Result<()> {
-    let mut abilities = storage::abilities();
-    abilities.extend(ebpf::abilities());
-    abilities.extend(host::abilities());
+pub fn run(args: Args, global: Global) -> Result<()> {
+    let abilities = match args.btf {
+        Some(file) => ebpf::of_kernel(&file)?,
+        None => [storage::abilities(), ebpf::abilities(), host::abilities()].concat(),
+    };
     if global.json {
         return output::to_stdout(&output::to_json(&Report { schema: "kvtrace.doctor/1", tool: TOOL, abilities }));
     }

@@ -53,8 +53,7 @@ pub fn write(text: &mut String, block: &BlockResult, origin: &Origin, source: &S
                    assumed."
             .to_owned(),
         probes => {
-            let devices =
-                if devices.is_empty() { "devices that are not named".to_owned() } else { devices.join(", ") };
+            let devices = if devices.is_empty() { "devices that are not named".to_owned() } else { devices.join(", ") };
             let during =
                 block.duration_s.map_or_else(|| "for a time that is not said".to_owned(), |s| format!("{s:.1} s"));
             format!("Captured: {during} on {devices} by {probes}")

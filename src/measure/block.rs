@@ -18,7 +18,8 @@ pub struct BlockResult {
     pub tool: String,
     /// False when the capture was interrupted.
     pub complete: bool,
-    /// Which probes saw it: `tp_btf`, or `bpftrace` for the reference's text.
+    /// What saw it: `tp_btf` or `raw_tp` programs, `sysfs` (the kernel's own counters), or `bpftrace`
+    /// for the reference's text.
     pub source: String,
     /// The devices that were watched.
     pub devices: Vec<BlockDevice>,
@@ -66,6 +67,13 @@ pub struct BlockResult {
     /// capture, what was left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What the probes are attached to, which fallbacks this kernel made necessary, and what
+    /// follows from them, a line each.
+    #[serde(default)]
+    pub probes: Vec<String>,
+    /// The target's processes; with source `sysfs` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<ProcessBytes>,
 }
 
 /// A set of histograms.
@@ -94,7 +102,48 @@ pub struct BlockDevice {
     pub kernel: KernelCounters,
     /// What the probes counted on this device in the kernel's terms, target and other together:
     /// flushes and written zeroes are writes.
+    /// With source `sysfs` these are the kernel's own once more.
     pub captured: KernelCounters,
+    /// What else /sys/block/NAME/stat counted; with source `sysfs` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<DeviceTimes>,
+}
+
+/// Times and merges of a device as the kernel sums them up (Documentation/block/stat.rst), for
+/// all processes. The mean latency of reads is `read_ns / kernel.read_ios`, the mean number of
+/// requests in flight `queue_ns` over the duration; times come in whole milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceTimes {
+    /// Reads that were merged into requests.
+    pub read_merges: u64,
+    /// Writes that were merged into requests.
+    pub write_merges: u64,
+    /// Sum of what reads took, from birth to completion, in ns.
+    pub read_ns: u64,
+    /// Sum of what writes took, in ns.
+    pub write_ns: u64,
+    /// Sum of what flushes took, in ns.
+    pub flush_ns: u64,
+    /// Flushes.
+    pub flush_ios: u64,
+    /// Time with anything in flight, in ns.
+    pub busy_ns: u64,
+    /// Sum over all requests of the time in flight, in ns.
+    pub queue_ns: u64,
+    /// How often the requests in flight were looked at.
+    pub samples: u64,
+}
+
+/// What the kernel counted for the target's processes (proc_pid_io(5)), on all devices: what it
+/// really fetched from or will send to storage for them, without what the page cache served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessBytes {
+    /// Bytes fetched from storage.
+    pub read_bytes: u64,
+    /// Bytes that were dirtied or written directly.
+    pub write_bytes: u64,
+    /// Bytes of them that were never written, because their file was cut or removed first.
+    pub cancelled_write_bytes: u64,
 }
 
 /// Completed I/O.
@@ -108,6 +157,37 @@ pub struct KernelCounters {
     pub write_ios: u64,
     /// Bytes written.
     pub write_bytes: u64,
+}
+
+impl KernelCounters {
+    /// What was counted since an earlier reading.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            read_ios: self.read_ios.saturating_sub(before.read_ios),
+            read_bytes: self.read_bytes.saturating_sub(before.read_bytes),
+            write_ios: self.write_ios.saturating_sub(before.write_ios),
+            write_bytes: self.write_bytes.saturating_sub(before.write_bytes),
+        }
+    }
+}
+
+impl DeviceTimes {
+    /// What was counted since an earlier reading.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            read_merges: self.read_merges.saturating_sub(before.read_merges),
+            write_merges: self.write_merges.saturating_sub(before.write_merges),
+            read_ns: self.read_ns.saturating_sub(before.read_ns),
+            write_ns: self.write_ns.saturating_sub(before.write_ns),
+            flush_ns: self.flush_ns.saturating_sub(before.flush_ns),
+            flush_ios: self.flush_ios.saturating_sub(before.flush_ios),
+            busy_ns: self.busy_ns.saturating_sub(before.busy_ns),
+            queue_ns: self.queue_ns.saturating_sub(before.queue_ns),
+            samples: self.samples,
+        }
+    }
 }
 
 /// Whose I/O is the target.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::trace::{Op, Phase};
 
-use super::block::{BlockDevice, BlockResult, BlockSet, KernelCounters};
+use super::block::{BlockDevice, BlockResult, BlockSet, DeviceTimes, KernelCounters, ProcessBytes};
 use super::gds::GdsReport;
 use super::histogram::Histogram;
 use super::replay::{
@@ -194,6 +194,8 @@ pub fn block(into: &mut BlockResult, other: BlockResult) {
         tainted,
         taint_reasons,
         notes,
+        probes,
+        processes,
     } = other;
     into.complete &= complete;
     into.duration_s = into.duration_s.zip(duration_s).map(|(a, b)| a + b);
@@ -214,6 +216,14 @@ pub fn block(into: &mut BlockResult, other: BlockResult) {
         mine.sort();
         mine.dedup();
     }
+    let new: Vec<String> = probes.into_iter().filter(|probe| !into.probes.contains(probe)).collect();
+    into.probes.extend(new);
+    if let Some(ProcessBytes { read_bytes, write_bytes, cancelled_write_bytes }) = processes {
+        let mine = into.processes.get_or_insert_default();
+        mine.read_bytes += read_bytes;
+        mine.write_bytes += write_bytes;
+        mine.cancelled_write_bytes += cancelled_write_bytes;
+    }
 }
 
 fn add_device(into: &mut Vec<BlockDevice>, device: BlockDevice) {
@@ -228,9 +238,26 @@ fn add_device(into: &mut Vec<BlockDevice>, device: BlockDevice) {
         Some(mine) => {
             add(&mut mine.kernel, device.kernel);
             add(&mut mine.captured, device.captured);
+            add_times(mine, device.times);
         }
         None => into.push(device),
     }
+}
+
+fn add_times(into: &mut BlockDevice, other: Option<DeviceTimes>) {
+    let Some(other) = other else { return };
+    let mine = into.times.get_or_insert_default();
+    let DeviceTimes { read_merges, write_merges, read_ns, write_ns, flush_ns, flush_ios, busy_ns, queue_ns, samples } =
+        other;
+    mine.read_merges += read_merges;
+    mine.write_merges += write_merges;
+    mine.read_ns += read_ns;
+    mine.write_ns += write_ns;
+    mine.flush_ns += flush_ns;
+    mine.flush_ios += flush_ios;
+    mine.busy_ns += busy_ns;
+    mine.queue_ns += queue_ns;
+    mine.samples += samples;
 }
 
 /// Facts of a tier that add up over runs on one machine, and those that add up over machines.

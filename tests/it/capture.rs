@@ -4,11 +4,14 @@ mod above;
 mod attribution;
 mod device;
 mod events;
+mod fallback;
+mod faults;
 mod front;
 mod invariants;
 mod oracle;
 mod patterns;
 mod planted;
+mod rights;
 mod server;
 
 use std::collections::BTreeMap;

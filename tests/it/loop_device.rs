@@ -1,5 +1,6 @@
 //! A loop device over a file of the test's own.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,6 +10,8 @@ use crate::support::{is_root, skip};
 pub struct LoopDevice {
     /// Its node, `/dev/loopN`.
     pub path: String,
+    /// It is gone already: its number may be somebody else's by now.
+    detached: Cell<bool>,
 }
 
 impl LoopDevice {
@@ -23,7 +26,14 @@ impl LoopDevice {
             skip(&format!("losetup gives no device here {flags:?}"));
             return None;
         };
-        Some(Self { path: String::from_utf8_lossy(&made.stdout).trim().to_owned() })
+        Some(Self { path: String::from_utf8_lossy(&made.stdout).trim().to_owned(), detached: Cell::new(false) })
+    }
+
+    /// Detaches it before its time.
+    pub fn detach(&self) {
+        if !self.detached.replace(true) {
+            let _ = Command::new("losetup").args(["--detach", &self.path]).status();
+        }
     }
 
     /// What the kernel calls it.
@@ -34,6 +44,6 @@ impl LoopDevice {
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {
-        let _ = Command::new("losetup").args(["--detach", &self.path]).status();
+        self.detach();
     }
 }

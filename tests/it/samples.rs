@@ -79,6 +79,7 @@ pub fn block(loads: &[Load]) -> BlockResult {
             write_cache: "write back".to_owned(),
             kernel: captured,
             captured,
+            times: None,
         }],
         filter: BlockFilter::default(),
         duration_s: Some(12.5),
@@ -89,6 +90,8 @@ pub fn block(loads: &[Load]) -> BlockResult {
         tainted: false,
         taint_reasons: Vec::new(),
         notes: Vec::new(),
+        probes: Vec::new(),
+        processes: None,
     }
 }
 

@@ -50,6 +50,8 @@ pub fn of(maps: &Maps) -> BlockResult {
         loss,
         tainted: true,
         taint_reasons: doubts,
+        probes: Vec::new(),
+        processes: None,
     }
 }
 

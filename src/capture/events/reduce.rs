@@ -159,6 +159,8 @@ impl Reduction {
             tainted: !meta.taint_reasons.is_empty(),
             taint_reasons: meta.taint_reasons.clone(),
             notes: Vec::new(),
+            probes: Vec::new(),
+            processes: None,
         }
     }
 }
@@ -322,9 +324,8 @@ mod tests {
                 flights.push(Flown { request, from, to, last: true });
             }
         }
-        let mut changes: Vec<(i64, bool, usize)> = (0..flights.len())
-            .flat_map(|at| [(flights[at].from, true, at), (flights[at].to, false, at)])
-            .collect();
+        let mut changes: Vec<(i64, bool, usize)> =
+            (0..flights.len()).flat_map(|at| [(flights[at].from, true, at), (flights[at].to, false, at)]).collect();
         changes.sort_by_key(|(when, up, at)| (*when, !*up, *at));
         let mut turns = BTreeMap::<(usize, bool), u32>::new();
         let mut ends = BTreeMap::<(usize, bool, bool), u64>::new();

@@ -15,6 +15,9 @@ const DIRECTIONS: [&str; 2] = ["read", "write"];
 
 /// All of it.
 pub fn of(result: &BlockResult) -> String {
+    if result.source == "sysfs" {
+        return super::counters::of(result);
+    }
     let mut text = verdict(result);
     text.push_str(&lines(&result.histograms));
     text.push_str(&phases(result));

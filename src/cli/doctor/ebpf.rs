@@ -3,20 +3,84 @@
 use std::fs;
 use std::path::Path;
 
+use crate::capture::devices;
 use crate::capture::rights::{self, Rights};
+#[cfg(feature = "ebpf")]
+use crate::capture::tracepoints::Tracepoints;
 use crate::capture::{Capture, CaptureFilter};
+#[cfg(not(feature = "ebpf"))]
+use crate::error::Error;
+use crate::error::Result;
 
 use super::Ability;
 
 pub fn abilities() -> Vec<Ability> {
-    vec![btf(), own_rights(), programs(), tracefs(), kprobes(), lockdown()]
+    let mut found = vec![btf(), own_rights(), programs(), counters()];
+    found.extend(fallbacks());
+    found.extend([tracefs(), kprobes(), lockdown()]);
+    found
+}
+
+/// What a capture would use on the kernel whose types a file holds.
+#[cfg(feature = "ebpf")]
+pub fn of_kernel(file: &Path) -> Result<Vec<Ability>> {
+    let found = Tracepoints::of_file(file)?;
+    Ok(found.choices().iter().map(|choice| Ability::note(choice.purpose, choice.chosen)).collect())
+}
+
+#[cfg(not(feature = "ebpf"))]
+pub fn of_kernel(_file: &Path) -> Result<Vec<Ability>> {
+    Err(Error::unavailable("this build has no eBPF, so it reads no BTF: build kvtrace with the feature `ebpf`"))
+}
+
+/// Where this kernel makes a capture go another way than usual.
+#[cfg(feature = "ebpf")]
+fn fallbacks() -> Vec<Ability> {
+    match Tracepoints::of_kernel() {
+        Ok(found) => {
+            let lacking = found.choices().into_iter().filter(|choice| choice.falls_back);
+            lacking.map(|choice| Ability::note(choice.purpose, choice.chosen)).collect()
+        }
+        Err(error) => vec![Ability::missing(
+            "tracepoints",
+            error.to_string(),
+            "no capture",
+            "another kernel, or capture --fallback: the kernel's counters without quantiles",
+        )],
+    }
+}
+
+#[cfg(not(feature = "ebpf"))]
+fn fallbacks() -> Vec<Ability> {
+    Vec::new()
+}
+
+/// What capture --fallback reads.
+fn counters() -> Ability {
+    match devices::all().iter().filter(|device| device.in_flight().is_some()).count() {
+        0 => Ability::missing(
+            "kernel counters",
+            "no disk with requests under /sys/block",
+            "capture --fallback has nothing to count",
+            "in a container, mount the host's /sys",
+        ),
+        disks => Ability::ok(
+            "kernel counters",
+            format!("/sys/block of {disks} disks: capture --fallback counts without rights, and without quantiles"),
+        ),
+    }
 }
 
 fn btf() -> Ability {
     if rights::has_btf() {
         return Ability::ok("BTF", rights::BTF);
     }
-    Ability::missing("BTF", "absent", "no capture", "a kernel with CONFIG_DEBUG_INFO_BTF=y")
+    Ability::missing(
+        "BTF",
+        "absent",
+        "no capture but capture --fallback, which has no quantiles",
+        "a kernel with CONFIG_DEBUG_INFO_BTF=y",
+    )
 }
 
 fn own_rights() -> Ability {
@@ -25,7 +89,7 @@ fn own_rights() -> Ability {
         Some(missing) => Ability::missing(
             "eBPF rights",
             format!("without {missing}"),
-            "no capture",
+            "no capture but capture --fallback, which has no quantiles",
             "sudo, or once: setcap cap_bpf,cap_perfmon+ep kvtrace",
         ),
     }
@@ -39,7 +103,7 @@ fn programs() -> Ability {
             "block capture",
             error.to_string(),
             "no capture, in replay neither",
-            "everything else works without",
+            "everything else works without; capture --fallback counts without quantiles",
         ),
     }
 }
@@ -61,7 +125,7 @@ fn lockdown() -> Ability {
         Some("confidentiality") => Ability::missing(
             "lockdown",
             "confidentiality",
-            "eBPF cannot read kernel memory: no capture",
+            "eBPF cannot read kernel memory: no capture but capture --fallback",
             "boot with lockdown=integrity or without",
         ),
         Some(level) => Ability::note("lockdown", format!("{level} (capture works)")),

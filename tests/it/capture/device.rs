@@ -17,7 +17,7 @@ pub struct Loop {
     pub name: String,
     pub bench: Bench,
     // Detached before the folder of its image goes.
-    _device: LoopDevice,
+    device: LoopDevice,
     _image: tempfile::TempDir,
 }
 
@@ -48,7 +48,7 @@ impl Loop {
         let file = image.path().join("image");
         fs::File::create(&file).and_then(|f| f.set_len(mib * MIB)).expect("an image");
         let device = LoopDevice::over(&file, &[])?;
-        let this = Self { name: device.name().to_owned(), bench: Bench::new(), _device: device, _image: image };
+        let this = Self { name: device.name().to_owned(), bench: Bench::new(), device, _image: image };
         this.set("scheduler", scheduler);
         Some(this)
     }
@@ -61,6 +61,11 @@ impl Loop {
     pub fn stat(&self, place: usize) -> u64 {
         let text = fs::read_to_string(format!("/sys/block/{}/stat", self.name)).expect("a disk's counters");
         text.split_ascii_whitespace().nth(place).and_then(|word| word.parse().ok()).expect("a counter")
+    }
+
+    /// Takes it away.
+    pub fn detach(&self) {
+        self.device.detach();
     }
 
     pub fn set(&self, knob: &str, value: &str) {

@@ -195,7 +195,8 @@ fn the_rows_of_a_replay_are_what_the_plan_wanted_of_storage() {
     let replay = (0..4).find_map(|_| {
         device.bench.ok(&[&args[..], &["--events", "e.parquet"]].concat());
         let replay = device.bench.json("r.json");
-        (replay["block"]["loss"]["lost_complete"] == 0 && replay["block"]["loss"]["left_inflight"] == 0).then_some(replay)
+        (replay["block"]["loss"]["lost_complete"] == 0 && replay["block"]["loss"]["left_inflight"] == 0)
+            .then_some(replay)
     });
     let replay = replay.expect("one of four runs in which the kernel showed every event");
     let rows = rows(&device.bench, "e.parquet");
