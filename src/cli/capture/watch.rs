@@ -37,7 +37,7 @@ pub fn table(earlier: &Snapshot, now: &Snapshot, devices: &str) -> String {
         let _ = writeln!(text, "and {} more, which the table at the end has", filled.len() - LINES);
     }
     if let Some(others) = table::others(&now.other.histograms) {
-        let _ = writeln!(text, "{others}");
+        let _ = writeln!(text, "{}", cut(&others));
     }
     text.push_str(&cut(table::losses(&now.loss).lines().next().unwrap_or_default()));
     text
