@@ -110,6 +110,14 @@ fn warnings(block: &BlockResult, streams: &[Stream]) -> Vec<String> {
     if block.tainted {
         all.push(format!("the capture is tainted ({}); its numbers may be off", block.taint_reasons.join("; ")));
     }
+    let has = |name: &str| block.histograms.iter().any(|histogram| histogram.name == name && histogram.count > 0);
+    if has("inflight") && !has("inflight_time") {
+        all.push(
+            "the source has depths only as requests met them, not over time: iodepth is their mean, which a counter \
+             that leaks makes too high; check it"
+                .to_owned(),
+        );
+    }
     let total: u64 = streams.iter().map(Stream::count).sum();
     for stream in streams {
         let rare = stream.count() as f64 / total as f64;

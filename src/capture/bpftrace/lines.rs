@@ -35,6 +35,9 @@ pub struct Bucket {
     pub full: bool,
 }
 
+/// Most values of a bucket: more than any machine counts, and few enough that sums stay numbers.
+const MOST: u64 = 1 << 44;
+
 const SUFFIXES: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
 
 /// Tells what a line is.
@@ -102,7 +105,8 @@ fn bucket(line: &str) -> Option<Bucket> {
         _ => true,
     };
     let full = !bar.is_empty() && bar.bytes().all(|b| b == b'@');
-    ordered.then_some(Bucket { low, high, count: count.parse().ok()?, full })
+    let count = count.parse().ok().filter(|count| *count <= MOST)?;
+    ordered.then_some(Bucket { low, high, count, full })
 }
 
 /// An end of a range; `...` is open.

@@ -10,6 +10,9 @@ use std::fmt;
 
 use super::lines::{Bucket, Line, parse};
 
+/// Most buckets of one print; bpftrace itself takes no more than 1000.
+const MOST_BUCKETS: usize = 4096;
+
 /// A bucket's ends as printed.
 type Range = (Option<i64>, Option<i64>);
 
@@ -77,7 +80,8 @@ impl Maps {
         let counted = self.histograms.get(name)?;
         let mut sum = counted.before.clone();
         for (range, count) in &counted.last {
-            *sum.entry(*range).or_default() += count;
+            let sum = sum.entry(*range).or_default();
+            *sum = sum.saturating_add(*count);
         }
         let mut buckets: Vec<_> = sum.into_iter().filter(|(_, count)| *count > 0).collect();
         buckets.sort_by_key(|((low, _), _)| low.unwrap_or(i64::MIN));
@@ -104,7 +108,8 @@ impl Maps {
     /// What is there beside the known maps, in words.
     pub fn unknown(&self, known: impl Fn(&str) -> bool) -> Vec<String> {
         let plain = self.histograms.iter().filter(|(name, _)| !known(name)).map(|(name, counted)| {
-            let values: u64 = counted.before.values().chain(counted.last.values()).sum();
+            let all = counted.before.values().chain(counted.last.values());
+            let values = all.fold(0u64, |sum, count| sum.saturating_add(*count));
             format!("@{name} (a histogram of {values} values)")
         });
         let keyed = self.keyed_histograms.iter();
@@ -170,7 +175,8 @@ impl Maps {
             return Err(Cut { line, why });
         }
         if keyed {
-            *self.keyed_histograms.entry(name).or_default() += values;
+            let sum = self.keyed_histograms.entry(name).or_default();
+            *sum = sum.saturating_add(values);
             return Ok(());
         }
         let print = buckets.into_iter().map(|bucket| ((bucket.low, bucket.high), bucket.count)).collect();
@@ -188,6 +194,9 @@ impl Print {
         if !follows {
             return Err(format!("a bucket of @{} that does not lie above the one before it", self.name));
         }
+        if self.buckets.len() == MOST_BUCKETS {
+            return Err(format!("@{} has more than {MOST_BUCKETS} buckets; bpftrace makes 1000 at most", self.name));
+        }
         self.buckets.push(bucket);
         Ok(())
     }
@@ -198,7 +207,8 @@ impl Counted {
         let holds_last = self.last.iter().all(|(range, count)| print.get(range).is_some_and(|now| now >= count));
         if !self.last.is_empty() && (run != self.run || !holds_last) {
             for (range, count) in std::mem::take(&mut self.last) {
-                *self.before.entry(range).or_default() += count;
+                let sum = self.before.entry(range).or_default();
+                *sum = sum.saturating_add(count);
             }
             self.restarts += 1;
         }

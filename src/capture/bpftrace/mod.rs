@@ -61,3 +61,50 @@ pub fn read(text: &str, name: &str) -> Result<Reading> {
     }
     Ok(Reading { result, cut })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Lines of every kind, whole and broken, with numbers up to the largest.
+    fn line() -> impl Strategy<Value = String> {
+        let names = prop::sample::select(vec!["d2c_read_us", "bssplit_write_kb", "qd_read", "lba_read_gb", "mine"]);
+        let number = prop_oneof![
+            (0u64..2048).prop_map(|n| n.to_string()),
+            (1u64..9000, prop::sample::select(vec!["K", "M", "G", "T", "P", "E"])).prop_map(|(n, s)| format!("{n}{s}")),
+            Just("9223372036854775807".to_owned()),
+            Just("-9223372036854775808".to_owned()),
+            Just("...".to_owned()),
+        ];
+        prop_oneof![
+            3 => names.clone().prop_map(|name| format!("@{name}: ")),
+            1 => names.clone().prop_map(|name| format!("@{name}[1, fio]: ")),
+            1 => (names, 0u64..9).prop_map(|(name, n)| format!("@{name}: {n}")),
+            9 => (number.clone(), number, 0u64..=1 << 44).prop_map(|(low, high, n)| format!("[{low}, {high})  {n} |@@@@|")),
+            1 => (0u64..3, 0u64..1 << 20).prop_map(|(value, n)| format!("[{value}]  {n} |@@  |")),
+            1 => Just(String::new()),
+            1 => Just("Attaching 16 probes...".to_owned()),
+            1 => "[ -~]{0,20}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_odd(lines in prop::collection::vec(line(), 0..40)) {
+            let text = lines.join("\n");
+            let Ok(reading) = read(&text, "text") else { return Ok(()) };
+            prop_assert!(is_text(&text));
+            prop_assert_eq!(reading.cut.is_none(), reading.result.complete);
+            prop_assert!(reading.result.tainted && reading.result.histograms.len() <= 15);
+            for histogram in &reading.result.histograms {
+                prop_assert_eq!(histogram.count, histogram.buckets.iter().map(|bucket| bucket.2).sum::<u64>());
+                prop_assert!(histogram.count > 0);
+                for q in [0.0, 0.5, 0.99, 1.0] {
+                    let value = histogram.quantile(q).expect("there are values");
+                    prop_assert!(value >= histogram.min.unwrap() as f64 && value <= histogram.max.unwrap() as f64);
+                }
+            }
+        }
+    }
+}

@@ -14,6 +14,9 @@ use super::names::{NAMES, Name, Place, is_known};
 /// Values below zero stand in one bucket, how far below is not known: they are taken as -1.
 const BELOW_ZERO: (i64, i64) = (-1, 0);
 
+/// Values beyond this, either way, stand there: any two differ by a number that fits.
+const FARTHEST: i64 = 1 << 61;
+
 /// The histograms that were printed; those that were not are absent.
 pub fn of(maps: &Maps) -> BlockResult {
     let mut histograms = Vec::new();
@@ -57,8 +60,9 @@ pub fn of(maps: &Maps) -> BlockResult {
 
 /// One histogram in our unit.
 fn histogram(name: &Name, steps: &[(Option<i64>, Option<i64>, u64)]) -> Histogram {
-    let scaled = |value: i64| value.saturating_mul(name.scale);
-    let widest = steps.iter().filter_map(|(low, high, _)| high.zip(*low)).map(|(high, low)| high - low).max();
+    let scaled = |value: i64| value.saturating_mul(name.scale).clamp(-FARTHEST, FARTHEST);
+    let ends = steps.iter().filter_map(|(low, high, _)| high.zip(*low));
+    let widest = ends.map(|(high, low)| high.saturating_sub(low)).max();
     let buckets: Vec<(i64, i64, u64)> = steps
         .iter()
         .map(|&(low, high, count)| {
@@ -80,19 +84,25 @@ fn histogram(name: &Name, steps: &[(Option<i64>, Option<i64>, u64)]) -> Histogra
         op: name.op.map(str::to_owned),
         unit: name.unit.to_owned(),
         rel_width: name.rel_width,
-        count: buckets.iter().map(|bucket| bucket.2).sum(),
-        sum: buckets.iter().map(|&(low, high, count)| value(low, high) * i128::from(count)).sum(),
+        count: total(buckets.iter().map(|bucket| bucket.2)),
+        sum: buckets.iter().fold(0i128, |sum, &(low, high, count)| {
+            sum.saturating_add(value(low, high).saturating_mul(i128::from(count)))
+        }),
         min: buckets.first().map(|bucket| bucket.0),
         max: buckets.last().map(|bucket| bucket.1 - 1),
         buckets,
     }
 }
 
+fn total(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
+}
+
 /// What is wrong with one histogram.
 fn doubts_of(name: &Name, steps: &[(Option<i64>, Option<i64>, u64)], restarts: u64) -> Vec<String> {
-    let all: u64 = steps.iter().map(|step| step.2).sum();
+    let all = total(steps.iter().map(|step| step.2));
     let mut doubts = Vec::new();
-    let below: u64 = steps.iter().filter(|(low, ..)| low.is_none_or(|low| low < 0)).map(|step| step.2).sum();
+    let below = total(steps.iter().filter(|(low, ..)| low.is_none_or(|low| low < 0)).map(|step| step.2));
     if below > 0 {
         doubts.push(format!(
             "@{}: {} of {} values are below zero, how far is not printed; they stand as -1{}",
@@ -106,7 +116,7 @@ fn doubts_of(name: &Name, steps: &[(Option<i64>, Option<i64>, u64)], restarts: u
             }
         ));
     }
-    let beyond: u64 = steps.iter().filter(|(_, high, _)| high.is_none()).map(|step| step.2).sum();
+    let beyond = total(steps.iter().filter(|(_, high, _)| high.is_none()).map(|step| step.2));
     if beyond > 0 {
         doubts.push(format!("@{}: {} values lie beyond its last bucket", name.map, units::count(beyond)));
     }
@@ -123,7 +133,7 @@ fn doubts_of(name: &Name, steps: &[(Option<i64>, Option<i64>, u64)], restarts: u
 fn losses(maps: &Maps, histograms: &[Histogram]) -> BTreeMap<String, u64> {
     let of = |name: &str, op: &str| histograms.iter().find(|h| h.is(name, Some(op))).map(|h| h.count);
     let unmatched = ["read", "write"].map(|op| Some(of("size", op)?.saturating_sub(of("d2c", op)?)));
-    let unmatched: u64 = unmatched.into_iter().flatten().sum();
+    let unmatched = total(unmatched.into_iter().flatten());
     let mut loss = BTreeMap::new();
     for (cause, count) in [("left_inflight", maps.entries("d")), ("lost_complete", unmatched)] {
         if count > 0 {

@@ -23,7 +23,7 @@ pub fn table(earlier: &Snapshot, now: &Snapshot, devices: &str) -> String {
     let [reads, writes] = ["read", "write"].map(|op| status::rates(&interval, op, seconds));
     let elapsed = units::ns(now.elapsed.as_secs_f64() * 1e9);
     let mut text = cut(&format!("{elapsed} on {devices}; the last {}:", units::ns(seconds * 1e9)));
-    let _ = writeln!(text, "\n{reads}, {writes}, in flight {}", now.in_flight);
+    let _ = writeln!(text, "\n{}", cut(&format!("{reads}, {writes}, in flight {}", now.in_flight)));
     let _ = writeln!(
         text,
         "{:<15} {:<5} {:>9} {:>9} {:>8} {:>8} {:>8} min to max",
@@ -37,7 +37,7 @@ pub fn table(earlier: &Snapshot, now: &Snapshot, devices: &str) -> String {
         let _ = writeln!(text, "and {} more, which the table at the end has", filled.len() - LINES);
     }
     if let Some(others) = table::others(&now.other.histograms) {
-        let _ = writeln!(text, "{others}");
+        let _ = writeln!(text, "{}", cut(&others));
     }
     text.push_str(&cut(table::losses(&now.loss).lines().next().unwrap_or_default()));
     text

@@ -160,7 +160,9 @@ fn a_job_is_distilled_from_the_text_the_result_and_at_the_end_alike() {
     bench.ok(&["distill-fio", "trace.txt", "-o", "text.fio"]);
     assert_eq!(body(&bench, "end.fio"), body(&bench, "result.fio"));
     assert_eq!(body(&bench, "text.fio"), body(&bench, "result.fio"));
-    assert!(body(&bench, "text.fio").contains("bssplit=512/"), "sub-KiB requests are not lost");
+    let job = body(&bench, "text.fio");
+    assert!(job.contains("bssplit=512/"), "sub-KiB requests are not lost");
+    assert!(job.contains("stood at 3836") && job.contains("iodepth is their mean"), "what is doubtful is said");
     bench.ok(&["capture", "--quiet", "--from", "trace.txt", "--fio", "alone.fio"]);
     assert_eq!(body(&bench, "alone.fio"), body(&bench, "text.fio"));
     let line = bench.refused(2, &["capture", "--from", "trace.txt", "-o", "x.json", "--fio", "x.json"]);
