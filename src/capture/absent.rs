@@ -5,12 +5,8 @@ use std::process::{Child, Command};
 use crate::error::{Error, Result};
 use crate::measure::BlockResult;
 
-<<<<<<< HEAD
-use super::{CaptureFilter, Recorded};
-=======
 use super::devices::Device;
-use super::{CaptureFilter, Snapshot};
->>>>>>> front
+use super::{CaptureFilter, Recorded, Snapshot};
 
 /// A capture that cannot start.
 #[derive(Debug)]

@@ -89,21 +89,23 @@ impl Recorded {
     /// When the file cannot be written, or could not while the capture ran.
     pub fn keep(self, result: &BlockResult) -> Result<PathBuf> {
         let lost = |error: Error| error.context("the events are lost");
-        self.writer.map_err(lost)?.finish(EventsMeta {
-            tool: result.tool.clone(),
-            complete: result.complete,
-            source: result.source.clone(),
-            start_monotonic_ns: self.start_monotonic_ns,
-            start_unix_ns: self.start_unix_ns,
-            duration_s: result.duration_s,
-            devices: result.devices.clone(),
-            filter: result.filter.clone(),
-            ring_drop: result.loss.get("ring_drop").copied().unwrap_or(0),
-            loss: result.loss.clone(),
-            taint_reasons: result.taint_reasons.clone(),
-            ..EventsMeta::default()
-        })
-        .map_err(lost)
+        self.writer
+            .map_err(lost)?
+            .finish(EventsMeta {
+                tool: result.tool.clone(),
+                complete: result.complete,
+                source: result.source.clone(),
+                start_monotonic_ns: self.start_monotonic_ns,
+                start_unix_ns: self.start_unix_ns,
+                duration_s: result.duration_s,
+                devices: result.devices.clone(),
+                filter: result.filter.clone(),
+                ring_drop: result.loss.get("ring_drop").copied().unwrap_or(0),
+                loss: result.loss.clone(),
+                taint_reasons: result.taint_reasons.clone(),
+                ..EventsMeta::default()
+            })
+            .map_err(lost)
     }
 }
 

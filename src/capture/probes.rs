@@ -238,7 +238,8 @@ impl Tracepoints {
 
 /// Makes the buffer of events, when they are wanted.
 fn fit_ring(open: &mut OpenKvtraceSkel<'_>, bytes: Option<u64>) -> libbpf_rs::Result<()> {
-    open.maps.rodata_data.as_deref_mut().expect("libbpf holds .rodata until the object is loaded").events = bytes.is_some();
+    open.maps.rodata_data.as_deref_mut().expect("libbpf holds .rodata until the object is loaded").events =
+        bytes.is_some();
     open.maps.event_ring.set_autocreate(bytes.is_some())?;
     match bytes {
         Some(bytes) => open.maps.event_ring.set_max_entries(u32::try_from(bytes).unwrap_or(u32::MAX)),

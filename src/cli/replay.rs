@@ -65,7 +65,8 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     if let Some(path) = output.as_deref().filter(|path| config.hlog.as_deref() == Some(path)) {
         return Err(Error::usage(format!("-o and --hlog both name {}; give each its own file", path.display())));
     }
-    let others = [("-o", output.as_deref()), ("--hlog", config.hlog.as_deref()), ("the trace", Some(args.trace.as_path()))];
+    let others =
+        [("-o", output.as_deref()), ("--hlog", config.hlog.as_deref()), ("the trace", Some(args.trace.as_path()))];
     let events = args.events.to(&others, global)?;
     if args.plan_only {
         return plan_only(&config, global, stop, &terminal);

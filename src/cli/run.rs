@@ -18,8 +18,8 @@ use crate::units::{self, Time};
 
 use super::Global;
 use super::block_watch::{BlockWatch, Need};
-use super::record::{self, Layers, RecordFlags, Recording};
 use super::capture::events::EventFlags;
+use super::record::{self, Layers, RecordFlags, Recording};
 use super::replay::{ReplayFlags, replay_to, say_events};
 use super::terminal::Terminal;
 

@@ -225,7 +225,8 @@ fn a_flush_has_a_time_and_no_size() {
 #[test]
 fn a_full_table_taints_and_invents_nothing() {
     let Some(device) = Loop::new("none") else { return };
-    let filter = CaptureFilter { devices: vec![device.path()], target: Target::Everything, requests: Some(4), events: None };
+    let filter =
+        CaptureFilter { devices: vec![device.path()], target: Target::Everything, requests: Some(4), events: None };
     let capture = Capture::start(&filter).expect("we have the rights");
     let fio = device.fio(
         "full",

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::measure::events::EventsWriter;
 use crate::stop::Stop;
 
-use super::raw::decode;
 use super::Recorded;
+use super::raw::decode;
 
 /// How often the buffer is emptied. The programs wake nobody: that would cost them more than the
 /// row does.
@@ -107,7 +107,6 @@ fn record(ring: &MapHandle, writer: EventsWriter, start_ns: u64, stop: &Stop) ->
         std::thread::park_timeout(TICK);
     }
     drop(buffer);
-    Rc::into_inner(sink).map_or_else(|| Err(Error::io("the buffer of events is still in use")), |sink| {
-        sink.into_inner().writer
-    })
+    Rc::into_inner(sink)
+        .map_or_else(|| Err(Error::io("the buffer of events is still in use")), |sink| sink.into_inner().writer)
 }

@@ -42,7 +42,10 @@ impl EventFlags {
         }
         let same = |other: &&(&str, Option<&Path>)| other.1.is_some_and(|other| place(other) == place(path));
         if let Some((flag, _)) = others.iter().find(same) {
-            return Err(Error::usage(format!("--events and {flag} both name {}; give each its own file", path.display())));
+            return Err(Error::usage(format!(
+                "--events and {flag} both name {}; give each its own file",
+                path.display()
+            )));
         }
         check_buffer(self.events_buffer.0)?;
         output::check_replaceable(path, EVENTS_SCHEMA, global.overwrite())?;
@@ -53,7 +56,8 @@ impl EventFlags {
 /// A path without detours, whether it exists or not.
 fn place(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let whole = path.canonicalize().or_else(|_| folder.canonicalize().map(|f| f.join(path.file_name().unwrap_or_default())));
+    let whole =
+        path.canonicalize().or_else(|_| folder.canonicalize().map(|f| f.join(path.file_name().unwrap_or_default())));
     whole.unwrap_or_else(|_| path.to_owned())
 }
 

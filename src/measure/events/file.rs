@@ -94,7 +94,9 @@ impl EventsReader {
     pub fn of(input: &Input) -> Result<Self> {
         let name = input.name.clone();
         let not_ours = || {
-            Error::usage(format!("{name} is not an events file ({EVENTS_SCHEMA}); `kvtrace capture --events` writes them"))
+            Error::usage(format!(
+                "{name} is not an events file ({EVENTS_SCHEMA}); `kvtrace capture --events` writes them"
+            ))
         };
         if input.format != Format::Parquet {
             return Err(not_ours());
