@@ -137,7 +137,12 @@ impl Reduction {
         let set = |counters: &Counters| BlockSet { histograms: counters.save(&self.sectors) };
         let mut target = self.target.clone();
         self.phases.values().for_each(|phase| target.add(phase));
-        let phases = self.phases.iter().map(|(word, counters)| ((*word).to_owned(), set(counters)));
+        let phases = self.phases.iter().map(|(word, counters)| {
+            let mut of = set(counters);
+            // The depth is that of all phases together.
+            of.histograms.retain(|histogram| histogram.name != "inflight_time");
+            ((*word).to_owned(), of)
+        });
         let mut devices = meta.devices.clone();
         for (device, captured) in devices.iter_mut().zip(&self.captured) {
             device.captured = *captured;
