@@ -65,7 +65,7 @@ pub struct Args {
     duration: Option<Time>,
     /// Take the result from what somebody else captured: the text that the reference's bpftrace
     /// script printed, events, or a saved result (`-` is stdin, not for events)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "dev", "pid", "duration", "watch", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "events_buffer", "dev", "pid", "duration", "watch", "command"])]
     from: Option<PathBuf>,
     /// Show the whole table while it grows, in place on a terminal, one after the other elsewhere
     #[arg(long)]

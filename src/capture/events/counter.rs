@@ -143,7 +143,8 @@ impl Counter {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX).saturating_mul(factor);
         let high = |at: usize| match scale {
             _ if at + 1 == scale.buckets() && scale.is_open() => signed(self.max).saturating_add(1),
-            Scale::Sizes => signed(scale.low(at)) + 1,
+            // Only multiples of a sector are in the bucket: it ends right after its last one.
+            Scale::Sizes | Scale::LogLinear(Unit::Sectors) => signed(scale.low(at + 1) - 1).saturating_add(1),
             _ => signed(scale.low(at + 1)),
         };
         let filled = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -159,6 +160,51 @@ impl Counter {
             min: any.then(|| signed(self.min)),
             max: any.then(|| signed(self.max)),
             buckets,
+            ..Histogram::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(scale: Scale, values: &[u64]) -> Counter {
+        let mut counter = Counter::new(scale);
+        values.iter().for_each(|value| counter.record(*value, 1));
+        counter
+    }
+
+    #[test]
+    fn what_is_too_large_shares_the_last_bucket() {
+        let times = of(Scale::LogLinear(Unit::Ns), &[1 << 37, 1 << 40, 5]).save("d2c", None);
+        assert_eq!(times.buckets, [(5, 6, 1), (1 << 37, (1 << 40) + 1, 2)]);
+        let sizes = of(Scale::Sizes, &[8, 1 << 20]).save("size", None);
+        assert_eq!(sizes.buckets, [(4096, 4097, 1), ((5 * 2048 - 1) * 512, (512 << 20) + 1, 1)]);
+        assert_eq!((sizes.sum, sizes.min, sizes.max), ((4096 + (512 << 20)), Some(4096), Some(512 << 20)));
+        let empty = Counter::new(Scale::Depths).save("inflight", Some("read"));
+        assert_eq!((empty.count, empty.min, empty.buckets.len()), (0, None, 0));
+    }
+
+    #[test]
+    fn places_of_a_smaller_device_move_to_the_buckets_of_the_larger() {
+        let mut large = of(Scale::Places(4096), &[0, 4095]);
+        large.add(&of(Scale::Places(2048), &[2047, 4]));
+        let saved = large.save("lba", None);
+        assert_eq!(
+            saved.buckets,
+            [(0, 2048, 1), (2048, 4096, 1), (511 * 2048, 512 * 2048, 1), (1023 * 2048, 2 << 20, 1)]
+        );
+        assert_eq!((saved.count, saved.max), (4, Some(4095 * 512)));
+    }
+
+    #[test]
+    fn a_seek_has_two_sides() {
+        let sectors = Scale::LogLinear(Unit::Sectors);
+        let saved = of(sectors, &[0, 0, 8, 1000]).save_signed(&of(sectors, &[8, 1000, 3]), "seek", Some("read"));
+        assert_eq!((saved.count, saved.sum), (7, -3 * 512));
+        assert_eq!((saved.min, saved.max), (Some(-512_000), Some(512_000)));
+        assert_eq!(saved.buckets[1..5], [(-4096, -4095, 1), (-1536, -1535, 1), (0, 1, 2), (4096, 4097, 1)]);
+        assert_eq!((saved.buckets[0].0, saved.buckets[0].1), (1 - saved.buckets[5].1, 1 - saved.buckets[5].0));
     }
 }

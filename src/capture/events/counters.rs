@@ -88,7 +88,8 @@ impl Counters {
             self.q2c[way].record(between(event.queued_ns, event.completed_ns), 1);
         }
         self.q2d[way].record(between(event.queued_ns, issued), 1);
-        if let Some(inserted) = event.inserted_ns {
+        // One that was put back into the queue after its last issue did not wait for that.
+        if let Some(inserted) = event.inserted_ns.filter(|inserted| *inserted <= issued) {
             self.i2d[way].record(between(inserted, issued), 1);
         }
         if let Some(gap) = event.gap_ns {
