@@ -21,7 +21,7 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct io_kiocb {
+struct io_kiocb___file {
 	struct file *file;
 	__u8 opcode;
 };
@@ -92,7 +92,7 @@ static __always_inline __u32 claim(struct uring_ops *ops, __u64 address)
 }
 
 /* The row in which an operation is counted; KV_TIMES for none. */
-static __always_inline __u8 row_of_op(struct io_kiocb *req)
+static __always_inline __u8 row_of_op(struct io_kiocb___file *req)
 {
 	int flags = 0;
 
@@ -118,7 +118,7 @@ static __always_inline __u8 row_of_op(struct io_kiocb *req)
 }
 
 KV_TP("io_uring_submit_req")
-int BPF_PROG(on_uring_submit, struct io_kiocb *req)
+int BPF_PROG(on_uring_submit, struct io_kiocb___file *req)
 {
 	__u8 row = row_of_op(req), set;
 	__u64 now, address = (__u64)req;
@@ -160,7 +160,7 @@ int BPF_PROG(on_uring_submit, struct io_kiocb *req)
 
 /* The operation would have to wait, and a worker of the process takes it over. */
 KV_TP("io_uring_queue_async_work")
-int BPF_PROG(on_uring_punt, struct io_kiocb *req)
+int BPF_PROG(on_uring_punt, struct io_kiocb___file *req)
 {
 	__u64 address = (__u64)req;
 	struct uring_ops *ops = ops_of(address);
@@ -190,7 +190,7 @@ int on_uring_complete(__u64 *ctx)
 		return 0;
 	op = ops->op[way];
 	ops->address[way] = 0;
-	if (!is_watched_file(KV_READ_FIELD(struct io_kiocb, (void *)address, file)))
+	if (!is_watched_file(KV_READ_FIELD(struct io_kiocb___file, (void *)address, file)))
 		return 0;
 	add_time(op.set, op.row, bpf_ktime_get_ns() - op.submitted);
 	if (op.punted)

@@ -3,7 +3,7 @@
 
 use libbpf_rs::btf::types::{FuncProto, Ptr, Struct, Typedef};
 use libbpf_rs::btf::{Btf, BtfType};
-use libbpf_rs::{MapCore, MapFlags, ProgramMut};
+use libbpf_rs::{MapCore, MapFlags, MapType, ProgramMut};
 
 use crate::error::Result;
 use crate::measure::Histogram;
@@ -45,6 +45,9 @@ impl Above {
     }
 
     /// Fits the programs to it, before they are loaded.
+    ///
+    /// # Errors
+    /// When libbpf refuses, which is a defect of the programs.
     pub fn fit(self, open: &mut OpenKvtraceSkel<'_>, cgroups: usize) -> libbpf_rs::Result<()> {
         let programs = &mut open.progs;
         programs.on_uring_submit.set_autoload(self.submit.is_some());
@@ -58,6 +61,10 @@ impl Above {
         }
         if let Some(name) = self.dirty {
             programs.on_dirty.set_attach_target(0, Some(name.to_owned()))?;
+        }
+        if cgroups == 0 {
+            // A kernel without cgroups has no map of theirs.
+            open.maps.target_cgroups.set_type(MapType::Array)?;
         }
         let knobs = open.maps.rodata_data.as_deref_mut().expect("libbpf holds .rodata until the object is loaded");
         knobs.cgroups_used = cgroups as u32;
