@@ -152,6 +152,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_is_no_plural() {
+        let rows = [0, 1, 12_345].map(|n| plural(n, "row"));
+        assert_eq!(rows, ["0 rows", "1 row", "12,345 rows"]);
+    }
+
+    #[test]
     fn sizes_as_people_write_them() {
         for (text, expected) in
             [("128KiB", 131_072), ("4GB", 4_000_000_000), ("1.5MiB", 1_572_864), ("4096", 4096), ("0", 0)]

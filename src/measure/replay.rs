@@ -67,8 +67,7 @@ pub struct ReplayResult {
     /// Bytes asked of storage against bytes at the block layer, when captured.
     #[serde(default)]
     pub amplification: Vec<Amplification>,
-    /// How bytes went between GPU memory and storage; none where no tier is a GPU and `--gds` was
-    /// not asked for.
+    /// How bytes went between GPU memory and storage; none without a GPU tier and `--gds`.
     #[serde(default)]
     pub gds: Option<GdsReport>,
     /// What the block layer did, when captured.

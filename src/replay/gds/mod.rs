@@ -44,6 +44,7 @@ pub struct Controls {
 }
 
 /// Bytes that cuFile is to move.
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "only cuFile reads what is to be moved"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Carry {
     /// The slot of their chunk.

@@ -15,15 +15,15 @@ pub fn devices() -> Result<Vec<Device>, String> {
 
 /// A GPU's context; there is none.
 #[derive(Clone, Copy, Debug)]
-pub enum Context {}
+pub struct Context;
 
 impl Context {
-    /// Makes the GPU the current one.
+    /// Always refused.
     ///
     /// # Errors
-    /// None.
+    /// This build has no GPU tier.
     pub fn enter(self) -> Result<(), String> {
-        match self {}
+        Err("this build has no GPU tier (feature `gpu`)".to_owned())
     }
 }
 

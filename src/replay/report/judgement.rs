@@ -27,8 +27,8 @@ impl Ended<'_> {
         }
         if self.tally.hung > 0 {
             reasons.push(format!(
-                "{} I/Os did not end within 5 s of the end of the run; the device may hang",
-                self.tally.hung
+                "{} did not end within 5 s of the end of the run; the device may hang",
+                units::plural(self.tally.hung.into(), "I/O")
             ));
         }
         if self.tally.broken > 0 {
@@ -101,27 +101,25 @@ impl Ended<'_> {
             let from = "the moment an operation's dependencies and the limit of objects let it start";
             notes.push(format!("pace asap: response counts from {from}"));
         }
-        let mut count = |n: u64, what: &str| {
+        let mut count = |n: u64, noun: &str, what: &str| {
             if n > 0 {
-                notes.push(format!("{} {what}", units::count(n)));
+                notes.push(format!("{} {what}", units::plural(n, noun)));
             }
         };
-        count(
-            facts.cold_keys,
-            "objects are read before they are written; they were put there before the clock started",
-        );
+        count(facts.cold_keys, "object", "read before being written: put there before the clock started");
         count(
             facts.misplaced_reads,
-            "rows read an object from another tier than it was last put on; it was kept there for them",
+            "row",
+            "with an object on another tier than it was last put on: it was kept there for that",
         );
-        count(facts.clamped_rows, "rows name another size than the object has; they moved the object's");
-        count(facts.idle_deletes, "Delete rows name an object that is not there");
+        count(facts.clamped_rows, "row", "with another size than the object has: the object's was moved");
+        count(facts.idle_deletes, "Delete row", "of an object that is not there");
         count(
             self.strays(),
-            "objects went to another target of their tier than the hash of their key names, because that one was full \
-             at that moment",
+            "object",
+            "put on another target of the tier than the hash of the key names, because that one was full at that moment",
         );
-        count(tally.skipped, "rows of skipped tiers were left out");
+        count(tally.skipped, "row", "of skipped tiers left out");
         if self.config.shard.is_some() && tally.error_count + tally.suspect_count > 0 {
             notes.push("rows of errors and of wrong data are counted in the rows of this shard".to_owned());
         }

@@ -59,9 +59,9 @@ impl Run<'_> {
             self.note_issued(&chunk);
             self.leaves(&chunk);
             if by_cufile {
-                self.carry(slot)
+                self.carry(slot);
             } else {
-                self.push(slot)?
+                self.push(slot)?;
             }
             any = true;
         }

@@ -73,7 +73,6 @@ fn values_below_zero_are_explained_in_every_command() {
         (vec!["capture", "--duration", "-5s"], "--duration -5s"),
         (vec!["models", "--context", "-1"], "--context -1"),
         (vec!["models", "--users", "-1"], "--users -1"),
-        (vec!["convert", "t.csv", "u.csv", "--epoch", "-x"], "--epoch -x"),
         (vec!["analyze", "curve", "t.csv", "--points", "-3"], "--points -3: allowed are 2 to 100000"),
     ] {
         let line = bench.refused(2, &args);

@@ -188,9 +188,14 @@ fn without_the_library_on_is_refused_and_auto_says_why_it_is_off() {
     assert!(notes.contains("--gds auto, but cuFile was not used: cuFile does not open: no cuFile"), "{notes}");
 }
 
+/// An object that is written to storage, from nowhere, and read back into the GPU.
+fn lone() -> [&'static str; 3] {
+    ["0 Write 4096 Tier-0 warm Prefill", "0 Write 3000000 Tier-2 first Prefill", "1 Read 3000000 Tier-2 first Decode"]
+}
+
 #[test]
 fn a_call_that_fails_is_an_error_of_its_row() {
-    let rows = ["0 Write 3000000 Tier-2 first Prefill", "1 Read 3000000 Tier-2 first Decode"];
+    let rows = lone();
     let args = [&TIERS[..], &["--gds", "on"]].concat();
     for (settings, words, errno) in [
         (vec![("FAIL", "2")], "cuFile: ", 5),
@@ -201,8 +206,8 @@ fn a_call_that_fails_is_an_error_of_its_row() {
         trace(&bench, "t.csv", &rows);
         let Some(ran) = replay(&bench, 4, &[&[DIRECT], &settings[..]].concat(), &args) else { return };
         let last = ran.last();
-        assert!(last.contains("first in row 2: read of `first`") && last.contains(words), "{settings:?}: {last}");
-        assert_eq!((&ran.result["errors"][0]["row"], &ran.result["errors"][0]["errno"]), (&2.into(), &errno.into()));
+        assert!(last.contains("first in row 3: read of `first`") && last.contains(words), "{settings:?}: {last}");
+        assert_eq!((&ran.result["errors"][0]["row"], &ran.result["errors"][0]["errno"]), (&3.into(), &errno.into()));
         assert_eq!((&ran.result["valid"], &ran.result["complete"]), (&false.into(), &false.into()));
         assert_eq!((ran.count("file -"), ran.count("buffer -"), ran.count("close")), (1, 1, 1));
     }
@@ -211,19 +216,19 @@ fn a_call_that_fails_is_an_error_of_its_row() {
 #[test]
 fn what_comes_short_is_fetched_and_what_is_wrong_is_noticed() {
     let bench = Bench::on_disk();
-    trace(&bench, "t.csv", &["0 Write 3000000 Tier-2 first Prefill", "1 Read 3000000 Tier-2 first Decode"]);
+    trace(&bench, "t.csv", &lone());
     let args = [&TIERS[..], &["--gds", "on", "--verify", "full"]].concat();
     let Some(short) = replay(&bench, 0, &[DIRECT, ("SHORT", "1")], &args) else { return };
     assert_eq!((&short.result["tiers"][2]["facts"]["short_ios"], short.count("read")), (&1.into(), 4));
     assert_eq!(short.result["verify"]["checked_bytes"], 3_000_000);
     let wrong = replay(&bench, 5, &[DIRECT, ("SPOIL", "2")], &args).unwrap();
-    assert!(wrong.last().contains("row 2: `first` at byte") && wrong.last().contains("bit_flip"), "{}", wrong.last());
+    assert!(wrong.last().contains("row 3: `first` at byte") && wrong.last().contains("bit_flip"), "{}", wrong.last());
 }
 
 #[test]
 fn service_is_the_calls_own_time() {
     let bench = Bench::on_disk();
-    let mut rows = vec!["0 Write 4096 Tier-2 warm Prefill".to_owned()];
+    let mut rows = vec!["0 Write 4096 Tier-0 warm Prefill".to_owned()];
     rows.extend((0..40).map(|i| format!("0 Write 65536 Tier-2 k{i} Prefill")));
     rows.extend((0..40).map(|i| format!("1 Read 65536 Tier-2 k{i} Decode")));
     trace(&bench, "t.csv", &rows);

@@ -153,7 +153,7 @@ fn one_tier_alone_keeps_its_rows_and_leaves_the_others_out() {
     bench.ok(&["replay", "t.csv", "--only-tier", "2", "--tier-2", "dir:D", "-o", "r.json"]);
     let result = bench.json("r.json");
     assert_eq!((&result["totals"]["ops"], &result["totals"]["moved_bytes"]), (&2.into(), &200_000.into()));
-    assert!(result["notes"].to_string().contains("3 rows of skipped tiers were left out"));
+    assert!(result["notes"].to_string().contains("3 rows of skipped tiers left out"));
     assert_eq!((&result["tiers"][0]["backend"], &result["tiers"][1]["backend"]), (&"skip".into(), &"skip".into()));
     bench.refused(2, &["replay", "t.csv", "--only-tier", "3"]);
 }

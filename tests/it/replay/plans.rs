@@ -66,7 +66,19 @@ fn a_plan_says_how_long_the_run_takes_by_its_schedule() {
     assert_eq!(run_s(&config), 0.5);
     assert!(bench.ok(&config).contains("takes 500 ms by --pace rate:42/s"), "{}", bench.ok(&config));
     bench.ok(&["record", "synthetic", "-o", "own.csv", "--num-users", "2", "--duration", "20s"]);
-    let own = ["replay", "own.csv", "--tier-2", "dir:D", "--plan-only", "--pace", "trace", "--speed", "10"];
+    let own = [
+        "replay",
+        "own.csv",
+        "--tier-2",
+        "dir:D",
+        "--plan-only",
+        "--size-scale",
+        "0.001",
+        "--pace",
+        "trace",
+        "--speed",
+        "10",
+    ];
     let span = serde_json::from_str::<Value>(&bench.ok(&[&own[..], &["--json"]].concat())).unwrap();
     let (span, run) = (span["plan"]["span_s"].as_f64().unwrap(), span["run_s"].as_f64().unwrap());
     assert!(span > 1.0 && (run - span / 10.0).abs() < 1e-9, "{span} {run}");
