@@ -4,6 +4,7 @@ mod device;
 mod invariants;
 mod oracle;
 mod patterns;
+mod patterns_order;
 mod planted;
 mod server;
 
