@@ -14,6 +14,7 @@
 #include "maps.h"
 #include "account.h"
 #include "events.h"
+#include "phase.h"
 
 /* Operations of a request: the low byte of its flags (include/linux/blk_types.h). */
 #define OP_MASK 0xff
@@ -50,7 +51,7 @@ static __always_inline __u8 set_of_current(void)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	if (!filter_pids || bpf_map_lookup_elem(&target_pids, &tgid))
-		return KV_TARGET;
+		return set_of_target();
 	return KV_OTHER;
 }
 
@@ -200,6 +201,13 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 		kv_completed(io, now, done, rq->__data_len, error);
 	else
 		unmatched(rq, done);
+	return 0;
+}
+
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(on_ring_submit, struct io_kiocb *req)
+{
+	note_phase(req);
 	return 0;
 }
 

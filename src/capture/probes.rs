@@ -11,8 +11,9 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
 use crate::error::{Error, Result};
 
 use super::devices::Device;
-use super::layout::{LOSSES, PLAIN_SETS, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES};
+use super::layout::{LOSSES, PLAIN_SETS, SETS, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES};
 use super::rights::BTF;
+use super::{CaptureFilter, Phases, Target};
 
 #[expect(
     unused_qualifications,
@@ -23,7 +24,8 @@ mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/kvtrace.skel.rs"));
 }
 
-use skeleton::{KvtraceSkel, KvtraceSkelBuilder, OpenKvtraceSkel, types};
+pub use skeleton::types;
+use skeleton::{KvtraceSkel, KvtraceSkelBuilder, OpenKvtraceSkel};
 
 const _: () = assert!(size_of::<types::kv_narrow>() == (3 + TIME_BUCKETS) * 8);
 const _: () = assert!(size_of::<types::kv_wide_row>() == (3 + WIDE_BUCKETS) * 8);
@@ -43,6 +45,7 @@ static COMPLAINTS: Mutex<String> = Mutex::new(String::new());
 pub struct Probes {
     links: Vec<Link>,
     skeleton: KvtraceSkel<'static>,
+    sets: usize,
 }
 
 /// What of the kernel's tracepoints is there, read from its BTF and never from its version:
@@ -53,6 +56,19 @@ struct Tracepoints {
     io_start: bool,
     /// Request tracepoints begin with the queue.
     queue_is_first: bool,
+    /// io_uring_submit_req, which shows an operation with its user_data.
+    ring_submit: bool,
+}
+
+impl Tracepoints {
+    /// Whether phases can be told apart at all.
+    fn knows(self, phases: Phases) -> bool {
+        match phases {
+            Phases::Unknown => false,
+            Phases::Told => true,
+            Phases::InUserData { .. } => self.ring_submit,
+        }
+    }
 }
 
 impl Probes {
@@ -60,16 +76,11 @@ impl Probes {
     ///
     /// # Errors
     /// When the kernel does not take the programs.
-    pub fn attach(devices: &[Device], filter_pids: bool, requests: Option<u32>) -> Result<Self> {
-        Self::attach_to(Tracepoints::of_kernel()?, devices, filter_pids, requests)
+    pub fn attach(devices: &[Device], filter: &CaptureFilter) -> Result<Self> {
+        Self::attach_to(Tracepoints::of_kernel()?, devices, filter)
     }
 
-    fn attach_to(
-        tracepoints: Tracepoints,
-        devices: &[Device],
-        filter_pids: bool,
-        requests: Option<u32>,
-    ) -> Result<Self> {
+    fn attach_to(tracepoints: Tracepoints, devices: &[Device], filter: &CaptureFilter) -> Result<Self> {
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, line| {
             let mut complaints = complaints();
             // The first line names the program and the cause; a verifier's log follows it.
@@ -82,11 +93,12 @@ impl Probes {
         // so this one pointer is given away for good.
         let place: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = KvtraceSkelBuilder::default().open(place).map_err(|e| refused("open", &e))?;
-        fit(&mut open, tracepoints, devices, filter_pids, requests).map_err(|e| refused("size", &e))?;
+        fit(&mut open, tracepoints, devices, filter).map_err(|e| refused("size", &e))?;
         let skeleton = open.load().map_err(|e| refused("load", &e))?;
-        let mut probes = Self { links: Vec::new(), skeleton };
+        let sets = if tracepoints.knows(filter.phases) { SETS } else { PLAIN_SETS };
+        let mut probes = Self { links: Vec::new(), skeleton, sets };
         probes.watch(devices)?;
-        probes.link(tracepoints)?;
+        probes.link()?;
         Ok(probes)
     }
 
@@ -104,7 +116,7 @@ impl Probes {
     }
 
     /// Completions first: a birth that is seen will have its end seen.
-    fn link(&mut self, tracepoints: Tracepoints) -> Result<()> {
+    fn link(&mut self) -> Result<()> {
         let programs = &self.skeleton.progs;
         let mut order = vec![
             &programs.on_complete,
@@ -115,9 +127,8 @@ impl Probes {
             &programs.on_free,
         ];
         order.push(&programs.on_insert);
-        if tracepoints.io_start {
-            order.push(&programs.on_start);
-        }
+        let optional = [&programs.on_ring_submit, &programs.on_start];
+        order.extend(optional.into_iter().filter(|program| program.autoload()));
         for program in order {
             self.links.push(program.attach_trace().map_err(|e| refused("attach", &e))?);
         }
@@ -127,6 +138,16 @@ impl Probes {
     /// The maps.
     pub fn maps(&self) -> &skeleton::KvtraceMaps<'static> {
         &self.skeleton.maps
+    }
+
+    /// Sets in use: without phases the plain ones.
+    pub fn sets(&self) -> usize {
+        self.sets
+    }
+
+    /// I/O of the target that is born from now on is of this phase, from 1; 0 is none.
+    pub fn set_phase(&mut self, phase: u32) {
+        self.window().current_phase = phase;
     }
 
     /// Requests born from now on (CLOCK_MONOTONIC, ns) are followed.
@@ -211,7 +232,11 @@ impl Tracepoints {
         let pointed = issue.next_type().and_then(|pointer| pointer.next_type());
         let parameters = pointed.and_then(|proto| FuncProto::try_from(proto).ok()).map_or(2, |proto| proto.len());
         // The first parameter is the tracepoint's own.
-        Ok(Self { io_start: typedef("btf_trace_block_io_start").is_some(), queue_is_first: parameters > 2 })
+        Ok(Self {
+            io_start: typedef("btf_trace_block_io_start").is_some(),
+            queue_is_first: parameters > 2,
+            ring_submit: typedef("btf_trace_io_uring_submit_req").is_some(),
+        })
     }
 }
 
@@ -220,17 +245,25 @@ fn fit(
     open: &mut OpenKvtraceSkel<'_>,
     tracepoints: Tracepoints,
     devices: &[Device],
-    filter_pids: bool,
-    requests: Option<u32>,
+    filter: &CaptureFilter,
 ) -> libbpf_rs::Result<()> {
     let knobs = open.maps.rodata_data.as_deref_mut().expect("libbpf holds .rodata until the object is loaded");
-    knobs.filter_pids = filter_pids;
+    knobs.filter_pids = filter.target != Target::Everything;
     knobs.have_io_start = tracepoints.io_start;
     knobs.queue_is_first = tracepoints.queue_is_first;
+    knobs.sets = if tracepoints.knows(filter.phases) { SETS as u32 } else { PLAIN_SETS as u32 };
+    let in_user_data = match filter.phases {
+        Phases::InUserData { pid, shift } if tracepoints.ring_submit => Some((pid, shift)),
+        _ => None,
+    };
+    if let Some((pid, shift)) = in_user_data {
+        (knobs.ring_tgid, knobs.ring_shift) = (pid, shift);
+    }
     open.progs.on_start.set_autoload(tracepoints.io_start);
+    open.progs.on_ring_submit.set_autoload(in_user_data.is_some());
     // A request is born before it has a tag of the driver's, hence twice the queues.
     let held = devices.iter().fold(0u32, |sum, device| sum.saturating_add(device.requests.saturating_mul(2)));
-    let places = requests.unwrap_or_else(|| held.saturating_mul(PLACES_PER_REQUEST).max(MIN_PLACES));
+    let places = filter.requests.unwrap_or_else(|| held.saturating_mul(PLACES_PER_REQUEST).max(MIN_PLACES));
     let places = places.min(1 << 24).next_power_of_two();
     knobs.requests_mask = places - 1;
     open.maps.event_ring.set_autocreate(false)?;
@@ -268,10 +301,15 @@ mod tests {
         }
         let own = Tracepoints::of_kernel().unwrap();
         let devices = super::super::devices::all();
-        for io_start in [own.io_start, false] {
-            for filter_pids in [true, false] {
-                Probes::attach_to(Tracepoints { io_start, ..own }, &devices, filter_pids, None).unwrap();
-            }
+        let phases = [Phases::Unknown, Phases::Told, Phases::InUserData { pid: 1, shift: 62 }];
+        for (io_start, target, phases) in [
+            (own.io_start, Target::Everything, phases[0]),
+            (own.io_start, Target::Trees(vec![1]), phases[1]),
+            (own.io_start, Target::Trees(vec![1]), phases[2]),
+            (false, Target::Trees(vec![1]), phases[0]),
+        ] {
+            let filter = CaptureFilter { target, phases, ..CaptureFilter::default() };
+            Probes::attach_to(Tracepoints { io_start, ..own }, &devices, &filter).unwrap();
         }
     }
 }

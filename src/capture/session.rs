@@ -9,12 +9,13 @@ use crate::TOOL;
 use crate::error::{Error, Result};
 use crate::measure::BlockResult;
 use crate::measure::block::{BLOCK_SCHEMA, BlockFilter, BlockSet, KernelCounters};
+use crate::trace::Phase;
 
 use super::devices::{self, Device};
-use super::layout::{OTHER, TARGET};
+use super::layout::{OTHER, PHASES, PLAIN_SETS, TARGET};
 use super::loss::Counted;
 use super::probes::Probes;
-use super::{CaptureFilter, Target, loss, reading, rights, tree};
+use super::{CaptureFilter, Phases, Target, loss, reading, rights, tree};
 
 /// How long requests on their way may take to complete after the end.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -34,6 +35,9 @@ pub struct Capture {
     /// What the kernel counted while the window was being opened.
     opening: Vec<KernelCounters>,
     started_ns: u64,
+    phases: Phases,
+    /// Phases that were set, in their order.
+    told: [bool; PHASES.len()],
 }
 
 impl std::fmt::Debug for Capture {
@@ -53,7 +57,7 @@ impl Capture {
         let roots = roots(&filter.target)?;
         rights::check()?;
         let filtered = filter.target != Target::Everything;
-        let mut probes = Probes::attach(&devices, filtered, filter.requests)?;
+        let mut probes = Probes::attach(&devices, filter)?;
         // Forks are seen from here on, so whoever is missing in one look is there in the next.
         for _ in 0..2 {
             for pid in tree::descendants(&roots) {
@@ -70,8 +74,9 @@ impl Capture {
         std::thread::sleep(AHEAD);
         let before = counters(&devices);
         let opening = loss::between(&early, &before);
+        let phases = filter.phases;
         let filter = BlockFilter { devices: names(filter, &devices), pids: roots, command };
-        Ok(Self { probes, devices, filter, filtered, before, opening, started_ns })
+        Ok(Self { probes, devices, filter, filtered, before, opening, started_ns, phases, told: [false; PHASES.len()] })
     }
 
     /// Starts a command as part of the target, from its first instruction on.
@@ -90,6 +95,21 @@ impl Capture {
         let child = child?;
         self.filter.pids.push(child.id());
         Ok(child)
+    }
+
+    /// The target's I/O that is born from now on belongs to a phase, or to none.
+    ///
+    /// # Errors
+    /// When the capture was not started with [`Phases::Told`].
+    pub fn set_phase(&mut self, phase: Option<Phase>) -> Result<()> {
+        if self.phases != Phases::Told {
+            return Err(Error::usage("this capture takes no phases: start it with CaptureFilter::phases = Told"));
+        }
+        if let Some(phase) = phase {
+            self.told[phase as usize] = true;
+        }
+        self.probes.set_phase(phase.map_or(0, |phase| phase as u32 + 1));
+        Ok(())
     }
 
     /// The disks that are watched.
@@ -134,21 +154,50 @@ impl Capture {
             })
             .collect();
         let taint_reasons = loss::taint_reasons(&loss, &counted, self.filtered);
+        let of_target: Vec<usize> = [TARGET].into_iter().chain(PLAIN_SETS..self.probes.sets()).collect();
+        let histograms = |sets: &[usize]| reading::histograms(&self.probes, &self.devices, sets);
+        let phases = self.by_phase()?;
         Ok(BlockResult {
             schema: BLOCK_SCHEMA.to_owned(),
             tool: TOOL.to_owned(),
             complete: true,
             source: "tp_btf".to_owned(),
             devices,
-            filter: self.filter,
+            filter: self.filter.clone(),
             duration_s: (stopped_ns - self.started_ns) as f64 / 1e9,
-            histograms: reading::histograms(&self.probes, &self.devices, TARGET)?,
-            other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, OTHER)? },
-            phases: None,
+            histograms: histograms(&of_target)?,
+            other: BlockSet { histograms: histograms(&[OTHER])? },
+            notes: self.notes(phases.as_ref()),
+            phases,
             loss,
             tainted: !taint_reasons.is_empty(),
             taint_reasons,
         })
+    }
+
+    /// The phases that had any I/O or were set; none when no phase was ever known.
+    fn by_phase(&self) -> Result<Option<BTreeMap<String, BlockSet>>> {
+        let mut phases = BTreeMap::new();
+        for set in PLAIN_SETS..self.probes.sets() {
+            let mut histograms = reading::histograms(&self.probes, &self.devices, &[set])?;
+            // The depth is that of all phases together.
+            histograms.retain(|histogram| histogram.name != "inflight_time");
+            let phase = set - PLAIN_SETS;
+            if self.told[phase] || histograms.iter().any(|histogram| histogram.count > 0) {
+                phases.insert(PHASES[phase].to_owned(), BlockSet { histograms });
+            }
+        }
+        Ok((!phases.is_empty()).then_some(phases))
+    }
+
+    /// What has to be known of the phases beside their numbers.
+    fn notes(&self, phases: Option<&BTreeMap<String, BlockSet>>) -> Vec<String> {
+        match (self.phases, phases) {
+            (Phases::InUserData { .. }, None) if self.probes.sets() == PLAIN_SETS => {
+                vec!["phases are not known: this kernel has no io_uring_submit_req tracepoint".to_owned()]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Waits for the requests on their way; returns how many did not come back.

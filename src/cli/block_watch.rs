@@ -1,9 +1,9 @@
 //! A capture beside a replay: what `replay --capture` and `run` put next to the clock.
 
-use crate::capture::{Capture, CaptureFilter, Target};
+use crate::capture::{Capture, CaptureFilter, Phases, Target};
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
-use crate::replay::{Device, RunWatch};
+use crate::replay::{Device, PHASE_SHIFT, RunWatch};
 
 /// What to do when the block layer cannot be watched on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,8 @@ impl BlockWatch {
             ));
         }
         let devices = devices.iter().map(|device| device.name.clone()).collect();
-        Capture::start(&CaptureFilter { devices, target: Target::Trees(vec![pid]), requests: None })
+        let phases = Phases::InUserData { pid, shift: PHASE_SHIFT };
+        Capture::start(&CaptureFilter { devices, target: Target::Trees(vec![pid]), requests: None, phases })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::capture::{Capture, CaptureFilter, Target, tree};
+use crate::capture::phase::Listener;
+use crate::capture::{Capture, CaptureFilter, Phases, Target, tree};
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
 use crate::measure::block::BLOCK_SCHEMA;
@@ -62,10 +63,16 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
         output::check_replaceable(path, BLOCK_SCHEMA, global.overwrite())?;
     }
     let terminal = Terminal::new(global);
-    let mut capture =
-        Capture::start(&CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None })?;
+    let filter =
+        CaptureFilter { devices: args.dev.clone(), target: target(args), requests: None, phases: Phases::Told };
+    let mut capture = Capture::start(&filter)?;
+    let listener = Listener::open().map_err(|why| terminal.warn(why.to_string())).ok();
     let child = command::start(&args.command, |command| capture.start_command(command))?;
-    let (child, complete) = watch(args, child, stop);
+    let (child, complete) = watch(args, child, stop, || {
+        if let Some(listener) = &listener {
+            listener.poll(|phase| capture.set_phase(phase));
+        }
+    });
     let mut result = capture.finish()?;
     result.complete = complete;
     let written = write(args, global, &terminal, &result);
@@ -96,9 +103,9 @@ fn target(args: &Args) -> Target {
     }
 }
 
-/// Waits for the end: of the command or the processes, of the time, or a signal. Says whether
-/// the capture came to the end that was asked for.
-fn watch(args: &Args, mut child: Option<Running>, stop: &Stop) -> (Option<Running>, bool) {
+/// Waits for the end: of the command or the processes, of the time, or a signal, and calls `tick`
+/// meanwhile. Says whether the capture came to the end that was asked for.
+fn watch(args: &Args, mut child: Option<Running>, stop: &Stop, mut tick: impl FnMut()) -> (Option<Running>, bool) {
     let start = Instant::now();
     let duration = args.duration.map(|time| Duration::from_nanos(time.0));
     loop {
@@ -119,6 +126,7 @@ fn watch(args: &Args, mut child: Option<Running>, stop: &Stop) -> (Option<Runnin
         } else if !args.pid.is_empty() && !args.pid.iter().any(|pid| tree::is_running(*pid)) {
             return (child, true);
         }
+        tick();
         std::thread::sleep(TICK);
     }
 }

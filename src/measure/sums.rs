@@ -181,11 +181,17 @@ pub fn block(into: &mut BlockResult, other: BlockResult) {
         histograms: target,
         other: rest,
         phases,
+        notes,
         loss,
         tainted,
         taint_reasons,
     } = other;
     into.complete &= complete;
+    for note in notes {
+        if !into.notes.contains(&note) {
+            into.notes.push(note);
+        }
+    }
     into.duration_s += duration_s;
     histograms(&mut into.histograms, target);
     histograms(&mut into.other.histograms, rest.histograms);

@@ -40,6 +40,7 @@ pub use config::{Durability, Engine, Fadvise, IoMode, Layout, Order, Pace, Prepa
 pub use content::fill::Stream;
 pub use gpu::{Device as GpuDevice, devices as gpus};
 pub use in_flight::{InFlight, Precondition};
+pub use io::ring::PHASE_SHIFT;
 pub use launcher::{Launcher, ShardChoice, shard};
 pub use per_tier::{PerTier, Word};
 pub use plan::{Plan, PlanFacts, plan};

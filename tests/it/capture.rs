@@ -3,8 +3,10 @@
 mod device;
 mod invariants;
 mod oracle;
+mod pattern;
 mod patterns;
 mod patterns_order;
+mod phases;
 mod planted;
 mod server;
 
@@ -16,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use kvtrace::capture::{Capture, CaptureFilter, Target};
+use kvtrace::capture::{Capture, CaptureFilter};
 use kvtrace::measure::{BlockResult, Histogram};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -230,7 +232,7 @@ fn a_flush_has_a_time_and_no_size() {
 #[test]
 fn a_full_table_taints_and_invents_nothing() {
     let Some(device) = Loop::new("none") else { return };
-    let filter = CaptureFilter { devices: vec![device.path()], target: Target::Everything, requests: Some(4) };
+    let filter = CaptureFilter { devices: vec![device.path()], requests: Some(4), ..CaptureFilter::default() };
     let capture = Capture::start(&filter).expect("we have the rights");
     let fio = device.fio(
         "full",

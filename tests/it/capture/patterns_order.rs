@@ -36,7 +36,7 @@ fn a_stride_seeks_equally_far_each_time() {
     let Some(device) = Loop::sized("none", 256) else { return };
     let (result, _) = device.captured("stride", &["--rw=read:60k", "--bs=4k", "--ioengine=psync", "--io_size=8000k"]);
     assert_exact(&result);
-    assert_always(&result, "seek", "read", 120, 1999);
+    assert_always(&result, "seek", "read", 120 * 512, 1999);
     assert_always(&result, "run_length", "read", 1, 2000);
 }
 
@@ -50,7 +50,7 @@ fn there_and_back(path: &str) -> (String, BTreeMap<i64, u64>, BTreeMap<i64, u64>
         for at in 0..run {
             let sector = first + at * 8;
             if let Some(end) = last {
-                *seeks.entry(sector - end).or_insert(0) += 1;
+                *seeks.entry((sector - end) * 512).or_insert(0) += 1;
             }
             writeln!(log, "{path} read {} 4096", sector * 512).expect("a string grows");
             last = Some(sector + 8);
