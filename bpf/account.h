@@ -129,7 +129,7 @@ static __always_inline void count_issued(const struct io *io)
 	__u32 write = io->class == KV_WRITE;
 
 	add_time(io->set, KV_Q2D_READ + write, io->issued - io->queued);
-	if (io->inserted)
+	if (kv_waited(io))
 		add_time(io->set, KV_I2D_READ + write, io->issued - io->inserted);
 	add_wide(io->set, KV_DEPTH_READ + write, io->depth, 1);
 	add_size(io);

@@ -15,6 +15,7 @@
 #include "maps.h"
 #include "account.h"
 #include "events.h"
+#include "phase.h"
 #include "files.h"
 #include "owner.h"
 
@@ -206,6 +207,13 @@ int BPF_PROG(on_complete, struct request *rq, int error, unsigned int done)
 		kv_completed(io, now, done, KV_FIELD(rq, __data_len), error);
 	else
 		unmatched(rq, done);
+	return 0;
+}
+
+KV_TP("io_uring_submit_req")
+int BPF_PROG(on_ring_submit, struct io_kiocb *req)
+{
+	note_phase(req);
 	return 0;
 }
 

@@ -88,6 +88,12 @@ static __always_inline bool kv_moves_data(const struct io *io)
 	return io->class <= KV_WRITE;
 }
 
+/* It was queued before its last issue, and not only after that. */
+static __always_inline bool kv_waited(const struct io *io)
+{
+	return io->inserted && io->inserted <= io->issued;
+}
+
 /* One request of a class more (1) or fewer (-1). Under the lock of the flight. */
 static __always_inline void kv_turn(struct flight *flight, __u64 now, __u8 class, __s32 change, struct kv_step *step)
 {

@@ -86,7 +86,7 @@ static __always_inline __u8 set_of_current(void)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	if (!filter_pids || bpf_map_lookup_elem(&target_pids, &tgid) || is_in_target_cgroup())
-		return KV_TARGET;
+		return set_of_target();
 	return KV_OTHER;
 }
 

@@ -97,6 +97,15 @@ struct bio___with_disk {
 	struct gendisk *bi_disk;
 };
 
+/* An operation of an io_uring, and what its completion will carry. */
+struct io_cqe {
+	__u64 user_data;
+};
+
+struct io_kiocb {
+	struct io_cqe cqe;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;

@@ -92,14 +92,14 @@ impl Above {
         .collect()
     }
 
-    /// The histograms of a set that were watched for; what was not is absent.
+    /// The histograms of sets that were watched for; what was not is absent.
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn histograms(self, probes: &Probes, set: usize) -> Result<Vec<Histogram>> {
+    pub fn histograms(self, probes: &Probes, sets: &[usize]) -> Result<Vec<Histogram>> {
         let uring = if self.submit.is_some() { URINGS } else { 0..0 };
         let (calls, syncs) = if self.syscalls { (SYSCALLS, FSYNCS) } else { (0..0, 0..0) };
-        uring.chain(calls).chain(syncs).map(|which| reading::time_row(probes, set, which)).collect()
+        uring.chain(calls).chain(syncs).map(|which| reading::time_row(probes, sets, which)).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::process::{Child, Command};
 
 use crate::error::{Error, Result};
 use crate::measure::BlockResult;
+use crate::trace::Phase;
 
 use super::devices::Device;
 use super::{CaptureFilter, Recorded, Snapshot};
@@ -41,6 +42,14 @@ impl Capture {
 
     /// Cannot be reached.
     pub fn devices(&self) -> &[Device] {
+        match *self {}
+    }
+
+    /// Cannot be reached.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_phase(&mut self, _phase: Option<Phase>) -> Result<()> {
         match *self {}
     }
 

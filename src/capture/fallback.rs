@@ -221,6 +221,7 @@ fn depths(op: Option<&str>, times: &BTreeMap<u64, u64>) -> Histogram {
         op: op.map(str::to_owned),
         unit: "ios".to_owned(),
         rel_width: 0.0,
+        width: None,
         count: times.values().sum(),
         sum: times.iter().map(|(depth, ns)| i128::from(*depth) * i128::from(*ns)).sum(),
         min: times.keys().next().map(|depth| signed(*depth)),

@@ -242,7 +242,7 @@ fn any_step() -> impl Strategy<Value = (u64, u64, Step)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_account_is_sound(steps in prop::collection::vec(any_step(), 0..160)) {

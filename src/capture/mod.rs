@@ -1,8 +1,8 @@
 //! What the block layer really did, seen by eBPF programs on kernel tracepoints.
 //!
 //! [`devices`] and [`tree`] say what is watched and whose I/O is the target, [`rights`] whether
-//! this machine permits it; `session` runs the programs of `bpf/` (`probes`) and turns what
-//! they counted (`layout`, `reading`, `loss`) into a [`crate::measure::BlockResult`].
+//! this machine permits it, [`phase`] in which phase the target is; `session` runs the programs of `bpf/` (`probes`) and turns what
+//! they counted (`layout`, `reading`, `pattern`, `loss`) into a [`crate::measure::BlockResult`].
 //! [`Sampling`] makes one of the kernel's own counters, where programs are not permitted;
 //! [`bpftrace`] reads what the reference's script printed into the same.
 
@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod devices;
 pub mod events;
 mod fallback;
+pub mod phase;
 pub mod rights;
 pub mod tree;
 
@@ -28,6 +29,8 @@ mod loss;
 mod machine;
 #[cfg(test)]
 mod native;
+#[cfg(feature = "ebpf")]
+mod pattern;
 #[cfg(feature = "ebpf")]
 mod probes;
 #[cfg(feature = "ebpf")]
@@ -70,6 +73,8 @@ pub struct CaptureFilter {
     pub events: Option<EventsTo>,
     /// Which sort of programs.
     pub probes: ProbeKind,
+    /// Who says in which phase the target is.
+    pub phases: Phases,
 }
 
 impl CaptureFilter {
@@ -94,6 +99,25 @@ pub enum ProbeKind {
     TpBtf,
     /// Programs that copy what they read.
     RawTp,
+}
+
+/// Who says in which phase the target is. Its I/O is then also counted by phase, which takes 1.4
+/// MiB more of the kernel's memory per processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phases {
+    /// Nobody.
+    #[default]
+    Unknown,
+    /// Whoever holds the capture, by [`Capture::set_phase`]; for all of the target.
+    Told,
+    /// A process in each of its io_uring operations: above `shift` in the user_data stands 1 for
+    /// prefill, 2 for decode, 3 for evict, 0 for none.
+    InUserData {
+        /// The process.
+        pid: u32,
+        /// The lowest of the bits.
+        shift: u32,
+    },
 }
 
 /// Whose I/O is the target.

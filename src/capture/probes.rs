@@ -16,9 +16,9 @@ use crate::error::{Error, Result};
 use super::above::Above;
 use super::devices::Device;
 use super::files;
-use super::layout::{LOSSES, PLAIN_SETS, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES};
+use super::layout::{LOSSES, PLAIN_SETS, SETS, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES};
 use super::tracepoints::{self, Tracepoints};
-use super::{CaptureFilter, ProbeKind};
+use super::{CaptureFilter, Phases, ProbeKind};
 
 #[expect(
     unused_qualifications,
@@ -30,7 +30,8 @@ pub(super) mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/kvtrace.skel.rs"));
 }
 
-use skeleton::{KvtraceSkel, KvtraceSkelBuilder, OpenKvtraceSkel, types};
+pub use skeleton::types;
+use skeleton::{KvtraceSkel, KvtraceSkelBuilder, OpenKvtraceSkel};
 
 const _: () = assert!(size_of::<types::kv_narrow>() == (3 + TIME_BUCKETS) * 8);
 const _: () = assert!(size_of::<types::kv_wide_row>() == (3 + WIDE_BUCKETS) * 8);
@@ -66,6 +67,7 @@ pub struct Probes {
     skeleton: KvtraceSkel<'static>,
     kind: &'static str,
     notes: Vec<String>,
+    sets: usize,
 }
 
 impl Probes {
@@ -111,13 +113,15 @@ impl Probes {
         let place: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
         OBJECT.set(if raw { RAW_TP } else { TP_BTF });
         let mut open = KvtraceSkelBuilder::default().open(place).map_err(|e| refused("open", &e))?;
-        fit(&mut open, tracepoints, devices, filter.is_filtered(), filter.requests).map_err(|e| refused("size", &e))?;
+        let knows_phases = knows(filter.phases, raw, tracepoints);
+        fit(&mut open, tracepoints, devices, filter, knows_phases).map_err(|e| refused("size", &e))?;
         fit_ring(&mut open, filter.events.as_ref().map(|to| to.buffer_bytes)).map_err(|e| refused("size", &e))?;
         above.fit(&mut open, filter.cgroups.len()).map_err(|e| refused("fit", &e))?;
         let skeleton = open.load().map_err(|e| refused("load", &e))?;
         let kind = if raw { "raw_tp" } else { "tp_btf" };
         let notes = notes(raw, tracepoints, devices);
-        let mut probes = Self { links: Vec::new(), above, skeleton, kind, notes };
+        let sets = if knows_phases { SETS } else { PLAIN_SETS };
+        let mut probes = Self { links: Vec::new(), above, skeleton, kind, notes, sets };
         probes.watch(devices)?;
         probes.link(tracepoints, devices)?;
         Ok(probes)
@@ -160,6 +164,8 @@ impl Probes {
         let mut order = vec![&programs.on_complete, &programs.on_requeue, &programs.on_issue];
         order.extend(tracepoints.merge.then_some(&programs.on_merge));
         order.extend([&programs.on_fork, &programs.on_free]);
+        // The phase of an operation is noted before the operation is counted.
+        order.extend(programs.on_ring_submit.autoload().then_some(&programs.on_ring_submit));
         order.extend(self.above.programs(programs));
         order.push(&programs.on_insert);
         order.extend(tracepoints.io_start.then_some(&programs.on_start));
@@ -183,6 +189,16 @@ impl Probes {
     /// When there is no file descriptor left for it.
     pub fn event_ring(&self) -> Result<MapHandle> {
         MapHandle::try_from(&self.skeleton.maps.event_ring).map_err(|e| refused("hold the events of", &e))
+    }
+
+    /// Sets in use: without phases the plain ones.
+    pub fn sets(&self) -> usize {
+        self.sets
+    }
+
+    /// I/O of the target that is born from now on is of this phase, from 1; 0 is none.
+    pub fn set_phase(&mut self, phase: u32) {
+        self.window().current_phase = phase;
     }
 
     /// Requests born from now on (CLOCK_MONOTONIC, ns) are followed.
@@ -304,6 +320,16 @@ fn notes(raw: bool, tracepoints: Tracepoints, devices: &[Device]) -> Vec<String>
     notes
 }
 
+/// Whether phases can be told apart: without a program that sees an operation's user_data only those
+/// that somebody sets.
+fn knows(phases: Phases, raw: bool, tracepoints: Tracepoints) -> bool {
+    match phases {
+        Phases::Unknown => false,
+        Phases::Told => true,
+        Phases::InUserData { .. } => tracepoints.ring_submit && !raw,
+    }
+}
+
 /// Makes the buffer of events, when they are wanted.
 fn fit_ring(open: &mut OpenKvtraceSkel<'_>, bytes: Option<u64>) -> libbpf_rs::Result<()> {
     open.maps.rodata_data.as_deref_mut().expect("libbpf holds .rodata until the object is loaded").events =
@@ -320,24 +346,33 @@ fn fit(
     open: &mut OpenKvtraceSkel<'_>,
     tracepoints: Tracepoints,
     devices: &[Device],
-    filter_pids: bool,
-    requests: Option<u32>,
+    filter: &CaptureFilter,
+    knows_phases: bool,
 ) -> libbpf_rs::Result<()> {
     let knobs = open.maps.rodata_data.as_deref_mut().expect("libbpf holds .rodata until the object is loaded");
-    knobs.filter_pids = filter_pids;
+    knobs.filter_pids = filter.is_filtered();
     knobs.have_io_start = tracepoints.io_start;
     knobs.queue_is_first = tracepoints.queue_is_first;
     knobs.bio_queue_argument = tracepoints.bios.map_or(0, |(queue, _)| queue);
     knobs.bio_complete_argument = tracepoints.bios.map_or(1, |(_, complete)| complete);
-    let bios = if takes_bios(devices) { places(requests.unwrap_or(MIN_PLACES)) } else { 1 };
+    let bios = if takes_bios(devices) { places(filter.requests.unwrap_or(MIN_PLACES)) } else { 1 };
     knobs.bios_mask = bios - 1;
     open.progs.on_bio_queue.set_autoload(bios > 1);
     open.progs.on_bio_complete.set_autoload(bios > 1);
     open.progs.on_merge.set_autoload(tracepoints.merge);
+    knobs.sets = if knows_phases { SETS as u32 } else { PLAIN_SETS as u32 };
+    let in_user_data = match filter.phases {
+        Phases::InUserData { pid, shift } if knows_phases => Some((pid, shift)),
+        _ => None,
+    };
+    if let Some((pid, shift)) = in_user_data {
+        (knobs.ring_tgid, knobs.ring_shift) = (pid, shift);
+    }
     open.progs.on_start.set_autoload(tracepoints.io_start);
+    open.progs.on_ring_submit.set_autoload(in_user_data.is_some());
     // A request is born before it has a tag of the driver's, hence twice the queues.
     let held = devices.iter().fold(0u32, |sum, device| sum.saturating_add(device.requests.saturating_mul(2)));
-    let requests = places(requests.unwrap_or_else(|| held.saturating_mul(PLACES_PER_REQUEST).max(MIN_PLACES)));
+    let requests = places(filter.requests.unwrap_or_else(|| held.saturating_mul(PLACES_PER_REQUEST).max(MIN_PLACES)));
     knobs.requests_mask = requests - 1;
     let (devices, sides, sets) = (devices.len() as u32, PLAIN_SETS as u32, knobs.sets);
     open.maps.requests.set_max_entries(requests)?;
@@ -393,7 +428,8 @@ mod tests {
                     queue_is_first: own.queue_is_first || raw && old,
                     ..own
                 };
-                let filter = CaptureFilter { target, ..CaptureFilter::default() };
+                let phases = if raw { Phases::Told } else { Phases::InUserData { pid: 1, shift: 62 } };
+                let filter = CaptureFilter { target, phases, ..CaptureFilter::default() };
                 let above = if raw { Above::default() } else { Above::of_kernel(&btf, !old, filter.is_filtered()) };
                 let probes = Probes::load(raw, lacking, above, &devices, &filter).unwrap();
                 assert_eq!(probes.kind(), if raw { "raw_tp" } else { "tp_btf" });

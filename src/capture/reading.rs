@@ -10,24 +10,33 @@ use super::devices::{Device, SECTOR};
 use super::layout::{
     BUSY, DEPTHS, LBA_BUCKETS, LOSSES, PLAIN_SETS, SIZE_ROWS, SIZES, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES,
 };
+use super::pattern;
 use super::probes::Probes;
 
-const DIRECTIONS: [&str; 2] = ["read", "write"];
+/// Directions, in the order of their rows.
+pub const DIRECTIONS: [&str; 2] = ["read", "write"];
 /// Rows of times that belong to reads and writes, and those of what moves no data after them.
 const DATA_TIMES: usize = 6;
 const OTHER_TIMES: usize = 9;
+/// Rows of times that follow them: insert to issue, then birth to birth.
+const MORE_TIMES: usize = 13;
 
 /// One histogram as the programs keep it, all CPUs added.
 #[derive(Clone, Debug)]
-struct Row {
-    sum: u128,
-    max: u64,
-    min: u64,
-    buckets: Vec<u64>,
+pub struct Row {
+    /// Of the values.
+    pub sum: u128,
+    /// The largest value.
+    pub max: u64,
+    /// The smallest one.
+    pub min: u64,
+    /// Counts.
+    pub buckets: Vec<u64>,
 }
 
 impl Row {
-    fn empty() -> Self {
+    /// Nothing counted.
+    pub fn empty() -> Self {
         Self { sum: 0, max: 0, min: u64::MAX, buckets: Vec::new() }
     }
 
@@ -53,7 +62,12 @@ impl Row {
 
     /// Saves it with the values times `scale`; `edges` gives the low and the exclusive high value
     /// of a bucket, before scaling, and none as high for the one without an upper end.
-    fn save(self, name: (&str, Option<&str>), unit: &str, edges: impl Fn(usize) -> (u64, Option<u64>)) -> Histogram {
+    pub fn save(
+        self,
+        name: (&str, Option<&str>),
+        unit: &str,
+        edges: impl Fn(usize) -> (u64, Option<u64>),
+    ) -> Histogram {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let filled = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
         let buckets: Vec<(i64, i64, u64)> = filled
@@ -69,6 +83,7 @@ impl Row {
             op: name.1.map(str::to_owned),
             unit: unit.to_owned(),
             rel_width: 0.0,
+            width: None,
             count: buckets.iter().map(|bucket| bucket.2).sum(),
             sum: i128::try_from(self.sum).unwrap_or(i128::MAX),
             min: within(self.min, buckets.first()),
@@ -85,13 +100,13 @@ impl Row {
     }
 }
 
-/// All histograms of one set ([`super::layout::TARGET`] or `OTHER`).
+/// All histograms of sets ([`super::layout::TARGET`], `OTHER` and phases), added.
 ///
 /// # Errors
 /// When a map cannot be read.
-pub fn histograms(probes: &Probes, devices: &[Device], set: usize) -> Result<Vec<Histogram>> {
-    let time = |which: usize| Ok(time(row(&probes.maps().times, set * TIMES.len() + which)?, TIMES[which]));
-    let wide = |which: usize| row(&probes.maps().wides, set * WIDES + which);
+pub fn histograms(probes: &Probes, devices: &[Device], sets: &[usize]) -> Result<Vec<Histogram>> {
+    let time = |which: usize| Ok(time(times(probes, sets, which)?, TIMES[which]));
+    let wide = |which: usize| row(&probes.maps().wides, sets.iter().map(|set| set * WIDES + which));
     let mut all = (0..DATA_TIMES).map(time).collect::<Result<Vec<_>>>()?;
     for (direction, op) in DIRECTIONS.iter().enumerate() {
         let mut sizes = wide(SIZES[direction])?;
@@ -107,20 +122,32 @@ pub fn histograms(probes: &Probes, devices: &[Device], set: usize) -> Result<Vec
         all.push(depth(wide(busy)?, ("inflight_time", op)));
     }
     for direction in 0..DIRECTIONS.len() {
-        all.push(places(probes, devices, set, direction)?);
+        all.push(places(probes, devices, sets, direction)?);
     }
+    for which in OTHER_TIMES..MORE_TIMES {
+        all.push(time(which)?);
+    }
+    all.extend(pattern::histograms(probes, devices.len(), sets)?);
     for which in DATA_TIMES..OTHER_TIMES {
         all.push(time(which)?);
     }
     Ok(all)
 }
 
-/// One of a set's rows of times (an index of [`TIMES`]).
+/// One of the rows of times (an index of [`TIMES`]) of sets, added and saved.
 ///
 /// # Errors
 /// When the map cannot be read.
-pub fn time_row(probes: &Probes, set: usize, which: usize) -> Result<Histogram> {
-    Ok(time(row(&probes.maps().times, set * TIMES.len() + which)?, TIMES[which]))
+pub fn time_row(probes: &Probes, sets: &[usize], which: usize) -> Result<Histogram> {
+    Ok(time(times(probes, sets, which)?, TIMES[which]))
+}
+
+/// A row of times, distances or lengths of sets, added.
+///
+/// # Errors
+/// When the map cannot be read.
+pub fn times(probes: &Probes, sets: &[usize], which: usize) -> Result<Row> {
+    row(&probes.maps().times, sets.iter().map(|set| set * TIMES.len() + which))
 }
 
 /// What a device and both sets completed, in the kernel's terms.
@@ -151,11 +178,21 @@ pub fn losses(probes: &Probes) -> Result<Vec<(&'static str, u64)>> {
 }
 
 fn time(row: Row, name: (&str, Option<&str>)) -> Histogram {
-    let edges = |at: usize| {
-        let high = (at + 1 < TIME_BUCKETS).then(|| bucket_low(at + 1, TIME_GROUPING));
-        (bucket_low(at, TIME_GROUPING), high)
-    };
-    Histogram { rel_width: 1.0 / f64::from(1u32 << TIME_GROUPING), ..row.save(name, "ns", edges) }
+    log_linear(row, name, "ns")
+}
+
+/// Saves a row of log-linear buckets.
+pub fn log_linear(row: Row, name: (&str, Option<&str>), unit: &str) -> Histogram {
+    Histogram { rel_width: REL_WIDTH, ..row.save(name, unit, narrow_edges) }
+}
+
+/// The relative width of a narrow row's buckets.
+pub const REL_WIDTH: f64 = 1.0 / (1u64 << TIME_GROUPING) as f64;
+
+/// The low and the exclusive high value of a narrow row's bucket; the last has no upper end.
+pub fn narrow_edges(at: usize) -> (u64, Option<u64>) {
+    let high = (at + 1 < TIME_BUCKETS).then(|| bucket_low(at + 1, TIME_GROUPING));
+    (bucket_low(at, TIME_GROUPING), high)
 }
 
 /// Sizes are exact: a bucket a sector, saved in bytes.
@@ -173,10 +210,11 @@ fn depth(row: Row, name: (&str, Option<&str>)) -> Histogram {
 
 /// Places on all devices in buckets of the largest one that had any I/O of this kind: a bucket is
 /// 1/1024 of it, whatever the device.
-fn places(probes: &Probes, devices: &[Device], set: usize, direction: usize) -> Result<Histogram> {
+fn places(probes: &Probes, devices: &[Device], sets: &[usize], direction: usize) -> Result<Histogram> {
     let mut rows = Vec::new();
     for (slot, device) in devices.iter().enumerate() {
-        let row = row(&probes.maps().places, (slot * PLAIN_SETS + set) * 2 + direction)?;
+        let key = |set: &usize| (slot * probes.sets() + set) * DIRECTIONS.len() + direction;
+        let row = row(&probes.maps().places, sets.iter().map(key))?;
         if row.buckets.iter().any(|count| *count > 0) {
             rows.push((device.sectors, row));
         }
@@ -200,7 +238,10 @@ fn over_extent(rows: Vec<(u64, Row)>, op: &str) -> Histogram {
         }
     }
     let edges = |at: usize| (place_low(at as u64, largest) * SECTOR, Some(place_low(at as u64 + 1, largest) * SECTOR));
-    sum.scale(SECTOR).save(("lba", Some(op)), "bytes", edges)
+    // Where the extent is no multiple of the buckets, some are a sector wider than others.
+    let width = largest.div_ceil(LBA_BUCKETS as u64) * SECTOR;
+    let width = (largest > 0).then(|| i64::try_from(width).unwrap_or(i64::MAX));
+    Histogram { width, ..sum.scale(SECTOR).save(("lba", Some(op)), "bytes", edges) }
 }
 
 /// The first sector of a bucket: the smallest s with floor(s × 1024 / extent) = bucket.
@@ -208,21 +249,27 @@ fn place_low(bucket: u64, extent: u64) -> u64 {
     (u128::from(bucket) * u128::from(extent)).div_ceil(LBA_BUCKETS as u128) as u64
 }
 
-fn row(map: &impl MapCore, key: usize) -> Result<Row> {
+/// The rows of these keys, added.
+fn row(map: &impl MapCore, keys: impl Iterator<Item = usize>) -> Result<Row> {
     let mut row = Row::empty();
-    for words in cpus(map, key)? {
-        row.add(&words);
+    for key in keys {
+        for words in cpus(map, key)? {
+            row.add(&words);
+        }
     }
     Ok(row)
 }
 
 /// The values of one key on every CPU, as 64-bit words.
 fn cpus(map: &impl MapCore, key: usize) -> Result<Vec<Vec<u64>>> {
-    let values = map
-        .lookup_percpu(&(key as u32).to_ne_bytes(), MapFlags::ANY)
-        .map_err(|e| Error::unavailable(format!("cannot read what the eBPF programs counted: {e}")))?;
+    let values = map.lookup_percpu(&(key as u32).to_ne_bytes(), MapFlags::ANY).map_err(|e| unreadable(&e))?;
     let words = |bytes: Vec<u8>| {
         bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().expect("eight bytes"))).collect()
     };
     Ok(values.unwrap_or_default().into_iter().map(words).collect())
+}
+
+/// A map that should be there is not.
+pub fn unreadable(error: &libbpf_rs::Error) -> Error {
+    Error::unavailable(format!("cannot read what the eBPF programs counted: {error}"))
 }

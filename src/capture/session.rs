@@ -10,14 +10,15 @@ use crate::TOOL;
 use crate::error::{Error, Result};
 use crate::measure::block::{BLOCK_SCHEMA, BlockDevice, BlockFilter, BlockSet, KernelCounters};
 use crate::measure::{BlockResult, Histogram};
+use crate::trace::Phase;
 
 use super::cgroup::{self, MAX_CGROUPS};
 use super::devices::{self, Device};
 use super::events::{Recorded, Recorder};
-use super::layout::{OTHER, TARGET};
+use super::layout::{OTHER, PHASES, PLAIN_SETS, TARGET};
 use super::loss::Counted;
 use super::probes::Probes;
-use super::{CaptureFilter, Snapshot, Target, above, loss, reading, rights, tree};
+use super::{CaptureFilter, Phases, Snapshot, Target, above, loss, reading, rights, tree};
 
 /// How long requests on their way may take to complete after the end.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -41,6 +42,9 @@ pub struct Capture {
     opening: Vec<KernelCounters>,
     started_ns: u64,
     recorder: Option<Recorder>,
+    phases: Phases,
+    /// Phases that were set, in their order.
+    told: [bool; PHASES.len()],
 }
 
 impl std::fmt::Debug for Capture {
@@ -86,10 +90,23 @@ impl Capture {
             Some(writer) => Some(Recorder::start(probes.event_ring()?, writer, started_ns)?),
             None => None,
         };
+        let phases = filter.phases;
         let filter =
             BlockFilter { devices: names(filter, &devices), pids: roots, cgroups: filter.cgroups.clone(), command };
         let facts = devices.iter().map(Device::facts).collect();
-        Ok(Self { probes, devices, facts, filter, filtered, before, opening, started_ns, recorder })
+        Ok(Self {
+            probes,
+            devices,
+            facts,
+            filter,
+            filtered,
+            before,
+            opening,
+            started_ns,
+            recorder,
+            phases,
+            told: [false; PHASES.len()],
+        })
     }
 
     /// Starts a command as part of the target, from its first instruction on.
@@ -110,6 +127,21 @@ impl Capture {
         Ok(child)
     }
 
+    /// The target's I/O that is born from now on belongs to a phase, or to none.
+    ///
+    /// # Errors
+    /// When the capture was not started with [`Phases::Told`].
+    pub fn set_phase(&mut self, phase: Option<Phase>) -> Result<()> {
+        if self.phases != Phases::Told {
+            return Err(Error::usage("this capture takes no phases: start it with CaptureFilter::phases = Told"));
+        }
+        if let Some(phase) = phase {
+            self.told[phase as usize] = true;
+        }
+        self.probes.set_phase(phase.map_or(0, |phase| phase as u32 + 1));
+        Ok(())
+    }
+
     /// The disks that are watched.
     pub fn devices(&self) -> &[Device] {
         &self.devices
@@ -123,8 +155,8 @@ impl Capture {
         let loss = reading::losses(&self.probes)?.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         Ok(Snapshot {
             elapsed: Duration::from_nanos(monotonic_ns().saturating_sub(self.started_ns)),
-            histograms: reading::histograms(&self.probes, &self.devices, TARGET)?,
-            other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, OTHER)? },
+            histograms: self.seen(reading::histograms(&self.probes, &self.devices, &self.sets_of_target())?),
+            other: BlockSet { histograms: reading::histograms(&self.probes, &self.devices, &[OTHER])? },
             in_flight: (0..self.devices.len()).map(|slot| self.probes.depth(slot, TARGET)).sum(),
             loss,
         })
@@ -161,8 +193,9 @@ impl Capture {
         loss.insert("left_inflight".to_owned(), left);
         loss.insert("uring_left".to_owned(), uring_left);
         loss.insert("recursion_misses".to_owned(), misses);
-        let mut histograms = reading::histograms(&self.probes, &self.devices, TARGET)?;
-        histograms.extend(self.probes.above().histograms(&self.probes, TARGET)?);
+        let of_target = self.sets_of_target();
+        let mut histograms = reading::histograms(&self.probes, &self.devices, &of_target)?;
+        histograms.extend(self.probes.above().histograms(&self.probes, &of_target)?);
         let kernel = loss::between(&self.before, &after);
         let mut devices = Vec::with_capacity(self.devices.len());
         for (slot, facts) in std::mem::take(&mut self.facts).into_iter().enumerate() {
@@ -181,27 +214,33 @@ impl Capture {
             .collect();
         let mut taint_reasons = loss::taint_reasons(&loss, &counted, self.filtered);
         taint_reasons.extend(self.devices.iter().filter_map(Device::changed));
-        let other = BlockSet { histograms: self.seen(reading::histograms(&self.probes, &self.devices, OTHER)?) };
+        let other = BlockSet { histograms: self.seen(reading::histograms(&self.probes, &self.devices, &[OTHER])?) };
         let histograms = self.seen(histograms);
+        let phases = self.by_phase()?;
         let result = BlockResult {
             schema: BLOCK_SCHEMA.to_owned(),
             tool: TOOL.to_owned(),
             complete: true,
             source: self.probes.kind().to_owned(),
             devices,
+            notes: self.notes(phases.as_ref()),
             filter: self.filter,
             duration_s: Some((stopped_ns - self.started_ns) as f64 / 1e9),
             histograms,
             other,
-            phases: None,
+            phases,
             loss,
             tainted: !taint_reasons.is_empty(),
             taint_reasons,
-            notes: Vec::new(),
             probes: self.probes.notes().to_vec(),
             processes: None,
         };
         Ok((result, recorded))
+    }
+
+    /// The target's sets: without a phase, and of each.
+    fn sets_of_target(&self) -> Vec<usize> {
+        [TARGET].into_iter().chain(PLAIN_SETS..self.probes.sets()).collect()
     }
 
     /// Of bios no queue is seen, so nothing is there of it.
@@ -210,6 +249,31 @@ impl Capture {
             histograms.retain(|histogram| !["q2d", "i2d"].contains(&histogram.name.as_str()));
         }
         histograms
+    }
+
+    /// The phases that had any I/O or were set; none when no phase was ever known.
+    fn by_phase(&self) -> Result<Option<BTreeMap<String, BlockSet>>> {
+        let mut phases = BTreeMap::new();
+        for set in PLAIN_SETS..self.probes.sets() {
+            let mut histograms = reading::histograms(&self.probes, &self.devices, &[set])?;
+            // The depth is that of all phases together.
+            histograms.retain(|histogram| histogram.name != "inflight_time");
+            let phase = set - PLAIN_SETS;
+            if self.told[phase] || histograms.iter().any(|histogram| histogram.count > 0) {
+                phases.insert(PHASES[phase].to_owned(), BlockSet { histograms });
+            }
+        }
+        Ok((!phases.is_empty()).then_some(phases))
+    }
+
+    /// What has to be known of the phases beside their numbers.
+    fn notes(&self, phases: Option<&BTreeMap<String, BlockSet>>) -> Vec<String> {
+        match (self.phases, phases) {
+            (Phases::InUserData { .. }, None) if self.probes.sets() == PLAIN_SETS => {
+                vec!["phases are not known: this kernel has no io_uring_submit_req tracepoint".to_owned()]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Waits for the requests on their way; returns how many did not come back.

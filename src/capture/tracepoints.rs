@@ -25,6 +25,8 @@ pub struct Tracepoints {
     /// Where the bio stands among the arguments of block_bio_queue and block_bio_complete, for
     /// disks without requests; none without those tracepoints.
     pub bios: Option<(u32, u32)>,
+    /// io_uring_submit_req, which shows an operation with its user_data (Linux 6.3).
+    pub ring_submit: bool,
 }
 
 /// What was chosen for one purpose.
@@ -107,6 +109,7 @@ impl Tracepoints {
             queue_is_first: issue > 0,
             disk_of_queue,
             bios: bio("block_bio_queue").zip(bio("block_bio_complete")),
+            ring_submit: prototype(btf, "io_uring_submit_req").is_some(),
         })
     }
 
@@ -232,8 +235,14 @@ mod tests {
         all.extend([("block_rq_merge", NEW), ("block_io_start", NEW), ("block_bio_queue", "struct bio *bio")]);
         all.push(("block_bio_complete", "struct request_queue *q, struct bio *bio"));
         let Some(found) = kernel(true, &all) else { return };
-        let wanted =
-            Tracepoints { io_start: true, merge: true, queue_is_first: false, disk_of_queue: true, bios: Some((0, 1)) };
+        let wanted = Tracepoints {
+            io_start: true,
+            merge: true,
+            queue_is_first: false,
+            disk_of_queue: true,
+            bios: Some((0, 1)),
+            ring_submit: true,
+        };
         assert_eq!(found.unwrap(), wanted);
         assert!(wanted.choices().iter().all(|choice| !choice.falls_back), "{:?}", wanted.choices());
     }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::capture::{Capture, CaptureFilter, EventsTo, Recorded, Target};
+use crate::capture::{Capture, CaptureFilter, EventsTo, Phases, Recorded, Target};
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
-use crate::replay::{Device, RunWatch};
+use crate::replay::{Device, PHASE_SHIFT, RunWatch};
 
 /// What to do when the block layer cannot be watched on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +61,9 @@ impl BlockWatch {
             ));
         }
         let devices = devices.iter().map(|device| device.name.clone()).collect();
+        let phases = Phases::InUserData { pid, shift: PHASE_SHIFT };
         let (target, events) = (Target::Trees(vec![pid]), self.events.clone());
-        Capture::start(&CaptureFilter { devices, target, events, ..CaptureFilter::default() })
+        Capture::start(&CaptureFilter { devices, target, events, phases, ..CaptureFilter::default() })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::capture::{CaptureFilter, EventsTo, ProbeKind, Target, cgroup, tree};
+use crate::capture::phase::Listener;
+use crate::capture::{CaptureFilter, EventsTo, Phases, ProbeKind, Target, cgroup, tree};
 use crate::checksum;
 use crate::distill::job::JOB_SCHEMA;
 use crate::distill::{Options, Origin};
@@ -114,7 +115,13 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     let mut capture = Watcher::start(&filter(args, events), args.fallback, &terminal)?;
     let child = command::start(&args.command, |command| capture.start_command(command))?;
     let mut live = Live::new(&terminal, capture.devices(), args.watch.then(|| Duration::from_nanos(args.interval.0)));
-    let (child, complete) = watch(args, child, stop, || live.tick(|| capture.snapshot()));
+    let listener = Listener::open().map_err(|why| terminal.warn(why.to_string())).ok();
+    let (child, complete) = watch(args, child, stop, || {
+        if let Some(listener) = &listener {
+            listener.poll(|phase| capture.set_phase(phase));
+        }
+        live.tick(|| capture.snapshot());
+    });
     drop(live);
     let (mut result, recorded) = capture.finish()?;
     result.complete = complete;
@@ -178,6 +185,7 @@ fn filter(args: &Args, events: Option<EventsTo>) -> CaptureFilter {
         syscalls: args.syscalls.then_some(true).or(args.no_syscalls.then_some(false)),
         events,
         probes: args.probes,
+        phases: Phases::Told,
         requests: None,
     }
 }

@@ -17,6 +17,7 @@ mod convert;
 mod distill_fio;
 mod doctor;
 mod info;
+mod mark;
 mod merge;
 mod models;
 mod plot;
@@ -72,6 +73,8 @@ enum Command {
     Merge(merge::Args),
     /// Watch what the block layer does, with eBPF
     Capture(capture::Args),
+    /// Tell a running capture in which phase its target is
+    Mark(mark::Args),
     /// Turn a result into a fio job that behaves like it
     DistillFio(distill_fio::Args),
     /// Analyse traces offline
@@ -169,6 +172,7 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<()> {
         Command::Replay(args) => replay::run(args, global, stop),
         Command::Merge(args) => merge::run(args, global),
         Command::Capture(args) => capture::run(args, global, stop),
+        Command::Mark(args) => mark::run(&args, global),
         Command::DistillFio(args) => distill_fio::run(args, global, stop),
         Command::Analyze(args) => analyze::run(args, global, stop),
         Command::Plot(args) => plot::run(args, global),

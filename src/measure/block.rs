@@ -28,17 +28,32 @@ pub struct BlockResult {
     /// From the moment from which requests were followed to the moment from which no new ones were;
     /// none when the source does not say.
     pub duration_s: Option<f64>,
-    /// The target's I/O; every name is there for read and write, if empty:
+    /// The target's I/O in all phases; every name is there for read and write, if empty. All are
+    /// counted when a request ends (or, if that was not seen, when the kernel uses it again), so
+    /// that those of a direction hold the same requests, unless said otherwise:
     ///
     /// - `d2c`, `q2d`, `q2c` (ns): last issue to completion, birth to last issue, birth to
-    ///   completion of each request;
-    /// - `size` (bytes, exact): of each request as it was issued, after splits and merges;
-    /// - `inflight` (ios, exact): requests of the same set in flight on the same device when one
-    ///   was issued, both directions and itself included;
+    ///   completion; `d2c` and `q2c` lack requests whose completion was not seen (`lost_complete`);
+    /// - `i2d` (ns): from when it was first put into the I/O scheduler to its last issue; only of
+    ///   requests that were put there before that (`none` hands many straight to the device);
+    /// - `size` (bytes, exact): as it was issued, after splits and merges;
+    /// - `inflight` (ios, exact): requests of its side (the target in all phases, or everything
+    ///   else) in flight on its device when it was last issued, both directions and itself included;
     /// - `inflight_time` (ios): the depths again, `count` and `buckets` being the ns spent at each;
-    ///   time with nothing in flight is left out. With op none: both directions together;
-    /// - `lba` (bytes): where each request began, in 1024 buckets over the device (the largest with
-    ///   such I/O, when there are several);
+    ///   time with nothing in flight is left out. With op none: both directions together. Not by
+    ///   phase;
+    /// - `lba` (bytes): where it began, in 1024 buckets over the device (the largest with such I/O,
+    ///   when there are several);
+    /// - `gap` (ns): from the birth of the one before it of the same direction, side and device to
+    ///   its own, whatever became of that one. The first of each has none, nor has one that was
+    ///   born at the same ns or seen in another order: `gap` holds no more than `size`;
+    /// - `seek` (bytes, signed; negative buckets first): from the end of the one before it of the
+    ///   same direction, side and device, in the order of their first issues, to its own beginning.
+    ///   0 is sequential. The first of each has none: `seek` holds as many fewer than `size` as
+    ///   there are devices with such I/O (requests that were not seen to end apart);
+    /// - `run_length` (ios): how many requests were issued one after another without a gap between
+    ///   them, one of its own being a run of 1. In the phase in which the run began; runs that go
+    ///   on at the end are counted as long as they are. Its sum is the count of `size`;
     /// - `uring` (ns): io_uring reads and writes (plain, vectored, with registered buffers) of the
     ///   target on regular files and block devices of the watched disks, from the kernel's taking
     ///   one off the submission queue to the posting of its completion; absent where the kernel
@@ -55,7 +70,8 @@ pub struct BlockResult {
     pub histograms: Vec<Histogram>,
     /// Everything else on the same devices.
     pub other: BlockSet,
-    /// The target's I/O by phase, when somebody set phases.
+    /// The target's I/O by phase, when somebody set phases: `prefill`, `decode`, `evict`, as far as
+    /// they had any or were set. I/O of no phase is in `histograms` alone.
     pub phases: Option<BTreeMap<String, BlockSet>>,
     /// What was not seen or not understood, by cause. All of them, zero included.
     pub loss: BTreeMap<String, u64>,

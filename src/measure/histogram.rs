@@ -41,9 +41,12 @@ pub struct Histogram {
     pub op: Option<String>,
     /// The unit of the values: `ns`, `bytes`, `ios`, `sectors`.
     pub unit: String,
-    /// The widest bucket, relative to its lower bound; 0 where buckets are exact or of fixed
-    /// width.
+    /// The widest bucket, relative to its bound that is closer to 0; 0 where a bucket holds one
+    /// value, or where all are about equally wide: see `width`.
     pub rel_width: f64,
+    /// The widest bucket, in the unit, where all are about equally wide and hold many values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<i64>,
     /// Values counted.
     pub count: u64,
     /// Their exact sum.
@@ -94,6 +97,7 @@ impl Histogram {
         merged.extend_from_slice(a);
         merged.extend_from_slice(b);
         self.buckets = merged;
+        self.width = self.width.max(other.width);
         self.count += other.count;
         self.sum += other.sum;
         self.min = [self.min, other.min].into_iter().flatten().min();
@@ -206,6 +210,7 @@ impl LogLinear {
             op: op.map(str::to_owned),
             unit: unit.to_owned(),
             rel_width: 1.0 / (1u64 << self.grouping) as f64,
+            width: None,
             count: self.count,
             sum: self.sum as i128,
             min: (self.count > 0).then(|| signed(self.min)),

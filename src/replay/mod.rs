@@ -44,6 +44,7 @@ pub use content::fill::Stream;
 pub use gds::{kernel::Module as NvidiaFs, version as cufile_version};
 pub use gpu::{Device as GpuDevice, devices as gpus};
 pub use in_flight::{InFlight, Precondition};
+pub use io::ring::PHASE_SHIFT;
 pub use launcher::{Launcher, ShardChoice, shard};
 pub use per_tier::{PerTier, Word};
 pub use plan::{Plan, PlanFacts, plan};

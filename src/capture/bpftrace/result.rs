@@ -84,6 +84,7 @@ fn histogram(name: &Name, steps: &[(Option<i64>, Option<i64>, u64)]) -> Histogra
         op: name.op.map(str::to_owned),
         unit: name.unit.to_owned(),
         rel_width: name.rel_width,
+        width: widest.filter(|_| name.rel_width == 0.0).map(scaled),
         count: total(buckets.iter().map(|bucket| bucket.2)),
         sum: buckets.iter().fold(0i128, |sum, &(low, high, count)| {
             sum.saturating_add(value(low, high).saturating_mul(i128::from(count)))

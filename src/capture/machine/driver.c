@@ -34,7 +34,7 @@ static void count_step(const struct io *io, const struct kv_step *step)
 static void count_issued(const struct io *io)
 {
 	printf("issued %u %u %u %llu %llu %u %lld %llu %u %u\n", kv_side(io->set), io->class, io->bytes,
-	       io->issued - io->queued, io->inserted ? io->issued - io->inserted + 1 : 0, io->depth,
+	       io->issued - io->queued, kv_waited(io) ? io->issued - io->inserted + 1 : 0, io->depth,
 	       io->flags & KV_HAS_SEEK ? io->seek : -1, io->flags & KV_HAS_GAP ? io->gap : 0, io->run, io->run_set);
 }
 

@@ -8,6 +8,7 @@ use crate::capture::{Capture, CaptureFilter, Recorded, Sampling, Snapshot};
 use crate::cli::terminal::Terminal;
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
+use crate::trace::Phase;
 
 /// What a capture counts with.
 #[derive(Debug)]
@@ -36,6 +37,14 @@ impl Watcher {
         match self {
             Self::Programs(capture) => capture.start_command(command),
             Self::Counters(sampling) => sampling.start_command(command),
+        }
+    }
+
+    /// I/O that is born from now on is of this phase. Counters know none.
+    pub fn set_phase(&mut self, phase: Option<Phase>) -> Result<()> {
+        match self {
+            Self::Programs(capture) => capture.set_phase(phase),
+            Self::Counters(_) => Err(Error::unavailable("the kernel's own counters know no phases")),
         }
     }
 

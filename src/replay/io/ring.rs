@@ -11,6 +11,7 @@ use super::files::Names;
 use super::memory::Region;
 use super::setup::{self, Kind};
 use crate::replay::config::Engine;
+use crate::trace::Phase;
 
 /// One I/O, from or to the arena.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +28,15 @@ pub struct Io {
     pub len: u32,
     /// Whether a write has ended only when its data is durable.
     pub durable: bool,
-    /// Handed back with its completion.
+    /// Handed back with its completion; below 2^62.
     pub id: u64,
+    /// The phase of the row that it belongs to, which whoever watches us can read.
+    pub phase: Option<Phase>,
 }
+
+/// Where the phase of an I/O stands in its user_data, above its id: 1 prefill, 2 decode, 3 evict,
+/// 0 none. Errands and steps of files have none.
+pub const PHASE_SHIFT: u32 = 62;
 
 /// Where the length of an I/O that nothing executes stands beside its id, so that all of it is
 /// done.
@@ -183,7 +190,8 @@ impl Ring {
             (false, false, false) => opcode::Read::new(fd, place, len).offset(offset).build(),
             (true, false, false) => opcode::Write::new(fd, place, len).offset(offset).rw_flags(flags).build(),
         };
-        entry.user_data(io.id)
+        let phase = io.phase.map_or(0, |phase| phase as u64 + 1);
+        entry.user_data(io.id | phase << PHASE_SHIFT)
     }
 
     /// Completes with the id [`BELL`] once `fd` is readable, so that this ends a wait.
@@ -258,7 +266,11 @@ impl Ring {
         let nop = self.engine == Engine::Nop;
         into.extend(self.ring.completion().map(|entry| {
             let (id, result) = (entry.user_data(), entry.result());
-            if nop && id != BELL { (id & ((1 << NOP_LEN) - 1), (id >> NOP_LEN) as i32) } else { (id, result) }
+            match id {
+                BELL => (id, result),
+                id if nop => (id & ((1 << NOP_LEN) - 1), (id >> NOP_LEN) as i32),
+                id => (id & ((1 << PHASE_SHIFT) - 1), result),
+            }
         }));
     }
 }
@@ -321,7 +333,8 @@ mod tests {
         arena.slice_mut(0, 4096).fill(7);
         let mut done = Vec::new();
         for (write, at) in [(true, 0), (false, 8192)] {
-            ring.push(Io { write, file: 0, offset: 4096, at, len: 4096, durable, id: 3 }).unwrap();
+            ring.push(Io { write, file: 0, offset: 4096, at, len: 4096, durable, id: 3, phase: Some(Phase::Evict) })
+                .unwrap();
             ring.submit().unwrap();
             while done.is_empty() {
                 ring.wait(1_000_000_000).unwrap();

@@ -63,7 +63,7 @@ impl<'a> Load<'a> {
         }
         let id = (padded as u64) << 32 | slot as u64;
         let write = matches!(act, Act::Write(..));
-        self.stage.ring.push(Io { write, file, offset, at, len: padded as u32, durable: false, id })?;
+        self.stage.ring.push(Io { write, file, offset, at, len: padded as u32, durable: false, id, phase: None })?;
         self.stage.ring.submit()
     }
 

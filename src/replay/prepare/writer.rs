@@ -69,6 +69,7 @@ impl<'a> Writer<'a> {
             len: padded as u32,
             durable: false,
             id: (padded as u64) << 32 | slot as u64,
+            phase: None,
         };
         stage.ring.push(io)?;
         stage.ring.submit()

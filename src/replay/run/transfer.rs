@@ -182,7 +182,7 @@ impl Run<'_> {
         self.batch.push(slot);
         let pass = self.ops[chunk.op as usize].pass();
         let leg = if chunk.write { pass.sink_leg } else { pass.source_leg };
-        let Leg { tier, start, .. } = self.ops[chunk.op as usize].legs[leg];
+        let Leg { tier, start, phase, .. } = self.ops[chunk.op as usize].legs[leg];
         let tier = tier.index();
         if start == NEVER {
             self.starting.push((chunk.op, leg));
@@ -195,6 +195,7 @@ impl Run<'_> {
             len: rest,
             durable: self.config.durability.of(tier) == Durability::Dsync,
             id: u64::from(slot),
+            phase: Some(phase),
         })
     }
 
