@@ -123,7 +123,8 @@ mod tests {
         })?;
         let folder = tempfile::tempdir().unwrap();
         let (source, binary) = (folder.path().join("main.c"), folder.path().join("main"));
-        let types = "#include <stdio.h>\ntypedef unsigned int __u32;\ntypedef unsigned long long __u64;\n";
+        let types = "#include <stdio.h>\ntypedef unsigned char __u8;\ntypedef int __s32;\ntypedef unsigned int __u32;\n\
+                     typedef long long __s64;\ntypedef unsigned long long __u64;\n";
         std::fs::write(&source, format!("{types}{program}")).unwrap();
         let headers = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/bpf");
         let built = Command::new(compiler).args(["-Wall", "-Werror", headers, "-o"]).arg(&binary).arg(&source).status();
