@@ -47,11 +47,18 @@ static __always_inline struct kv_device *device_of(struct request *rq)
 	return bpf_map_lookup_elem(&watched, &number);
 }
 
+static __always_inline bool is_target(__u32 tgid)
+{
+	__u8 *yes = bpf_map_lookup_elem(&target_pids, &tgid);
+
+	return yes && *yes;
+}
+
 static __always_inline __u8 set_of_current(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	if (!filter_pids || bpf_map_lookup_elem(&target_pids, &tgid))
+	if (!filter_pids || is_target(tgid))
 		return KV_TARGET;
 	return KV_OTHER;
 }
@@ -307,7 +314,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	__u32 from = KV_FIELD(parent, tgid), to = KV_FIELD(child, tgid);
 	__u8 yes = 1;
 
-	if (from == to || !bpf_map_lookup_elem(&target_pids, &from))
+	if (from == to || !is_target(from))
 		return 0;
 	if (bpf_map_update_elem(&target_pids, &to, &yes, BPF_ANY))
 		lose(KV_PIDS_FULL);
@@ -319,9 +326,16 @@ KV_TP("sched_process_free")
 int BPF_PROG(on_free, struct task_struct *task)
 {
 	__u32 pid = KV_FIELD(task, pid), tgid = KV_FIELD(task, tgid);
+	__u8 *yes;
 
-	if (pid == tgid)
-		bpf_map_delete_elem(&target_pids, &tgid);
+	if (pid != tgid)
+		return 0;
+	yes = bpf_map_lookup_elem(&target_pids, &tgid);
+	if (!yes)
+		return 0;
+	/* The interrupt that frees it may have come into an update, and then nothing is deleted. */
+	*yes = 0;
+	bpf_map_delete_elem(&target_pids, &tgid);
 	return 0;
 }
 

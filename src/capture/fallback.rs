@@ -65,7 +65,8 @@ impl Sampling {
             // What a command did is added to whoever waits for it, and that is us.
             Target::Command(words) => (Some(words.clone()), Some(Processes::of(&[std::process::id()]))),
         };
-        let named = if filter.devices.is_empty() { Vec::new() } else { devices.iter().map(|d| d.name.clone()).collect() };
+        let named =
+            if filter.devices.is_empty() { Vec::new() } else { devices.iter().map(|d| d.name.clone()).collect() };
         let stop = Stop::new();
         let sampler = {
             let (devices, stop) = (devices.clone(), stop.clone());

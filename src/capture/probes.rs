@@ -11,10 +11,10 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
 
 use crate::error::{Error, Result};
 
+use super::ProbeKind;
 use super::devices::Device;
 use super::layout::{LOSSES, PLAIN_SETS, TIME_BUCKETS, TIMES, WIDE_BUCKETS, WIDES};
 use super::tracepoints::Tracepoints;
-use super::ProbeKind;
 
 #[expect(
     unused_qualifications,
@@ -313,7 +313,9 @@ mod tests {
         }
         let own = Tracepoints::of_kernel().unwrap();
         let mut devices = super::super::devices::all();
-        for (raw, takes_bios, old) in [(false, false, false), (false, true, true), (true, true, false), (true, false, true)] {
+        for (raw, takes_bios, old) in
+            [(false, false, false), (false, true, true), (true, true, false), (true, false, true)]
+        {
             devices[0].takes_bios = takes_bios;
             for filter_pids in [true, false] {
                 let lacking = Tracepoints {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::TOOL;
 use crate::error::Result;
-use crate::measure::{BlockResult, Histogram};
 use crate::measure::block::{BLOCK_SCHEMA, BlockDevice, BlockFilter, BlockSet, KernelCounters};
+use crate::measure::{BlockResult, Histogram};
 
 use super::devices::{self, Device};
 use super::layout::{OTHER, TARGET};

@@ -225,13 +225,8 @@ mod tests {
         all.extend([("block_rq_merge", NEW), ("block_io_start", NEW), ("block_bio_queue", "struct bio *bio")]);
         all.push(("block_bio_complete", "struct request_queue *q, struct bio *bio"));
         let Some(found) = kernel(true, &all) else { return };
-        let wanted = Tracepoints {
-            io_start: true,
-            merge: true,
-            queue_is_first: false,
-            disk_of_queue: true,
-            bios: Some((0, 1)),
-        };
+        let wanted =
+            Tracepoints { io_start: true, merge: true, queue_is_first: false, disk_of_queue: true, bios: Some((0, 1)) };
         assert_eq!(found.unwrap(), wanted);
         assert!(wanted.choices().iter().all(|choice| !choice.falls_back), "{:?}", wanted.choices());
     }

@@ -235,17 +235,8 @@ fn add_device(into: &mut Vec<BlockDevice>, device: BlockDevice) {
 fn add_times(into: &mut BlockDevice, other: Option<DeviceTimes>) {
     let Some(other) = other else { return };
     let mine = into.times.get_or_insert_default();
-    let DeviceTimes {
-        read_merges,
-        write_merges,
-        read_ns,
-        write_ns,
-        flush_ns,
-        flush_ios,
-        busy_ns,
-        queue_ns,
-        samples,
-    } = other;
+    let DeviceTimes { read_merges, write_merges, read_ns, write_ns, flush_ns, flush_ios, busy_ns, queue_ns, samples } =
+        other;
     mine.read_merges += read_merges;
     mine.write_merges += write_merges;
     mine.read_ns += read_ns;

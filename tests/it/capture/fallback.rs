@@ -72,7 +72,9 @@ impl Zram {
             return None;
         };
         let this = Self { number: number.trim().to_owned() };
-        if fs::write(format!("/sys/block/zram{}/disksize", this.number), "32M").is_err() || !fs::exists(this.path()).ok()? {
+        if fs::write(format!("/sys/block/zram{}/disksize", this.number), "32M").is_err()
+            || !fs::exists(this.path()).ok()?
+        {
             skip("the new zram device cannot be set up");
             return None;
         }
@@ -151,7 +153,8 @@ fn without_rights_a_commands_own_bytes_are_known() {
     let Some(device) = Loop::new("none") else { return };
     let Some(nobody) = As::nobody() else { return };
     nobody.bench.write("data", vec![7; 1 << 20]);
-    let script = "dd if=data of=copy bs=64k conv=fsync 2>/dev/null && (dd if=data of=more bs=64k conv=fsync 2>/dev/null)";
+    let script =
+        "dd if=data of=copy bs=64k conv=fsync 2>/dev/null && (dd if=data of=more bs=64k conv=fsync 2>/dev/null)";
     let words = ["capture", "--fallback", "--dev", &device.name, "-o", "b.json", "--", "sh", "-c", script];
     let ended = nobody.run(&words);
     assert_eq!(ended.code, 0, "{ended:?}");

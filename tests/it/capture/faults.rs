@@ -22,9 +22,15 @@ fn undelivered(result: &BlockResult) -> bool {
     lost
 }
 
+/// Longer than [`eventually`]: what many processes or the kernel's own delays (RCU) hold up.
+fn at_last(condition: impl Fn() -> bool) -> bool {
+    (0..4).any(|_| eventually(&condition))
+}
+
 fn capture(device: &Loop, file: &str, more: &[&str]) -> Child {
     let words = [&["capture", "--dev", &device.name, "-o", file][..], more].concat();
-    let child = device.bench.command(&words).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("kvtrace starts");
+    let child =
+        device.bench.command(&words).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("kvtrace starts");
     assert!(eventually(|| programs(child.id()).len() >= 6), "attached");
     sleep(Duration::from_millis(100));
     child
@@ -36,7 +42,9 @@ fn interrupt(child: &Child) {
 
 fn dd(device: &Loop, count: u32) {
     let mut dd = Command::new("dd");
-    dd.args(["of=/dev/null", "bs=64k", "iflag=direct"]).arg(format!("count={count}")).arg(format!("if={}", device.path()));
+    dd.args(["of=/dev/null", "bs=64k", "iflag=direct"])
+        .arg(format!("count={count}"))
+        .arg(format!("if={}", device.path()));
     assert!(dd.stderr(Stdio::null()).status().expect("dd runs").success());
 }
 
@@ -52,16 +60,17 @@ fn reader(device: &Loop, more: &[&str]) -> Child {
         text.split_ascii_whitespace().next().unwrap().parse().unwrap()
     };
     let before = reads();
-    assert!(eventually(|| reads() > before + 1000), "the load runs");
+    assert!(at_last(|| reads() > before + 200), "the load runs");
     child
 }
 
 #[test]
 fn a_device_that_goes_away_is_named_in_the_file() {
     let Some(device) = Loop::new("none") else { return };
-    let child = capture(&device, "b.json", &["--duration", "2s"]);
+    let child = capture(&device, "b.json", &[]);
     dd(&device, 100);
     device.detach();
+    interrupt(&child);
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
     let result = device.result("b.json");
@@ -92,31 +101,28 @@ fn thousands_of_short_children_leave_nothing_in_the_table() {
     let script = "i=0; while [ $i -lt 3000 ]; do /bin/true & i=$((i+1)); [ $((i % 20)) = 0 ] && wait; done; wait; \
                   touch forked; exec sleep 60";
     let child = capture(&device, "b.json", &["--", "sh", "-c", script]);
-    let forked = || device.bench.files().contains(&"forked".to_owned());
-    let start = Instant::now();
-    while !forked() && start.elapsed() < Duration::from_secs(60) {
-        sleep(Duration::from_millis(50));
-    }
-    assert!(forked(), "all were started");
+    assert!(at_last(|| device.bench.files().contains(&"forked".to_owned())), "all were started");
     #[cfg(feature = "ebpf")]
-    assert!(eventually(|| followed(child.id()) <= 3), "{} processes are still followed", followed(child.id()));
+    assert!(at_last(|| followed(child.id()) <= 3), "{} processes are still followed", followed(child.id()));
     interrupt(&child);
     child.wait_with_output().unwrap();
     let result = device.result("b.partial.json");
     assert_eq!(result.loss["pids_full"], 0);
 }
 
-/// How many processes a capture follows: the entries of its table.
+/// How many processes a capture follows: the entries of its table that say so.
 #[cfg(feature = "ebpf")]
 fn followed(capture: u32) -> usize {
-    use libbpf_rs::{MapCore, MapHandle};
+    use libbpf_rs::{MapCore, MapFlags, MapHandle};
     let entries = fs::read_dir(format!("/proc/{capture}/fdinfo")).into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| {
         let text = fs::read_to_string(entry.path()).ok()?;
         text.lines().find_map(|line| line.strip_prefix("map_id:")?.trim().parse::<u32>().ok())
     });
     let maps = ids.filter_map(|id| MapHandle::from_map_id(id).ok());
-    maps.filter(|map| map.name() == "target_pids").map(|map| map.keys().count()).max().expect("the table of processes")
+    let pids = { maps }.find(|map| map.name() == "target_pids").expect("the table of processes");
+    let yes = |pid: &Vec<u8>| pids.lookup(pid, MapFlags::ANY).ok().flatten() == Some(vec![1]);
+    pids.keys().filter(yes).count()
 }
 
 #[test]

@@ -110,7 +110,9 @@ fn both_rights_are_enough_without_root() {
         let mut capture = able.command(&words).spawn().expect("setpriv runs");
         std::thread::sleep(std::time::Duration::from_millis(600));
         let mut read = Command::new("dd");
-        read.args(["of=/dev/null", "bs=64k", "count=50", "iflag=direct"]).arg(format!("if={}", device.path())).stderr(Stdio::null());
+        read.args(["of=/dev/null", "bs=64k", "count=50", "iflag=direct"])
+            .arg(format!("if={}", device.path()))
+            .stderr(Stdio::null());
         assert!(read.status().expect("dd runs").success());
         assert_eq!(capture.wait().unwrap().code(), Some(0));
         let result: kvtrace::measure::BlockResult = serde_json::from_slice(&able.bench.read(&file)).unwrap();
