@@ -312,10 +312,17 @@ KV_TP("sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 from = KV_FIELD(parent, tgid), to = KV_FIELD(child, tgid);
-	__u8 yes = 1;
+	__u8 yes = 1, *known;
 
-	if (from == to || !is_target(from))
+	if (from == to)
 		return 0;
+	if (!is_target(from)) {
+		/* On 6.18 an end that an interrupt shows now and then reaches no program. */
+		known = bpf_map_lookup_elem(&target_pids, &to);
+		if (known)
+			*known = 0;
+		return 0;
+	}
 	if (bpf_map_update_elem(&target_pids, &to, &yes, BPF_ANY))
 		lose(KV_PIDS_FULL);
 	return 0;

@@ -42,6 +42,8 @@ impl Loop {
         let this = Self { name: device.name().to_owned(), bench: Bench::new(), device, _image: image };
         this.set("scheduler", scheduler);
         this.set("nomerges", "2");
+        // A loop device keeps its settings for whoever gets its number next.
+        this.set("iostats", "1");
         Some(this)
     }
 
