@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use kvtrace::capture::{Capture, CaptureFilter};
 use kvtrace::measure::BlockResult;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -34,6 +35,11 @@ fn capture(device: &Loop, file: &str, more: &[&str]) -> Child {
     assert!(eventually(|| programs(child.id()).len() >= 6), "attached");
     sleep(Duration::from_millis(100));
     child
+}
+
+/// A capture that counts from here on.
+fn watch(device: &Loop) -> Capture {
+    Capture::start(&CaptureFilter { devices: vec![device.path()], ..CaptureFilter::default() }).expect("the rights")
 }
 
 fn interrupt(child: &Child) {
@@ -68,13 +74,10 @@ fn reader(device: &Loop, more: &[&str]) -> Child {
 #[test]
 fn a_device_that_goes_away_is_named_in_the_file() {
     let Some(device) = Loop::new("none") else { return };
-    let child = capture(&device, "b.json", &[]);
+    let watching = watch(&device);
     dd(&device, 100);
     device.detach();
-    interrupt(&child);
-    let ended = child.wait_with_output().unwrap();
-    assert_eq!(ended.status.code(), Some(0));
-    let result = device.result("b.json");
+    let result = watching.finish().expect("a result");
     assert!(result.complete && result.tainted);
     assert!(result.taint_reasons.iter().any(|reason| reason.starts_with(&device.name)), "{:?}", result.taint_reasons);
     if !undelivered(&result) {
@@ -158,15 +161,9 @@ fn an_end_under_load_waits_for_what_is_on_its_way() {
 fn two_captures_at_once_both_count_everything() {
     let Some(device) = Loop::new("none") else { return };
     for attempt in 0..4 {
-        let first = capture(&device, "a.json", &[]);
-        let second = capture(&device, "b.json", &[]);
+        let watching = [watch(&device), watch(&device)];
         dd(&device, 500);
-        let ends: Vec<Child> = vec![first, second];
-        for child in ends {
-            interrupt(&child);
-            assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
-        }
-        let results = ["a.json", "b.json"].map(|file| device.result(file));
+        let results = watching.map(|capture| capture.finish().expect("a result"));
         if results.iter().any(undelivered) && attempt < 3 {
             continue;
         }
