@@ -221,10 +221,17 @@ KV_TP("sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 from = KV_FIELD(parent, tgid), to = KV_FIELD(child, tgid);
-	__u8 yes = 1;
+	__u8 yes = 1, *known;
 
-	if (from == to || !bpf_map_lookup_elem(&target_pids, &from))
+	if (from == to)
 		return 0;
+	if (!is_target(from)) {
+		/* On 6.18 an end that an interrupt shows now and then reaches no program. */
+		known = bpf_map_lookup_elem(&target_pids, &to);
+		if (known)
+			*known = 0;
+		return 0;
+	}
 	if (bpf_map_update_elem(&target_pids, &to, &yes, BPF_ANY))
 		lose(KV_PIDS_FULL);
 	return 0;
@@ -235,9 +242,16 @@ KV_TP("sched_process_free")
 int BPF_PROG(on_free, struct task_struct *task)
 {
 	__u32 pid = KV_FIELD(task, pid), tgid = KV_FIELD(task, tgid);
+	__u8 *yes;
 
-	if (pid == tgid)
-		bpf_map_delete_elem(&target_pids, &tgid);
+	if (pid != tgid)
+		return 0;
+	yes = bpf_map_lookup_elem(&target_pids, &tgid);
+	if (!yes)
+		return 0;
+	/* The interrupt that frees it may have come into an update, and then nothing is deleted. */
+	*yes = 0;
+	bpf_map_delete_elem(&target_pids, &tgid);
 	return 0;
 }
 

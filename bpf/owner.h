@@ -81,11 +81,19 @@ static __always_inline bool is_in_target_cgroup(void)
 	return false;
 }
 
+/* A process that has ended may still stand there, with 0. */
+static __always_inline bool is_target(__u32 tgid)
+{
+	__u8 *yes = bpf_map_lookup_elem(&target_pids, &tgid);
+
+	return yes && *yes;
+}
+
 static __always_inline __u8 set_of_current(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	if (!filter_pids || bpf_map_lookup_elem(&target_pids, &tgid) || is_in_target_cgroup())
+	if (!filter_pids || is_target(tgid) || is_in_target_cgroup())
 		return set_of_target();
 	return KV_OTHER;
 }

@@ -28,6 +28,8 @@ pub struct Device {
     pub requests: u32,
     /// It has no queue of requests (zram, nvme's multipath): its bios are followed instead.
     pub takes_bios: bool,
+    /// Which one of those that had its name since the machine started (Linux 5.15); none before.
+    pub sequence: Option<u64>,
 }
 
 impl Device {
@@ -99,10 +101,12 @@ impl Device {
         let Some(size) = read(&sys(&self.name).join("size")) else {
             return Some(format!("{} disappeared while it was watched, and the kernel's counters with it", self.name));
         };
-        (size != self.sectors.to_string()).then(|| match size.as_str() {
-            "0" => format!("{} lost what it held while it was watched: its size is now 0", self.name),
-            size => format!("{} changed from {} to {size} sectors while it was watched", self.name, self.sectors),
-        })
+        let sequence = read(&sys(&self.name).join("diskseq")).and_then(|number| number.parse().ok());
+        if sequence != self.sequence {
+            return Some(format!("{} was taken away while it was watched, or became another device", self.name));
+        }
+        (size != self.sectors.to_string())
+            .then(|| format!("{} changed from {} to {size} sectors while it was watched", self.name, self.sectors))
     }
 
     /// The fields of its line of statistics, 0 for those that this kernel does not have.
@@ -224,6 +228,7 @@ fn whole(name: &str, takes_bios: bool) -> Option<Device> {
         sectors: read(&folder.join("size"))?.parse().ok()?,
         requests: per_queue.saturating_mul(queues.max(1)),
         takes_bios,
+        sequence: read(&folder.join("diskseq")).and_then(|number| number.parse().ok()),
     })
 }
 
@@ -257,7 +262,8 @@ mod tests {
 
     #[test]
     fn every_disk_resolves_by_its_name() {
-        for device in all() {
+        // Loop devices come and go.
+        for device in all().into_iter().filter(|device| !device.name.starts_with("loop")) {
             assert_eq!(resolve(&device.name).unwrap(), vec![device.clone()], "{}", device.name);
             assert_eq!(resolve(&format!("/dev/{}", device.name)).unwrap(), vec![device]);
         }

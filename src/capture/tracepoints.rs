@@ -204,7 +204,7 @@ mod tests {
         let mut source = format!(
             "struct gendisk {{ int major; }};\nstruct request_queue {{ struct gendisk *{of_queue}; }};\n\
              struct request {{ struct request_queue *q; struct gendisk *{of_request}; }};\nstruct bio {{ int bi_opf; }};\n\
-             struct request a; struct bio b;\n"
+             struct request a; struct bio b; struct request_queue c;\n"
         );
         for (name, arguments) in tracepoints {
             source += &format!("typedef void (*btf_trace_{name})(void *, {arguments}); btf_trace_{name} v_{name};\n");
@@ -241,7 +241,7 @@ mod tests {
             queue_is_first: false,
             disk_of_queue: true,
             bios: Some((0, 1)),
-            ring_submit: true,
+            ring_submit: false,
         };
         assert_eq!(found.unwrap(), wanted);
         assert!(wanted.choices().iter().all(|choice| !choice.falls_back), "{:?}", wanted.choices());

@@ -50,6 +50,8 @@ impl Loop {
         let device = LoopDevice::over(&file, &[])?;
         let this = Self { name: device.name().to_owned(), bench: Bench::new(), device, _image: image };
         this.set("scheduler", scheduler);
+        // A loop device keeps its settings for whoever gets its number next.
+        this.set("iostats", "1");
         Some(this)
     }
 
