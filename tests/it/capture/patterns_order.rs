@@ -103,6 +103,6 @@ fn a_pause_is_a_gap() {
     let gap = histogram(&result, "gap", "read");
     assert_eq!(gap.count, 499);
     assert!(gap.min >= Some(2_000_000), "nobody wakes early: {:?}", gap.min);
-    // Half of the wake-ups come late by less than the pause, on any machine that runs the test at all.
-    assert!(gap.quantile(0.5).is_some_and(|ns| ns < 4e6), "{:?}", gap.buckets);
+    // On a busy machine most wake-ups come late, but some come on time.
+    assert!(gap.quantile(0.05).is_some_and(|ns| ns < 3e6), "{:?}", gap.buckets);
 }
