@@ -87,7 +87,6 @@ pub fn block(loads: &[Load]) -> BlockResult {
         histograms,
         other: BlockSet::default(),
         phases: None,
-        notes: Vec::new(),
         loss: BTreeMap::from([("map_full".to_owned(), 0), ("left_inflight".to_owned(), 0)]),
         tainted: false,
         taint_reasons: Vec::new(),

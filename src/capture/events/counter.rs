@@ -40,6 +40,16 @@ pub struct Counter {
 }
 
 impl Scale {
+    /// How wide all buckets are, in bytes, where that is one width and not 1.
+    fn width(self) -> Option<i64> {
+        match self {
+            Self::Places(sectors) if sectors > 0 => {
+                i64::try_from(sectors.div_ceil(LBA_BUCKETS as u64).saturating_mul(SECTOR)).ok()
+            }
+            _ => None,
+        }
+    }
+
     fn buckets(self) -> usize {
         match self {
             Self::LogLinear(_) => TIME_BUCKETS,
@@ -154,6 +164,7 @@ impl Counter {
             name: name.to_owned(),
             op: op.map(str::to_owned),
             unit: scale.unit().to_owned(),
+            width: scale.width(),
             rel_width: if matches!(scale, Scale::LogLinear(_)) { 1.0 / f64::from(1u32 << TIME_GROUPING) } else { 0.0 },
             count: buckets.iter().map(|bucket| bucket.2).sum(),
             sum: self.sum * i128::from(factor),

@@ -50,7 +50,11 @@ fn both_kinds_of_programs_count_the_same() {
         let mix = captured_by(kind, &device, "mix", &[&job[..], &["--io_size=192000k"]].concat());
         assert_true(&mix);
         let depth = mix.histogram("inflight_time", None).unwrap();
-        assert!(depth.max <= Some(16) && depth.count as f64 <= mix.duration_s * 1e9, "{kind}: {:?}", depth.buckets);
+        assert!(
+            depth.max <= Some(16) && depth.count as f64 <= mix.duration_s.unwrap() * 1e9,
+            "{kind}: {:?}",
+            depth.buckets
+        );
         for op in ["read", "write"] {
             let sizes = histogram(&mix, "size", op);
             assert_eq!(exact(sizes).keys().copied().collect::<Vec<_>>(), [64 * KIB], "{op} {kind}");
