@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn all_of_a_stream_arrives() {
-        let data: Vec<u8> = (0..3 * PART as u32 + 17).map(|i| ((i * 7919) >> 5) as u8).collect();
+        let data: Vec<u8> = (0..3 * PART as u32 + 17).map(|i| (i.wrapping_mul(7919) >> 5) as u8).collect();
         let mut read = Vec::new();
         Piped::new(io::Cursor::new(data.clone()), &Stop::new()).unwrap().read_to_end(&mut read).unwrap();
         assert_eq!(read, data);
