@@ -25,6 +25,7 @@ use super::replay::ReplayFlags;
 use super::terminal::Terminal;
 
 mod card;
+mod ground;
 mod kind;
 mod prove;
 

@@ -1,14 +1,12 @@
 //! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
 //! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`]), [`streams`]
 //! cuts it into fio jobs, [`job`] writes them down ([`header`], [`body`]) with the reason for every
-//! value. [`fidelity`] says how like its source a job behaves, after [`fio`] ran it on the [`ground`]
-//! of a proof.
+//! value. [`fidelity`] says how like its source a job behaves; [`fio`] is the program that runs it.
 
 pub mod body;
 pub mod depth;
 pub mod fidelity;
 pub mod fio;
-pub mod ground;
 pub mod header;
 pub mod job;
 pub mod logical;
@@ -20,7 +18,6 @@ pub mod zones;
 
 pub use depth::InFlight;
 pub use fio::Fio;
-pub use ground::Ground;
 pub use job::{Job, Options, Origin};
 pub use sizes::{SizeMix, Split};
 pub use streams::{Direction, Load, Stream};

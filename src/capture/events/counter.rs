@@ -171,7 +171,6 @@ impl Counter {
             min: any.then(|| signed(self.min)),
             max: any.then(|| signed(self.max)),
             buckets,
-            ..Histogram::default()
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::block_watch::{BlockWatch, Need};
 use crate::cli::replay::ReplayFlags;
 use crate::cli::terminal::Terminal;
 use crate::distill::fidelity::card::{compare, passes};
-use crate::distill::{Fio, Ground, Job};
+use crate::distill::{Fio, Job};
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
 use crate::measure::fidelity::{FIDELITY_SCHEMA, Fidelity, Proved};
@@ -17,6 +17,7 @@ use crate::replay;
 use crate::stop::Stop;
 
 use super::card;
+use super::ground::Ground;
 
 /// What a proof is asked to do.
 #[derive(Clone, Debug, clap::Args)]

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn the_same_capture_is_no_distance_away() {
         let one = capture(&[(4096, 900), (65_536, 600)], 2.0, 80_000);
-        let metrics = compare(&[one.clone()], &[one]);
+        let metrics = compare(std::slice::from_ref(&one), std::slice::from_ref(&one));
         assert!(passes(&metrics));
         for metric in &metrics {
             assert!(metric.distance.is_none_or(|distance| distance == 0.0), "{metric:?}");

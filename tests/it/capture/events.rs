@@ -117,7 +117,7 @@ fn a_full_buffer_drops_rows_and_says_so() {
     let reader = EventsReader::open(&device.bench.path("e.parquet")).unwrap();
     assert_eq!(reader.meta().ring_drop, dropped);
     let rows = reader.rows();
-    assert_eq!(reader.map(|row| row.unwrap()).count() as u64, rows);
+    assert_eq!(reader.filter(Result::is_ok).count() as u64, rows);
     let sizes = result.histogram("size", Some("read")).unwrap().count;
     let elsewhere: u64 = ["rq_merged", "requeue", "lost_complete"].iter().map(|name| result.loss[*name]).sum();
     assert_eq!(sizes, 10_240, "the histograms are whole");

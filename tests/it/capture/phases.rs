@@ -56,7 +56,7 @@ fn a_replay_is_captured_by_phase() {
     let Some(device) = Loop::new("none") else { return };
     let mut rows = "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase\n".to_owned();
     let mut row = |at: u32, op: &str, tier: u32, key: u32, phase: &str| {
-        rows += &format!("{at}.0,{op},{},Tier-{tier},k{key},{phase}\n", (1 + key % 3) * 256 << 10);
+        rows += &format!("{at}.0,{op},{},Tier-{tier},k{key},{phase}\n", ((1 + key % 3) * 256) << 10);
     };
     (0..30).for_each(|key| row(1, "Write", if key < 10 { 1 } else { 2 }, key, "Prefill"));
     (10..30).for_each(|key| row(2, "Read", 2, key, "Decode"));

@@ -8,13 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::capture::{Capture, CaptureFilter, Target as Whose};
+use crate::distill::Fio;
 use crate::error::{Error, Result, plain};
 use crate::measure::BlockResult;
 use crate::output;
 use crate::replay::{Target, check_device, check_place};
 use crate::stop::Stop;
-
-use super::fio::Fio;
 
 /// The file that fio works on, in a folder.
 const FILE: &str = "kvtrace-fio.data";
