@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT */
 /*
- * Counting. A completion may interrupt another program on the same CPU in mid-count, so counts
- * and sums are atomic although they are per CPU. Extremes are not: the reader puts them right by
- * the buckets.
+ * Counting. Rows are per CPU. What only completions count is added to plainly: a program is never
+ * interrupted by itself (the kernel would not run it, and count a miss). Where a completion may
+ * interrupt another program that counts in the same row, the additions are atomic. Extremes never
+ * are: the reader puts them right by the buckets.
  */
 #ifndef KVTRACE_ACCOUNT_H
 #define KVTRACE_ACCOUNT_H
@@ -15,28 +16,48 @@ static __always_inline void lose(__u32 what)
 		__sync_fetch_and_add(count, 1);
 }
 
-#define KV_ADD(row, index, value, amount, limit)                                                \
+#define KV_BUMP(word, amount, shared)                                                           \
+	do {                                                                                    \
+		if (shared)                                                                     \
+			__sync_fetch_and_add((word), (amount));                                 \
+		else                                                                            \
+			*(word) += (amount);                                                    \
+	} while (0)
+
+#define KV_ADD(row, index, value, amount, limit, shared)                                        \
 	do {                                                                                    \
 		__u64 kv_at = (index);                                                          \
 		/* Keeps the compiler from testing one copy and using another. */               \
 		barrier_var(kv_at);                                                             \
 		if (kv_at >= (limit))                                                           \
 			kv_at = (limit) - 1;                                                    \
-		__sync_fetch_and_add(&(row)->bucket[kv_at], (amount));                          \
-		__sync_fetch_and_add(&(row)->sum, (value) * (amount));                          \
+		KV_BUMP(&(row)->bucket[kv_at], (amount), shared);                               \
+		KV_BUMP(&(row)->sum, (value) * (amount), shared);                               \
 		if ((value) > (row)->max)                                                       \
 			(row)->max = (value);                                                   \
 		if (~(value) > (row)->min_inverted)                                             \
 			(row)->min_inverted = ~(value);                                         \
 	} while (0)
 
-static __always_inline void add_time(__u32 set, __u32 which, __u64 ns)
+static __always_inline void add_to_times(__u32 set, __u32 which, __u64 value, bool shared)
 {
 	__u32 key = set * KV_TIMES + which;
 	struct kv_narrow *row = bpf_map_lookup_elem(&times, &key);
 
 	if (row)
-		KV_ADD(row, kv_bucket(ns, KV_TIME_GROUPING), ns, 1ULL, KV_TIME_BUCKETS);
+		KV_ADD(row, kv_bucket(value, KV_TIME_GROUPING), value, 1ULL, KV_TIME_BUCKETS, shared);
+}
+
+/* Completions of requests and of bios are two programs. */
+static __always_inline void add_time(__u32 set, __u32 which, __u64 ns)
+{
+	add_to_times(set, which, ns, has_bios);
+}
+
+/* What several programs count. */
+static __always_inline void add_time_anywhere(__u32 set, __u32 which, __u64 ns)
+{
+	add_to_times(set, which, ns, true);
 }
 
 static __always_inline void add_place(const struct io *io)
@@ -46,16 +67,17 @@ static __always_inline void add_place(const struct io *io)
 	__u64 sector = io->sector;
 
 	if (row && io->extent)
-		KV_ADD(row, (__u32)(sector * KV_LBA_BUCKETS / io->extent), sector, 1ULL, KV_LBA_BUCKETS);
+		KV_ADD(row, (__u32)(sector * KV_LBA_BUCKETS / io->extent), sector, 1ULL, KV_LBA_BUCKETS,
+		       has_bios);
 }
 
-static __always_inline void add_wide(__u32 set, __u32 which, __u64 value, __u64 amount)
+static __always_inline void add_wide(__u32 set, __u32 which, __u64 value, __u64 amount, bool shared)
 {
 	__u32 key = set * KV_WIDES + which;
 	struct kv_wide_row *row = bpf_map_lookup_elem(&wides, &key);
 
 	if (row)
-		KV_ADD(row, (__u32)value, value, amount, KV_WIDE_BUCKETS);
+		KV_ADD(row, (__u32)value, value, amount, KV_WIDE_BUCKETS, shared);
 }
 
 static __always_inline void add_size(const struct io *io)
@@ -73,7 +95,7 @@ static __always_inline void add_size(const struct io *io)
 	key += chunk;
 	row = bpf_map_lookup_elem(&wides, &key);
 	if (row)
-		KV_ADD(row, at, sectors, 1ULL, KV_WIDE_BUCKETS);
+		KV_ADD(row, at, sectors, 1ULL, KV_WIDE_BUCKETS, has_bios);
 }
 
 static __always_inline void add_totals(const struct io *io, __u32 direction)
@@ -83,15 +105,15 @@ static __always_inline void add_totals(const struct io *io, __u32 direction)
 
 	if (!sum)
 		return;
-	__sync_fetch_and_add(&sum->ios[direction & 1], 1);
-	__sync_fetch_and_add(&sum->bytes[direction & 1], io->bytes);
+	KV_BUMP(&sum->ios[direction & 1], 1, has_bios);
+	KV_BUMP(&sum->bytes[direction & 1], io->bytes, has_bios);
 }
 
 /* Time with nothing in flight is not counted: it is what the window has left. */
 static __always_inline void spend(__u32 set, __u32 which, __u32 depth, __u64 ns)
 {
 	if (depth && ns)
-		add_wide(set, which, depth, ns);
+		add_wide(set, which, depth, ns, true);
 }
 
 static __always_inline struct flight *flight_of(const struct io *io)
@@ -131,7 +153,7 @@ static __always_inline void count_issued(const struct io *io)
 	add_time(io->set, KV_Q2D_READ + write, io->issued - io->queued);
 	if (kv_waited(io))
 		add_time(io->set, KV_I2D_READ + write, io->issued - io->inserted);
-	add_wide(io->set, KV_DEPTH_READ + write, io->depth, 1);
+	add_wide(io->set, KV_DEPTH_READ + write, io->depth, 1, has_bios);
 	add_size(io);
 	add_place(io);
 	add_pattern(io, write);

@@ -57,7 +57,7 @@ static __always_inline struct kv_device *device_of_bio(struct bio *bio)
 		disk = KV_FIELD((struct bio___with_disk *)bio, bi_disk);
 	}
 	number = (__u32)KV_FIELD(disk, major) << MINOR_BITS | (__u32)KV_FIELD(disk, first_minor);
-	device = bpf_map_lookup_elem(&watched, &number);
+	device = device_by(number);
 	return device && device->takes_bios ? device : NULL;
 }
 

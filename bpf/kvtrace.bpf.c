@@ -49,7 +49,7 @@ static __always_inline struct kv_device *device_of(struct request *rq)
 		disk = KV_FIELD((struct request___with_disk *)rq, rq_disk);
 	}
 	number = (__u32)KV_FIELD(disk, major) << MINOR_BITS | (__u32)KV_FIELD(disk, first_minor);
-	return bpf_map_lookup_elem(&watched, &number);
+	return device_by(number);
 }
 
 static __always_inline __u8 class_by(__u32 flags, __u32 bytes)

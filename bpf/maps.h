@@ -70,6 +70,22 @@ static __always_inline struct io *place_of(__u64 address, bool claim)
 	return NULL;
 }
 
+/* Whether bios are watched too. */
+const volatile bool has_bios = false;
+
+/* The devices' numbers by slot, where they are few: comparing them is cheaper than a map. */
+#define KV_FEW 4
+const volatile __u32 few_devices[KV_FEW] = {};
+const volatile __u32 few = 0;
+
+/* Slot → device. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct kv_device);
+} slots SEC(".maps");
+
 /* Device number → device. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -77,6 +93,22 @@ struct {
 	__type(key, __u32);
 	__type(value, struct kv_device);
 } watched SEC(".maps");
+
+static __always_inline struct kv_device *device_by(__u32 number)
+{
+	__u32 slot;
+
+	if (!few)
+		return bpf_map_lookup_elem(&watched, &number);
+#pragma unroll
+	for (slot = 0; slot < KV_FEW; slot++) {
+		__u32 key = slot;
+
+		if (slot < few && few_devices[slot] == number)
+			return bpf_map_lookup_elem(&slots, &key);
+	}
+	return NULL;
+}
 
 /* The target's process ids (thread groups). */
 struct {

@@ -99,11 +99,11 @@ static __always_inline bool is_compat(struct task_struct___calls *task)
 static __always_inline void end_gaps(struct thread *thread, __u8 call, __u64 now)
 {
 	if ((call == KV_CALL_FSYNC || call == KV_CALL_FDATASYNC) && thread->wrote) {
-		add_time(thread->set, KV_WRITE_TO_FSYNC, now - thread->wrote);
+		add_time_anywhere(thread->set, KV_WRITE_TO_FSYNC, now - thread->wrote);
 		thread->wrote = 0;
 	}
 	if (call == KV_CALL_READ && thread->advised) {
-		add_time(thread->set, KV_FADVISE_TO_READ, now - thread->advised);
+		add_time_anywhere(thread->set, KV_FADVISE_TO_READ, now - thread->advised);
 		thread->advised = 0;
 	}
 }
@@ -165,17 +165,17 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long returned)
 	took = now - thread->entered;
 	switch (call) {
 	case KV_CALL_READ:
-		add_time(thread->set, KV_SYSCALL_READ, took);
+		add_time_anywhere(thread->set, KV_SYSCALL_READ, took);
 		break;
 	case KV_CALL_WRITE:
-		add_time(thread->set, KV_SYSCALL_WRITE, took);
+		add_time_anywhere(thread->set, KV_SYSCALL_WRITE, took);
 		thread->wrote = now;
 		break;
 	case KV_CALL_FSYNC:
-		add_time(thread->set, KV_FSYNC, took);
+		add_time_anywhere(thread->set, KV_FSYNC, took);
 		break;
 	case KV_CALL_FDATASYNC:
-		add_time(thread->set, KV_FDATASYNC, took);
+		add_time_anywhere(thread->set, KV_FDATASYNC, took);
 		break;
 	case KV_CALL_FADVISE:
 		thread->advised = now;

@@ -192,7 +192,7 @@ int on_uring_complete(__u64 *ctx)
 	ops->address[way] = 0;
 	if (!is_watched_file(KV_READ_FIELD(struct io_kiocb___file, (void *)address, file)))
 		return 0;
-	add_time(op.set, op.row, bpf_ktime_get_ns() - op.submitted);
+	add_time_anywhere(op.set, op.row, bpf_ktime_get_ns() - op.submitted);
 	if (op.punted)
 		lose(KV_URING_PUNTED);
 	return 0;

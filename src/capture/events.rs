@@ -25,8 +25,9 @@ use crate::measure::BlockResult;
 use crate::measure::events::{EventsMeta, EventsWriter};
 use crate::output::Overwrite;
 
-/// The ring buffer's size unless something else is said: half a second of 1 M requests a second.
-pub const EVENTS_BUFFER: u64 = 64 << 20;
+/// The ring buffer's size unless something else is said: a sixth of a second of 1 M requests a
+/// second, three times what is left between two looks at it.
+pub const EVENTS_BUFFER: u64 = 16 << 20;
 /// The largest: the kernel takes the size as 32 bits.
 const MAX_BUFFER: u64 = 1 << 31;
 

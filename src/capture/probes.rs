@@ -142,10 +142,10 @@ impl Probes {
             let mut value = device.sectors.to_ne_bytes().to_vec();
             value.extend((slot as u32).to_ne_bytes());
             value.extend(u32::from(device.takes_bios).to_ne_bytes());
-            self.skeleton
-                .maps
-                .watched
+            let maps = &self.skeleton.maps;
+            maps.watched
                 .update(&device.number().to_ne_bytes(), &value, MapFlags::ANY)
+                .and_then(|()| maps.slots.update(&(slot as u32).to_ne_bytes(), &value, MapFlags::ANY))
                 .map_err(|e| refused("watch a device with", &e))?;
         }
         for (number, what) in files::numbers(devices) {
@@ -368,6 +368,11 @@ fn fit(
     if let Some((pid, shift)) = in_user_data {
         (knobs.ring_tgid, knobs.ring_shift) = (pid, shift);
     }
+    knobs.has_bios = takes_bios(devices);
+    if devices.len() <= knobs.few_devices.len() {
+        knobs.few = devices.len() as u32;
+        knobs.few_devices.iter_mut().zip(devices).for_each(|(number, device)| *number = device.number());
+    }
     open.progs.on_start.set_autoload(tracepoints.io_start);
     open.progs.on_ring_submit.set_autoload(in_user_data.is_some());
     // A request is born before it has a tag of the driver's, hence twice the queues.
@@ -378,6 +383,7 @@ fn fit(
     open.maps.requests.set_max_entries(requests)?;
     open.maps.bios.set_max_entries(bios)?;
     open.maps.watched.set_max_entries(devices)?;
+    open.maps.slots.set_max_entries(devices)?;
     open.maps.flights.set_max_entries(devices * sides)?;
     open.maps.totals.set_max_entries(devices * sides)?;
     open.maps.places.set_max_entries(devices * sets * 2)?;
