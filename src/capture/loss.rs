@@ -13,7 +13,8 @@ const TAINTING: [(&str, &str); 11] = [
     ("nomatch_later", "requests completed whose start was not seen"),
     (
         "lost_complete",
-        "requests completed without the kernel showing it: counts and sizes hold them, d2c and q2c do not",
+        "requests completed without the kernel showing it: counts and sizes hold them, d2c and q2c do not, and until \
+         they are used again they count as in flight (inflight, inflight_time)",
     ),
     ("left_inflight", "requests were not seen to complete within two seconds of the end"),
     ("threads_full", "system calls were not followed because the kernel had no memory for it"),

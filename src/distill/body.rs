@@ -86,7 +86,7 @@ fn section(stream: &Stream, all: &[Stream], source: &Source, options: &Options, 
     lines.extend(sizes(stream));
     lines.extend(places(stream, source, size));
     lines.extend(depth(stream, &options.ioengine));
-    lines.extend(brake(stream, source));
+    lines.extend(brake(stream));
     lines.extend(flow(stream, all));
     lines.extend(sync(stream, source));
     lines
@@ -145,13 +145,10 @@ fn places(stream: &Stream, source: &Source, size: u64) -> Vec<String> {
         lines.push("# the others begin where the last one of their direction ended".to_owned());
         lines.push(format!("percentage_random={}", random.join(",")));
     }
-    let zones: Vec<Option<String>> = directions.iter().map(|direction| source.zones.text(*direction, size)).collect();
-    if zones.iter().any(Option::is_some) {
-        let whole = format!("100/{}", fio_size(size));
-        let zones: Vec<String> = zones.into_iter().map(|zones| zones.unwrap_or_else(|| whole.clone())).collect();
+    if let Some(zones) = source.zones.text(&directions, size) {
         lines
             .push("# percent of the requests/bytes of the file, from the LBA map with its empty parts left out".into());
-        lines.push(format!("random_distribution=zoned_abs:{}", zones.join(",")));
+        lines.push(format!("random_distribution=zoned_abs:{zones}"));
     }
     lines
 }
@@ -172,9 +169,9 @@ fn depth(stream: &Stream, ioengine: &str) -> Vec<String> {
 }
 
 /// What sets the pace, when the device does not.
-fn brake(stream: &Stream, source: &Source) -> Vec<String> {
+fn brake(stream: &Stream) -> Vec<String> {
     let Some(brake) = stream.brake else { return Vec::new() };
-    let mut lines = vec![format!("# {}", source.paced.why)];
+    let mut lines = vec!["# the pace, as above".to_owned()];
     lines.extend(match brake {
         Brake::Bytes(rate) => vec![format!("rate={rate}")],
         Brake::Poisson(rate) => vec![format!("rate_iops={rate}"), "rate_process=poisson".to_owned()],

@@ -65,6 +65,9 @@ pub fn write(text: &mut String, block: &BlockResult, origin: &Origin, source: &S
     for (direction, load) in Direction::ALL.into_iter().zip(&source.loads) {
         lines.extend(direction_lines(block, direction, &load.mix, requests));
     }
+    lines.extend(source.stray.map(|(direction, count)| {
+        format!("({direction}: {} requests, too few to be the load, are left out)", units::count(count))
+    }));
     lines.push(String::new());
     lines.push(format!("Pace: {}.", source.paced.why));
     lines.extend(unknown(source));
@@ -96,6 +99,12 @@ fn direction_lines(block: &BlockResult, direction: Direction, mix: &SizeMix, req
         lines.push(format!("  D2C: P50 {}, P99 {}", quantile(d2c, 0.5), quantile(d2c, 0.99)));
     }
     match InFlight::of(block, direction) {
+        Some(inflight) if block.source == SOURCE => {
+            lines.push(format!(
+                "  in flight: {:.2}, assumed: what a replay keeps, in requests of this size",
+                inflight.mean
+            ));
+        }
         Some(inflight) => {
             lines.push(format!("  in flight: mean {:.2} ({})", inflight.mean, inflight.from));
             lines.extend(inflight.device.as_ref().and_then(|device| {

@@ -76,7 +76,7 @@ impl Job {
             )));
         }
         let source = Source::of(block);
-        let streams = streams(&source.loads[0], &source.loads[1], source.paced.pace);
+        let streams = streams(&source.loads[0], &source.loads[1], source.paced.pace, source.sync.is_some());
         if streams.is_empty() {
             return Err(Error::usage(format!(
                 "{}: the capture saw no read and no write of its target, so there is nothing to distil; check its \

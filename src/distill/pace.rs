@@ -5,13 +5,23 @@ use crate::measure::{BlockResult, Histogram};
 use super::streams::Direction;
 
 /// The share of its time in which a source had requests in flight, from which on it is taken to
-/// have been limited by the device alone.
-const SATURATED: f64 = 0.9;
+/// have been limited by the device alone: what a busy host adds between two requests of a full
+/// queue is less than the rest.
+const SATURATED: f64 = 0.75;
+/// Idle time for each request below which it is the host's own between an end and the next start
+/// (system calls, interrupts, copies), when the depth never changes: a job has the same.
+const OVERHEAD_NS: f64 = 100_000.0;
+/// How many times the median gap those are that make up half of the time, from which on a source
+/// pauses; a Poisson process has 2.4.
+const PAUSES: f64 = 8.0;
+/// A pause is at least this part of those.
+const PAUSE_SHARE: f64 = 0.25;
 /// Requests between two pauses from which on pauses are copied one by one; below, a rate does.
 const BURST: f64 = 4.0;
 /// The squared coefficient of variation of the times between requests below which they came as by
-/// a clock rather than at random (a Poisson process has 1, a clock 0).
+/// a clock rather than at random (a Poisson process has 1, a clock 0), and above which in bursts.
 const CLOCKWORK: f64 = 0.5;
+const BURSTY: f64 = 3.0;
 
 /// How requests begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,28 +73,35 @@ impl Paced {
         }
         let requests = Direction::ALL.map(|d| block.histogram("size", Some(d.word())).map_or(0, |h| h.count) as f64);
         let total: f64 = requests.iter().sum();
-        let idle = span - busy;
-        let pauses = longest_that_make(leader, idle).max(1.0);
-        let burst = total / pauses;
-        if burst >= BURST {
-            let pause = idle / pauses;
+        if (span - busy) / total < OVERHEAD_NS && depth_is_constant(block) {
+            return Self::saturated(
+                "the depth never changes and the time between an end and the next start is the host's own: the depth \
+                 is kept full"
+                    .to_owned(),
+            );
+        }
+        if let Some((pauses, idle)) = pauses(leader).filter(|(pauses, _)| total / pauses >= BURST) {
             return Self {
-                pace: Pace::Bursts { requests: burst.round() as u64, idle_ns: pause.round() as u64 },
-                why: format!(
-                    "nothing was in flight in {:.0} % of the time, in about {pauses:.0} pauses",
-                    (1.0 - share) * 100.0
-                ),
+                pace: Pace::Bursts {
+                    requests: (total / pauses).round() as u64,
+                    idle_ns: (idle / pauses).round() as u64,
+                },
+                why: format!("nothing began in {:.0} % of the time, in {pauses:.0} pauses", idle / span * 100.0),
             };
         }
         let variation = squared_variation(leader).unwrap_or(1.0);
         let poisson = variation >= CLOCKWORK;
+        let how = match variation {
+            v if v < CLOCKWORK => "they come as by a clock",
+            v if v < BURSTY => "they come at random",
+            _ => "they come in bursts of many sizes, which a random rate follows only roughly",
+        };
         Self {
             pace: Pace::Rate { per_second: requests.map(|n| n * 1e9 / span), poisson },
             why: format!(
                 "requests were in flight in {:.0} % of the time; the squared variation of the times between them is \
-                 {variation:.2}, so they come {}",
-                share * 100.0,
-                if poisson { "at random" } else { "as by a clock" }
+                 {variation:.2} (a clock has 0, a Poisson process 1), so {how}",
+                share * 100.0
             ),
         }
     }
@@ -113,18 +130,30 @@ fn middle(&(low, high, _): &(i64, i64, u64)) -> f64 {
     (low as f64 + (high - 1) as f64) / 2.0
 }
 
-/// How many of the longest values make up a sum.
-fn longest_that_make(gap: &Histogram, sum: f64) -> f64 {
-    let (mut left, mut taken) = (sum, 0.0);
+/// Pauses, if there are any: how many, and how long together. A pause is a gap of the kind in which
+/// most of the time lies, where that is another kind than the gap between most requests.
+fn pauses(gap: &Histogram) -> Option<(f64, f64)> {
+    let all: f64 = gap.buckets.iter().map(|b| middle(b) * b.2 as f64).sum();
+    let (mut time, mut usual) = (0.0, 0.0);
     for bucket in gap.buckets.iter().rev() {
-        let (value, count) = (middle(bucket).max(1.0), bucket.2 as f64);
-        if value * count >= left {
-            return taken + (left / value).ceil();
+        time += middle(bucket) * bucket.2 as f64;
+        if time >= all / 2.0 {
+            usual = middle(bucket);
+            break;
         }
-        left -= value * count;
-        taken += count;
     }
-    taken
+    if usual < PAUSES * gap.quantile(0.5)?.max(1.0) {
+        return None;
+    }
+    let long = gap.buckets.iter().filter(|bucket| middle(bucket) >= usual * PAUSE_SHARE);
+    let (count, sum) = long.fold((0.0, 0.0), |sum, b| (sum.0 + b.2 as f64, sum.1 + middle(b) * b.2 as f64));
+    Some((count, sum))
+}
+
+/// Whether nearly all requests met the same number in flight.
+fn depth_is_constant(block: &BlockResult) -> bool {
+    let depths = Direction::ALL.into_iter().filter_map(|d| block.histogram("inflight", Some(d.word())));
+    depths.filter(|h| h.count > 0).all(|h| h.quantile(0.05) == h.quantile(0.95))
 }
 
 /// The time in which anything was in flight.
@@ -179,5 +208,21 @@ mod tests {
         let Pace::Bursts { requests, idle_ns } = paced.pace else { panic!("{paced:?}") };
         assert!((62..=67).contains(&requests), "{requests}");
         assert!((9_500_000..=10_500_000).contains(&idle_ns), "{idle_ns}");
+    }
+
+    #[test]
+    fn a_synchronous_writer_is_no_paced_one() {
+        // 40 us on the device, 25 us between, and one request at a time.
+        let mut block = block(&[(65_000, 5000)], 200_000_000);
+        let mut depths = LogLinear::new(5);
+        depths.record_many(1, 5001);
+        block.histograms.push(depths.save("inflight", Some("read"), "ios"));
+        assert_eq!(Paced::of(&block).pace, Pace::Saturated);
+    }
+
+    #[test]
+    fn hiccups_of_a_busy_host_are_no_bursts() {
+        let paced = Paced::of(&block(&[(17_000, 50_000), (3_600_000, 50)], 860_000_000));
+        assert_eq!(paced.pace, Pace::Saturated, "{}", paced.why);
     }
 }

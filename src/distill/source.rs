@@ -11,6 +11,9 @@ use super::zones::Zones;
 /// Syncs of which there are fewer than this many requests each, written ones, are the load's own;
 /// rarer ones belong to its end.
 const RAREST_SYNC: u64 = 10_000;
+/// The share of all requests and of all bytes below which a direction is left out: what a command
+/// reads to start is not its load.
+const STRAY: f64 = 0.002;
 /// The share of requests in flight at most, of those counted, for which a paced job has room.
 const ROOM: f64 = 0.999;
 
@@ -19,6 +22,8 @@ const ROOM: f64 = 0.999;
 pub struct Source {
     /// Sizes and depths of reads and of writes.
     pub loads: [Load; 2],
+    /// A direction that was left out because there is so little of it, with its requests.
+    pub stray: Option<(Direction, u64)>,
     /// How requests began.
     pub paced: Paced,
     /// Where they went.
@@ -44,8 +49,14 @@ pub struct Sync {
 impl Source {
     /// From a capture's target.
     pub fn of(block: &BlockResult) -> Self {
+        let mut loads = Direction::ALL.map(|direction| load(block, direction));
+        let stray = stray(&loads);
+        if let Some((direction, _)) = stray {
+            loads[direction as usize] = Load::default();
+        }
         Self {
-            loads: Direction::ALL.map(|direction| load(block, direction)),
+            loads,
+            stray,
             paced: Paced::of(block),
             zones: Zones::of(block),
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
@@ -77,6 +88,17 @@ impl Sync {
         let every = writes.checked_div(count)?.max(1);
         (writes > 0 && count > 1 && every <= RAREST_SYNC).then_some(Self { option, every, count })
     }
+}
+
+/// The direction of which there is next to nothing.
+fn stray(loads: &[Load; 2]) -> Option<(Direction, u64)> {
+    let requests: u64 = loads.iter().map(|load| load.mix.count()).sum();
+    let bytes: u128 = loads.iter().map(|load| load.mix.bytes()).sum();
+    let little = |load: &Load| {
+        let (count, moved) = (load.mix.count() as f64, load.mix.bytes() as f64);
+        count > 0.0 && count < STRAY * requests as f64 && moved < STRAY * bytes as f64
+    };
+    Direction::ALL.into_iter().find(|d| little(&loads[*d as usize])).map(|d| (d, loads[d as usize].mix.count()))
 }
 
 fn load(block: &BlockResult, direction: Direction) -> Load {

@@ -93,7 +93,8 @@ pub enum Brake {
     /// fio's `rate`: bytes per second, evenly. (fio paces `rate_iops` by the smallest size of a
     /// `bssplit`, so that it would be slower than asked.)
     Bytes(u64),
-    /// fio's `rate_iops` with `rate_process=poisson`: requests per second, at random.
+    /// fio's `rate_iops` with `rate_process=poisson`: requests per second, at random. Not beside
+    /// syncs: fio 3.33 divides by zero then.
     Poisson(u64),
     /// fio's `thinktime` after every so many requests.
     Think {
@@ -127,16 +128,16 @@ pub struct Load {
 }
 
 /// The jobs that do what the loads did. Empty when both are.
-pub fn streams(reads: &Load, writes: &Load, pace: Pace) -> Vec<Stream> {
+pub fn streams(reads: &Load, writes: &Load, pace: Pace, syncs: bool) -> Vec<Stream> {
     match pace {
         Pace::Saturated => saturated(reads, writes),
-        Pace::Rate { per_second, poisson } => paced([reads, writes], per_second, poisson),
+        Pace::Rate { per_second, poisson } => paced([reads, writes], per_second, poisson, syncs),
         Pace::Bursts { requests, idle_ns } => bursts(saturated(reads, writes), requests, idle_ns),
     }
 }
 
 /// A job for every part of a direction, at its own rate: rates keep the shares.
-fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool) -> Vec<Stream> {
+fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool, syncs: bool) -> Vec<Stream> {
     let requests = loads.iter().map(|load| load.mix.count()).sum();
     let mut all = Vec::new();
     for ((direction, load), rate) in Direction::ALL.into_iter().zip(loads).zip(per_second) {
@@ -146,7 +147,8 @@ fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool) -> Vec<Stream> 
         let parts = cut(direction, load.mix.clone(), requests);
         for (part, suffix) in parts.into_iter().zip(["", "-large", "-larger"]) {
             let own = rate * part.mix.count() as f64 / load.mix.count() as f64;
-            let brake = if poisson {
+            let at_random = poisson && !(syncs && direction == Direction::Write);
+            let brake = if at_random {
                 Brake::Poisson((own.round() as u64).max(1))
             } else {
                 Brake::Bytes(((own * part.split.mean).round() as u64).max(1))
@@ -338,11 +340,11 @@ mod tests {
     #[test]
     fn rare_large_sizes_get_a_stream() {
         let mix = SizeMix::from_sizes([(4096, 99_600), (1 << 20, 400)]);
-        let all = streams(&Load::default(), &load(mix, 4.0), Pace::Saturated);
+        let all = streams(&Load::default(), &load(mix, 4.0), Pace::Saturated, false);
         let names: Vec<_> = all.iter().map(|s| (s.name.as_str(), s.parts[0].split.text(), s.depth)).collect();
         assert_eq!(names, [("write", "4k/100".to_owned(), 2), ("write-large", "1m/100".to_owned(), 2)]);
         let common = SizeMix::from_sizes([(4096, 500), (1 << 20, 500)]);
-        assert_eq!(streams(&load(common, 4.0), &Load::default(), Pace::Saturated).len(), 1);
+        assert_eq!(streams(&load(common, 4.0), &Load::default(), Pace::Saturated, false).len(), 1);
     }
 
     fn load(mix: SizeMix, in_flight: f64) -> Load {
@@ -354,12 +356,15 @@ mod tests {
         let reads = load(SizeMix::from_sizes([(4096, 500), (65_536, 500)]), 0.2);
         let writes = load(SizeMix::from_sizes([(8192, 250)]), 0.1);
         let rate = |poisson| Pace::Rate { per_second: [1000.0, 250.0], poisson };
-        let brakes = |pace| streams(&reads, &writes, pace).into_iter().map(|s| (s.name, s.depth, s.brake)).collect();
+        let brakes =
+            |pace| streams(&reads, &writes, pace, false).into_iter().map(|s| (s.name, s.depth, s.brake)).collect();
         let all: Vec<_> = brakes(rate(false));
         let (read, write) = (Brake::Bytes(1000 * (4096 + 65_536) / 2), Brake::Bytes(250 * 8192));
         assert_eq!(all, [("read".to_owned(), 32, Some(read)), ("write".to_owned(), 32, Some(write))]);
         let all: Vec<_> = brakes(rate(true));
         assert_eq!((all[0].2, all[1].2), (Some(Brake::Poisson(1000)), Some(Brake::Poisson(250))));
+        let beside_syncs = streams(&reads, &writes, rate(true), true);
+        assert_eq!((beside_syncs[0].brake, beside_syncs[1].brake), (Some(Brake::Poisson(1000)), Some(write)));
         let all: Vec<_> = brakes(Pace::Bursts { requests: 100, idle_ns: 2_000_500 });
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].2, Some(Brake::Think { requests: 100, us: 2001 }));
@@ -368,7 +373,7 @@ mod tests {
     fn forms(reads: u64, writes: u64, in_flight: f64) -> Vec<(String, Option<u32>, u32, Option<u32>)> {
         let one =
             |count: u64| load(SizeMix::from_sizes([(4096, count)]), in_flight * count as f64 / (reads + writes) as f64);
-        let jobs = streams(&one(reads), &one(writes), Pace::Saturated).into_iter();
+        let jobs = streams(&one(reads), &one(writes), Pace::Saturated, false).into_iter();
         jobs.map(|job| (job.name, job.read_percent, job.depth, job.flow)).collect()
     }
 

@@ -2,7 +2,6 @@
 //! `random_distribution=zoned_abs`.
 
 use crate::measure::{BlockResult, Histogram};
-use crate::units;
 
 use super::sizes::fio_size;
 use super::streams::Direction;
@@ -13,8 +12,13 @@ const TOUCHED_SHARE: f64 = 0.05;
 /// The largest difference between the shares and an even distribution (Kolmogorov-Smirnov) that is
 /// called even.
 const EVEN: f64 = 0.05;
-/// Most zones; fio takes 256.
-const MAX_ZONES: usize = 64;
+/// What chance alone makes of so many requests spread evenly, times the root of their number: the
+/// 99.99th percentile of the Kolmogorov distribution.
+const CHANCE: f64 = 2.2;
+/// Most zones; fio takes 256, a reader fewer.
+const MAX_ZONES: usize = 32;
+/// Bytes to which the zones of a file are rounded.
+const STEP: u64 = 4096;
 
 /// The touched parts of the device, moved together, with the share of each direction's requests.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,21 +58,19 @@ impl Zones {
         self.widths.iter().sum()
     }
 
-    /// The shares of a direction as `zoned_abs` over a file of `size` bytes; none where requests
-    /// are spread evenly, or the parts are wider than the file, so that nothing is known.
-    pub fn text(&self, direction: Direction, size: u64) -> Option<String> {
-        let counts = &self.counts[direction as usize];
+    /// The shares of the directions together as `zoned_abs` over a file of `size` bytes (fio 3.33 does
+    /// not take a list for each direction); none where requests are spread evenly as far as so many
+    /// can tell, or the parts are wider than the file, so that nothing is known.
+    pub fn text(&self, directions: &[Direction], size: u64) -> Option<String> {
+        let each = |at: usize| directions.iter().map(|direction| self.counts[*direction as usize][at]).sum();
+        let counts: Vec<u64> = (0..self.widths.len()).map(each).collect();
         let total: u64 = counts.iter().sum();
-        if total == 0 || self.bytes() > size || self.unevenness(counts, total) <= EVEN {
+        let noise = CHANCE / (total.max(1) as f64).sqrt();
+        if total == 0 || self.bytes() > size || self.unevenness(&counts, total) <= EVEN.max(noise) {
             return None;
         }
-        let zones = whole_percents(&self.grouped(counts, total), total);
-        let bytes = self.bytes() as f64;
-        let text = zones.iter().map(|(percent, width)| {
-            let scaled = (*width as f64 * size as f64 / bytes / units::MIB as f64).round().max(1.0) as u64;
-            format!("{percent}/{}", fio_size(scaled * units::MIB))
-        });
-        Some(text.collect::<Vec<_>>().join(":"))
+        let zones = whole_percents(&self.grouped(&counts, total), total);
+        Some(over(&zones, self.bytes(), size))
     }
 
     fn unevenness(&self, counts: &[u64], total: u64) -> f64 {
@@ -108,6 +110,21 @@ fn whole_percents(zones: &[(u64, u64)], total: u64) -> Vec<(u64, u64)> {
     order.sort_by_key(|&at| (std::cmp::Reverse(zones[at].0 * 100 % total), at));
     order.iter().take(missing as usize).for_each(|&at| shares[at].0 += 1);
     shares
+}
+
+/// The zones stretched or shrunk to the file. fio wants them to fill it exactly.
+fn over(zones: &[(u64, u64)], bytes: u64, size: u64) -> String {
+    let (mut below, mut done, mut text) = (0u64, 0u64, Vec::new());
+    for (at, (percent, width)) in zones.iter().enumerate() {
+        below += width;
+        let end = u128::from(below) * u128::from(size) / u128::from(bytes);
+        let end = if at + 1 == zones.len() { size } else { end as u64 / STEP * STEP };
+        if end > done {
+            text.push(format!("{percent}/{}", fio_size(end - done)));
+        }
+        done = end.max(done);
+    }
+    text.join(":")
 }
 
 /// The parts that saw more than a stray request, in bytes.
@@ -150,24 +167,32 @@ mod tests {
     #[test]
     fn an_even_load_has_no_zones() {
         let even = zones(&[(0, 100), (1, 104), (2, 98), (7, 101)]);
-        assert_eq!((even.bytes(), even.text(Direction::Read, 40 << 20)), (40 << 20, None));
+        assert_eq!((even.bytes(), even.text(&[Direction::Read], 40 << 20)), (40 << 20, None));
     }
 
     #[test]
     fn hot_parts_keep_their_share_and_gaps_go() {
-        let hot = zones(&[(0, 60), (5, 30), (9, 10)]);
-        assert_eq!(hot.text(Direction::Read, 30 << 20).unwrap(), "60/10m:30/10m:10/10m");
-        assert_eq!(hot.text(Direction::Read, 300 << 20).unwrap(), "60/100m:30/100m:10/100m");
-        assert_eq!(hot.text(Direction::Read, 10 << 20), None, "a file smaller than the parts");
-        assert_eq!(hot.text(Direction::Write, 30 << 20), None, "nothing was written");
+        let hot = zones(&[(0, 6000), (5, 3000), (9, 1000)]);
+        assert_eq!(hot.text(&[Direction::Read], 30 << 20).unwrap(), "60/10m:30/10m:10/10m");
+        assert_eq!(hot.text(&[Direction::Read], 300 << 20).unwrap(), "60/100m:30/100m:10/100m");
+        assert_eq!(hot.text(&[Direction::Read], 10 << 20), None, "a file smaller than the parts");
+        assert_eq!(hot.text(&[Direction::Write], 30 << 20), None, "nothing was written");
     }
 
     #[test]
     fn percents_add_up_and_zones_are_few() {
         let many: Vec<(i64, u64)> = (0..1000).map(|i| (i, 1 + (i as u64 % 7) + if i < 100 { 90 } else { 0 })).collect();
-        let text = zones(&many).text(Direction::Read, 10_000 << 20).unwrap();
+        let text = zones(&many).text(&[Direction::Read], 10_000 << 20).unwrap();
         let percents: Vec<u64> = text.split(':').map(|zone| zone.split_once('/').unwrap().0.parse().unwrap()).collect();
         assert_eq!(percents.iter().sum::<u64>(), 100);
         assert!(percents.len() <= 256, "{}", percents.len());
+        let sizes = text.split(':').map(|zone| zone.split_once('/').unwrap().1);
+        let bytes = |size: &str| match size.split_at(size.len() - 1) {
+            (number, "k") => number.parse::<u64>().unwrap() << 10,
+            (number, "m") => number.parse::<u64>().unwrap() << 20,
+            (number, "g") => number.parse::<u64>().unwrap() << 30,
+            _ => size.parse().unwrap(),
+        };
+        assert_eq!(sizes.map(bytes).sum::<u64>(), 10_000 << 20, "the zones fill the file");
     }
 }

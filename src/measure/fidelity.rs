@@ -58,12 +58,17 @@ pub struct Metric {
     /// the original), `wasserstein` (1-Wasserstein over the original's mean), `ks`
     /// (Kolmogorov-Smirnov, 0 to 1).
     pub measure: String,
-    /// How far apart the two are, in that measure.
+    /// How far apart the two are, in that measure: of figures the two above, of distributions the
+    /// median over all pairs of runs.
     pub distance: Option<f64>,
     /// How far apart two runs of the same thing are, in the same measure; none after single runs.
     pub noise_floor: Option<f64>,
     /// The distance that is allowed; none for what is shown and not judged.
     pub bound: Option<f64>,
+    /// The distance that passes: the bound, or for what depends on the device's mood the larger of it
+    /// and twice the floor.
+    #[serde(default)]
+    pub allowed: Option<f64>,
     /// Whether the distance keeps the bound, or for what depends on the device's mood the larger
     /// of it and twice the floor; none where nothing is judged.
     pub pass: Option<bool>,

@@ -11,7 +11,6 @@ use crate::capture::{Capture, CaptureFilter, Target as Whose};
 use crate::distill::Fio;
 use crate::error::{Error, Result, plain};
 use crate::measure::BlockResult;
-use crate::output;
 use crate::replay::{Target, check_device, check_place};
 use crate::stop::Stop;
 
@@ -30,10 +29,10 @@ pub enum Ground {
 }
 
 impl Ground {
-    /// A folder is made if it is missing; a device must be among `destroys`.
+    /// A folder, or a device that must be among `destroys`.
     ///
     /// # Errors
-    /// For system folders, files, and devices that are in use or were not named.
+    /// For what is not there, system folders, files, and devices that are in use or were not named.
     pub fn of(path: &Path, destroys: &[PathBuf]) -> Result<Self> {
         match fs::metadata(path) {
             Ok(facts) if facts.file_type().is_block_device() => {
@@ -44,11 +43,14 @@ impl Ground {
                 "--target {} is a file; name a folder on the storage that is meant, or a block device",
                 path.display()
             ))),
-            _ => {
+            Ok(_) => {
                 check_place(path)?;
-                output::create_dir(path)?;
                 Ok(Self::Folder(path.to_owned()))
             }
+            Err(_) => Err(Error::usage(format!(
+                "--target {}: there is no such folder or device; make the folder first",
+                path.display()
+            ))),
         }
     }
 

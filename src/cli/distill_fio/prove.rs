@@ -28,7 +28,7 @@ pub struct ProveFlags {
     pub prove: bool,
     /// Where --prove runs: a folder on the storage that is meant, or a block device (with
     /// --i-know-this-destroys)
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", requires = "prove")]
     pub target: Option<PathBuf>,
     /// How often each of the two runs; two give a noise floor
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]

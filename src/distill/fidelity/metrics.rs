@@ -132,14 +132,26 @@ impl Definition {
     pub fn distance(&self, original: &BlockResult, other: &BlockResult) -> Option<f64> {
         let (a, b) = (self.value(original)?, self.value(other)?);
         match self.measure {
-            Measure::Points => Some((a - b).abs()),
-            Measure::Relative => relative(a, b),
+            Measure::Points | Measure::Relative => self.apart(a, b),
             Measure::Wasserstein => {
                 let (x, y) = (self.distribution(original)?, self.distribution(other)?);
                 let scale = if a > 0.0 { a } else { 1.0 };
                 Some(wasserstein(&x, &y)? / scale)
             }
             Measure::Ks => kolmogorov_smirnov(&self.distribution(original)?, &self.distribution(other)?),
+        }
+    }
+
+    /// Whether it compares two figures, not two distributions.
+    pub fn is_one_figure(&self) -> bool {
+        matches!(self.measure, Measure::Points | Measure::Relative)
+    }
+
+    /// How far two figures are apart.
+    pub fn apart(&self, original: f64, other: f64) -> Option<f64> {
+        match self.measure {
+            Measure::Points => Some((original - other).abs()),
+            _ => relative(original, other),
         }
     }
 
