@@ -161,9 +161,25 @@ fn options(args: &Args, block: &BlockResult) -> Options {
     }
 }
 
+/// Requests of which something was not seen, of all, from which on a job would be another one. Below
+/// that the job says what was lost and is made.
+const LOST: f64 = 0.005;
+
+/// Whether so much was lost that it changes the job. What is no count of requests always does.
+fn lost_too_much(block: &BlockResult) -> bool {
+    let requests: u64 = block.histograms.iter().filter(|h| h.name == "size").map(|h| h.count).sum();
+    let lost = |cause: &str| block.loss.get(cause).copied().unwrap_or(0);
+    let counted: u64 = SHARES.iter().map(|cause| lost(cause)).sum();
+    let others = block.taint_reasons.iter().any(|reason| !SHARES.iter().any(|cause| reason.starts_with(cause)));
+    others || counted as f64 > LOST * requests as f64
+}
+
+/// Causes of taint that are counts of requests.
+const SHARES: [&str; 4] = ["lost_complete", "nomatch_later", "left_inflight", "recursion_misses"];
+
 fn refuse_tainted(block: &BlockResult, file: &str, accept: bool) -> Result<()> {
     match block.taint_reasons.first() {
-        Some(reason) if block.tainted && !accept => Err(Error::usage(format!(
+        Some(reason) if block.tainted && !accept && lost_too_much(block) => Err(Error::usage(format!(
             "{file}: the capture is tainted ({reason}), so a job made of it may be wrong; repeat the capture, or give \
              --accept-tainted"
         ))),
