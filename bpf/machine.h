@@ -65,6 +65,9 @@ struct kv_step {
 	__u64 spent;
 };
 
+/* How often a birth tries to take its place when others do at the same moment. */
+#define KV_BIRTHS 8
+
 static __always_inline void lose(__u32 what);
 /* The device and side of a request; may be NULL. */
 static __always_inline struct flight *flight_of(const struct io *io);
@@ -189,6 +192,26 @@ static __always_inline void kv_unseen(struct io *io, __u64 now)
 	tell(io, KV_UNSEEN, now);
 }
 
+/*
+ * Puts a birth in its place among the others, and gives the one before it; 0 when there is none, or
+ * when one that looked at the clock later, on another processor, was here earlier: its gap stands
+ * for both, so that gaps add up to the time.
+ */
+static __always_inline __u64 kv_last_birth(__u64 *born, __u64 now)
+{
+	__u32 tries;
+
+	for (tries = 0; tries < KV_BIRTHS; tries++) {
+		__u64 last = *born;
+
+		if (now <= last)
+			return 0;
+		if (__sync_val_compare_and_swap(born, last, now) == last)
+			return last;
+	}
+	return 0;
+}
+
 /* A request is born in a place, whatever was in it. */
 static __always_inline void kv_born(struct io *io, __u64 now, __u8 slot, __u8 set, __u8 class, __u64 extent,
 				    __u32 tgid)
@@ -224,9 +247,8 @@ static __always_inline void kv_born(struct io *io, __u64 now, __u8 slot, __u8 se
 	flight = flight_of(io);
 	if (!flight)
 		return;
-	last = __sync_lock_test_and_set(class == KV_WRITE ? &flight->born[1] : &flight->born[0], now);
-	/* Another processor may have looked at the clock earlier and come here later. */
-	if (last && now > last) {
+	last = kv_last_birth(class == KV_WRITE ? &flight->born[1] : &flight->born[0], now);
+	if (last) {
 		io->gap = now - last;
 		io->flags |= KV_HAS_GAP;
 	}

@@ -54,6 +54,12 @@ pub fn any_is_left(named: &[String]) -> bool {
     named.iter().any(|name| resolve(name).is_ok())
 }
 
+/// Whether a process is in one of them, or below it.
+pub fn any_is_populated(named: &[String]) -> bool {
+    let events = |name: &String| fs::read_to_string(resolve(name).ok()?.join("cgroup.events")).ok();
+    named.iter().filter_map(events).any(|text| text.lines().any(|line| line == "populated 1"))
+}
+
 fn listed(mounts: &[PathBuf]) -> String {
     match mounts {
         [] => "none is mounted here".to_owned(),

@@ -51,6 +51,7 @@ impl Device {
             max_sectors_kb: queue("max_sectors_kb").parse().unwrap_or_default(),
             write_cache: queue("write_cache"),
             kernel: KernelCounters::default(),
+            uncounted: !self.keeps_counters(),
             captured: KernelCounters::default(),
             times: None,
         }

@@ -242,6 +242,15 @@ impl Probes {
         self.above
     }
 
+    /// The target's processes, as far as their ends were seen.
+    pub fn followed(&self) -> Vec<u32> {
+        let pids = &self.skeleton.maps.target_pids;
+        let own = std::process::id();
+        let alive = |key: &Vec<u8>| pids.lookup(key, MapFlags::ANY).ok().flatten().is_some_and(|value| value == [1]);
+        let number = |key: Vec<u8>| key.try_into().ok().map(u32::from_ne_bytes);
+        pids.keys().filter(alive).filter_map(number).filter(|pid| *pid != own).collect()
+    }
+
     /// Takes a process out of the target.
     pub fn forget(&self, pid: u32) {
         // It may be gone already: that is what was asked for.

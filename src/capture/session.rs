@@ -223,7 +223,7 @@ impl Capture {
             complete: true,
             source: self.probes.kind().to_owned(),
             devices,
-            notes: self.notes(phases.as_ref()),
+            notes: self.notes(phases.as_ref())?,
             filter: self.filter,
             duration_s: Some((stopped_ns - self.started_ns) as f64 / 1e9),
             histograms,
@@ -258,6 +258,7 @@ impl Capture {
             let mut histograms = reading::histograms(&self.probes, &self.devices, &[set])?;
             // The depth is that of all phases together.
             histograms.retain(|histogram| histogram.name != "inflight_time");
+            histograms.extend(self.probes.above().histograms(&self.probes, &[set])?);
             let phase = set - PLAIN_SETS;
             if self.told[phase] || histograms.iter().any(|histogram| histogram.count > 0) {
                 phases.insert(PHASES[phase].to_owned(), BlockSet { histograms });
@@ -267,13 +268,30 @@ impl Capture {
     }
 
     /// What has to be known of the phases beside their numbers.
-    fn notes(&self, phases: Option<&BTreeMap<String, BlockSet>>) -> Vec<String> {
-        match (self.phases, phases) {
-            (Phases::InUserData { .. }, None) if self.probes.sets() == PLAIN_SETS => {
-                vec!["phases are not known: this kernel has no io_uring_submit_req tracepoint".to_owned()]
-            }
-            _ => Vec::new(),
+    fn notes(&self, phases: Option<&BTreeMap<String, BlockSet>>) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        if matches!(self.phases, Phases::InUserData { .. }) && self.probes.sets() == PLAIN_SETS {
+            notes.push("phases are not known: this kernel has no io_uring_submit_req tracepoint".to_owned());
         }
+        let without = reading::histograms(&self.probes, &self.devices, &[TARGET])?;
+        let (ios, bytes) =
+            without.iter().filter(|h| h.name == "size").fold((0, 0), |s, h| (s.0 + h.count, s.1 + h.sum));
+        let own_phases = matches!(self.phases, Phases::InUserData { .. }) && self.probes.sets() > PLAIN_SETS;
+        if ios > 0 && (phases.is_some() || own_phases) {
+            notes.push(format!(
+                "{ios} I/Os of the target ({bytes} bytes) are in no phase: it said none, or they are a filesystem's own \
+                 or were written back from the page cache"
+            ));
+        }
+        if self.filter.command.is_some() {
+            let left = self.probes.followed().into_iter().filter(|pid| tree::is_running(*pid)).count();
+            if left > 0 {
+                notes.push(format!(
+                    "the command has ended and {left} of its descendants run on: what they do later was not watched"
+                ));
+            }
+        }
+        Ok(notes)
     }
 
     /// Waits for the requests on their way; returns how many did not come back.

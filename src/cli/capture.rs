@@ -66,7 +66,7 @@ pub struct Args {
     duration: Option<Time>,
     /// Take the result from what somebody else captured: the text that the reference's bpftrace
     /// script printed, events, or a saved result (`-` is stdin, not for events)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "events_buffer", "dev", "pid", "duration", "watch", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "events_buffer", "dev", "pid", "cgroup", "syscalls", "no_syscalls", "duration", "watch", "fallback", "command"])]
     from: Option<PathBuf>,
     /// Show the whole table while it grows, in place on a terminal, one after the other elsewhere
     #[arg(long)]
@@ -112,8 +112,10 @@ fn capture(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     if let Some(path) = &args.from {
         return take(args, global, &terminal, path, stop);
     }
-    let mut capture = Watcher::start(&filter(args, events), args.fallback, &terminal)?;
-    let child = command::start(&args.command, |command| capture.start_command(command))?;
+    let mut capture = Watcher::start(&filter(args, events), args.fallback, args.fio.is_some(), &terminal)?;
+    // Where standard output is the result, the command's own goes to standard error.
+    let to_stderr = global.json || args.output.as_deref().is_some_and(output::is_standard);
+    let child = command::start(&args.command, to_stderr, |command| capture.start_command(command))?;
     let mut live = Live::new(&terminal, capture.devices(), args.watch.then(|| Duration::from_nanos(args.interval.0)));
     let listener = Listener::open().map_err(|why| terminal.warn(why.to_string())).ok();
     let (child, complete) = watch(args, child, stop, || {
@@ -150,6 +152,9 @@ fn check(args: &Args, global: Global) -> Result<()> {
     }
     if args.fio.is_some() && args.fio == args.output {
         return Err(Error::usage("-o and --fio name the same file; give the job another"));
+    }
+    if args.duration.is_some_and(|duration| duration.0 == 0) {
+        return Err(Error::usage("--duration 0 watches nothing; give a time above 0, e.g. 10s"));
     }
     if args.watch && args.interval.0 == 0 {
         return Err(Error::usage("--interval 0 never waits; give a time above 0, e.g. 1s"));
@@ -214,6 +219,9 @@ fn target(args: &Args) -> Target {
 fn watch(args: &Args, mut child: Option<Running>, stop: &Stop, mut tick: impl FnMut()) -> (Option<Running>, bool) {
     let start = Instant::now();
     let has_target = !args.pid.is_empty() || !args.cgroup.is_empty();
+    // A thread's id means its process.
+    let pids: Vec<u32> = args.pid.iter().filter_map(|pid| tree::process_of(*pid).ok()).collect();
+    let mut had_tasks = false;
     let duration = args.duration.map(|time| Duration::from_nanos(time.0));
     loop {
         if duration.is_some_and(|duration| start.elapsed() >= duration) {
@@ -230,9 +238,12 @@ fn watch(args: &Args, mut child: Option<Running>, stop: &Stop, mut tick: impl Fn
         } else if stop.requested() {
             // Without another end, Ctrl-C is the end that was meant.
             return (child, duration.is_none());
-        } else if has_target && !args.pid.iter().any(|pid| tree::is_running(*pid)) && !cgroup::any_is_left(&args.cgroup)
-        {
-            return (child, true);
+        } else if has_target && !pids.iter().any(|pid| tree::is_running(*pid)) {
+            let has_tasks = cgroup::any_is_populated(&args.cgroup);
+            if had_tasks && !has_tasks || !cgroup::any_is_left(&args.cgroup) {
+                return (child, true);
+            }
+            had_tasks |= has_tasks;
         }
         tick();
         std::thread::sleep(TICK);
@@ -271,6 +282,7 @@ fn write(
     }
     if let Some(path) = &args.fio {
         let path = place_of(path);
+        distill_fio::refuse_tainted(result, &origin.file, false)?;
         distill_fio::write(result, origin, &Options::default(), &path, global, terminal)?;
         place = format!("{place}, the job in {}", path.display());
     }

@@ -93,8 +93,8 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let proof = Proof::of(&args.prove, &config.destroys, stop, &terminal)?;
     let source = source(&args, proof.as_ref(), global, stop)?;
     let block = source.blocks.first().ok_or_else(|| Error::usage("there is no run to distil"))?;
-    // A proof says on its card what was lost; of the text of bpftrace nobody knows what was.
-    if !source.ran && block.source != bpftrace::SOURCE {
+    // A proof says on its card what was lost.
+    if !source.ran {
         refuse_tainted(block, &source.origin.file, args.accept_tainted)?;
     }
     let options = options(&args, block);
@@ -177,12 +177,19 @@ fn lost_too_much(block: &BlockResult) -> bool {
 /// Causes of taint that are counts of requests.
 const SHARES: [&str; 4] = ["lost_complete", "nomatch_later", "left_inflight", "recursion_misses"];
 
-fn refuse_tainted(block: &BlockResult, file: &str, accept: bool) -> Result<()> {
+/// Refuses what lost so much that its job would be another one. Of the text of bpftrace nobody knows
+/// what it lost, and its job says so.
+///
+/// # Errors
+/// The loss and the way out.
+pub fn refuse_tainted(block: &BlockResult, file: &str, accept: bool) -> Result<()> {
     match block.taint_reasons.first() {
-        Some(reason) if block.tainted && !accept && lost_too_much(block) => Err(Error::usage(format!(
-            "{file}: the capture is tainted ({reason}), so a job made of it may be wrong; repeat the capture, or give \
-             --accept-tainted"
-        ))),
+        Some(reason) if block.tainted && !accept && block.source != bpftrace::SOURCE && lost_too_much(block) => {
+            Err(Error::usage(format!(
+                "{file}: the capture is tainted ({reason}), so a job made of it may be wrong; repeat the capture, or give \
+             `kvtrace distill-fio` --accept-tainted"
+            )))
+        }
         _ => Ok(()),
     }
 }

@@ -116,6 +116,10 @@ pub struct BlockDevice {
     pub write_cache: String,
     /// What /sys/block/NAME/stat counted during the capture, for all processes.
     pub kernel: KernelCounters,
+    /// True where the kernel keeps no such counters (queue/iostats is 0), so that there is nothing to
+    /// compare with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
     /// What the probes counted on this device in the kernel's terms, target and other together:
     /// flushes and written zeroes are writes.
     /// With source `sysfs` these are the kernel's own once more.

@@ -81,6 +81,7 @@ pub fn block(loads: &[Load]) -> BlockResult {
             kernel: captured,
             captured,
             times: None,
+            uncounted: false,
         }],
         filter: BlockFilter::default(),
         duration_s: Some(12.5),

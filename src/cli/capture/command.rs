@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -30,9 +31,18 @@ pub struct Running {
 }
 
 /// Starts a command through `spawn`; none when no command was typed.
-pub fn start(words: &[String], spawn: impl FnOnce(&mut Command) -> io::Result<Child>) -> Result<Option<Running>> {
+pub fn start(
+    words: &[String],
+    to_stderr: bool,
+    spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+) -> Result<Option<Running>> {
     let Some((program, arguments)) = words.split_first() else { return Ok(None) };
-    let child = spawn(Command::new(program).args(arguments)).map_err(|error| {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if to_stderr && let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() {
+        command.stdout(stderr);
+    }
+    let child = spawn(&mut command).map_err(|error| {
         let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN };
         Error::new(Kind::Command(code), format!("cannot run `{program}`: {}", plain(&error)))
     })?;

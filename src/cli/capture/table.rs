@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::measure::block::KernelCounters;
+use crate::measure::block::{BlockDevice, KernelCounters};
 use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
@@ -45,9 +45,27 @@ fn verdict(result: &BlockResult) -> String {
             let _ = writeln!(text, "{}", row::wrapped(&format!("NOT TO BE TRUSTED: {reason}")));
         }
     } else {
-        text.push_str("trusted: nothing was lost, and the kernel's own counters agree\n");
+        let _ = writeln!(text, "{}", row::wrapped(&format!("trusted: nothing was lost; {}", agreement(result))));
     }
     text
+}
+
+/// How the kernel's counters compare with ours.
+fn agreement(result: &BlockResult) -> String {
+    let uncounted: Vec<&str> = result.devices.iter().filter(|d| d.uncounted).map(|d| d.name.as_str()).collect();
+    if !uncounted.is_empty() {
+        return format!("{} has no counters of the kernel's to compare with (iostats=0)", uncounted.join(", "));
+    }
+    let apart = |d: &BlockDevice| {
+        d.kernel.read_ios.abs_diff(d.captured.read_ios) + d.kernel.write_ios.abs_diff(d.captured.write_ios)
+    };
+    match result.devices.iter().map(apart).sum::<u64>() {
+        0 => "the kernel's own counters agree".to_owned(),
+        some => format!(
+            "the kernel's own counters differ by {} I/Os, within what is done while the two are read",
+            units::count(some)
+        ),
+    }
 }
 
 fn is_busy(counters: KernelCounters) -> bool {

@@ -19,10 +19,13 @@ pub enum Watcher {
 
 impl Watcher {
     /// Begins to count; without the rights or the kernel's help only with `fallback`.
-    pub fn start(filter: &CaptureFilter, fallback: bool, terminal: &Terminal) -> Result<Self> {
+    pub fn start(filter: &CaptureFilter, fallback: bool, job: bool, terminal: &Terminal) -> Result<Self> {
         match Capture::start(filter) {
             Ok(capture) => Ok(Self::Programs(Box::new(capture))),
             Err(error) if fallback && error.kind() == Kind::Unavailable => {
+                if job {
+                    return Err(Error::unavailable(format!("--fio needs the request sizes of eBPF programs: {error}")));
+                }
                 if filter.events.is_some() {
                     return Err(Error::unavailable(format!("--events needs eBPF programs: {error}")));
                 }
