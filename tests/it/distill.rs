@@ -4,8 +4,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::loop_device::LoopDevice;
 use crate::samples::{self, Load};
-use crate::support::{Bench, has_program, skip};
+use crate::support::{Bench, has_program, is_root, skip};
 
 fn has_fio() -> bool {
     let there = has_program("fio");
@@ -192,4 +193,61 @@ fn what_cannot_be_distilled_is_refused_with_the_way_out() {
     bench.write("b.json", samples::json(&samples::kv_block()));
     assert!(bench.refused(2, &["distill-fio", "b.json", "-o", "j.fio", "--runtime", "0s"]).contains("above 0"));
     assert!(!bench.files().contains(&"j.fio".to_owned()));
+}
+
+/// The card of a proof of `input` on a loop device of the test's own; none where that cannot run.
+fn card_of(bench: &Bench, input: &str) -> Option<Value> {
+    if !has_fio() || !is_root() || kvtrace::capture::rights::check().is_err() {
+        skip("a proof needs root, fio and eBPF");
+        return None;
+    }
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+    let image = folder.path().join("image");
+    std::fs::File::create(&image).and_then(|file| file.set_len(128 << 20)).expect("an image");
+    let device = LoopDevice::over(&image, &[])?;
+    let target = format!("/dev/{}", device.name());
+    let command =
+        ["distill-fio", input, "-o", "job.fio", "--prove", "--target", &target, "--size", "64MiB", "--runtime", "2s"];
+    let refused = bench.run(&command);
+    assert_eq!(refused.code, 2, "a device has to be named twice: {}", refused.stderr);
+    let proved = bench.run(&[&command[..], &["--i-know-this-destroys", &target]].concat());
+    assert!(matches!(proved.code, 0 | 1), "{}: {}", proved.code, proved.stderr);
+    let card = bench.json("job.fidelity.json");
+    assert_eq!(card["pass"].as_bool(), Some(proved.code == 0), "the exit code is the verdict");
+    Some(card)
+}
+
+fn metric<'a>(card: &'a Value, name: &str, op: &str) -> &'a Value {
+    let all = card["metrics"].as_array().expect("metrics");
+    all.iter().find(|metric| metric["name"] == name && metric["op"] == op).unwrap_or_else(|| panic!("{name} {op}"))
+}
+
+#[test]
+fn a_trace_is_proved_against_its_own_replay() {
+    let bench = Bench::on_disk();
+    let mut rows = "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase\n".to_owned();
+    (0..64).for_each(|key| rows += &format!("0.0,Write,524288,Tier-2,k{key},Prefill\n"));
+    for turn in 0..20 {
+        (0..64).for_each(|key| rows += &format!("1.{turn:02},Read,524288,Tier-2,k{key},Decode\n"));
+    }
+    bench.write("t.csv", rows);
+    let Some(card) = card_of(&bench, "t.csv") else { return };
+    assert_eq!((card["original"]["runs"].as_u64(), card["distilled"]["runs"].as_u64()), (Some(2), Some(2)));
+    let share = &card["metrics"][0];
+    assert_eq!((share["name"].as_str(), share["pass"].as_bool()), (Some("read_share"), Some(true)), "{share}");
+    // Of 1344 objects alike, 1280 are read.
+    assert!((share["original"].as_f64().unwrap() - 100.0 * 1280.0 / 1344.0).abs() < 0.2, "{share}");
+    let size = metric(&card, "size", "read");
+    assert!(size["distance"].as_f64().unwrap() <= size["bound"].as_f64().unwrap(), "{size}");
+    assert!(metric(&card, "throughput", "read")["noise_floor"].is_number(), "two runs have a floor");
+}
+
+#[test]
+fn a_recording_is_proved_as_it_is() {
+    let bench = Bench::on_disk();
+    bench.write("b.json", samples::json(&samples::kv_block()));
+    let Some(card) = card_of(&bench, "b.json") else { return };
+    assert_eq!(card["original"]["runs"].as_u64(), Some(0));
+    assert!(card["notes"][0].as_str().unwrap().contains("was not run again"), "{}", card["notes"]);
+    assert_eq!(metric(&card, "d2c_p50", "read")["unit"], "ns");
 }

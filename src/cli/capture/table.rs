@@ -203,4 +203,19 @@ mod tests {
             assert!(line.chars().count() <= row::COLUMNS, "{} columns: {line}", line.chars().count());
         }
     }
+
+    #[test]
+    fn counters_that_differ_or_are_not_kept_do_not_agree() {
+        let device = |kernel, captured, uncounted| BlockDevice {
+            name: "sdx".to_owned(),
+            kernel: KernelCounters { read_ios: kernel, ..KernelCounters::default() },
+            captured: KernelCounters { read_ios: captured, ..KernelCounters::default() },
+            uncounted,
+            ..BlockDevice::default()
+        };
+        let said = |device| agreement(&BlockResult { devices: vec![device], ..BlockResult::default() });
+        assert_eq!(said(device(500, 500, false)), "the kernel's own counters agree");
+        assert!(said(device(19_813, 19_978, false)).contains("differ by 165 I/Os"));
+        assert!(said(device(0, 500, true)).contains("iostats=0"));
+    }
 }
