@@ -20,6 +20,11 @@ pub enum Handle {}
 pub enum Driver {}
 
 impl Driver {
+    /// Cannot be reached.
+    pub fn abandon(self) {
+        match self {}
+    }
+
     /// Always refused.
     ///
     /// # Errors

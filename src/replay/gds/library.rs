@@ -193,6 +193,11 @@ pub struct Driver {
 }
 
 impl Driver {
+    /// Leaves it open for good: calls that never ended may still use it.
+    pub fn abandon(self) {
+        std::mem::forget(self);
+    }
+
     /// Opens it; `strict` forbids the compat mode, where the library can be told, in which cuFile
     /// does POSIX I/O through host memory and does not say so.
     ///

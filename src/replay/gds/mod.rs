@@ -282,7 +282,9 @@ impl Gds {
 impl Drop for Gds {
     fn drop(&mut self) {
         if *self.abandoned.get_mut() {
-            std::mem::forget(self.driver.take());
+            if let Some(driver) = self.driver.take() {
+                driver.abandon();
+            }
             return;
         }
         self.give_back();
