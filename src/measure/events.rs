@@ -1,5 +1,5 @@
 //! One row per block-layer request (`kvtrace.events/1`): the row, and what the file says of
-//! itself. [`file`] writes and reads it.
+//! itself. [`mod@file`] writes and reads it.
 
 use std::collections::BTreeMap;
 
