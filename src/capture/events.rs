@@ -2,11 +2,12 @@
 //! file back to the histograms that the programs counted.
 //!
 //! With the feature `ebpf`, `ring` takes rows (`raw`) out of the buffer into the file.
-//! [`Reduction`] counts rows again: `turns` puts what changed the number of requests in flight in
+//! [`Reduction`] counts rows again: `flight` is what was in flight, for which `turns` puts what changed the number of requests in flight in
 //! its order, `counter` and `counters` are the buckets.
 
 mod counter;
 mod counters;
+mod flight;
 #[cfg(feature = "ebpf")]
 mod raw;
 mod reduce;

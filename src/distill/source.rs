@@ -111,7 +111,9 @@ fn load(block: &BlockResult, direction: Direction) -> Load {
     }
 }
 
-fn sequential(block: &BlockResult, direction: Direction) -> Option<f64> {
+/// The share of a direction's requests that began where its last one ended; none where no seek was
+/// captured.
+pub fn sequential(block: &BlockResult, direction: Direction) -> Option<f64> {
     let seek = block.histogram("seek", Some(direction.word())).filter(|h| h.count > 0)?;
     let at_once: u64 = seek.buckets.iter().filter(|bucket| bucket.0 == 0).map(|bucket| bucket.2).sum();
     Some(at_once as f64 / seek.count as f64)

@@ -1,7 +1,7 @@
 //! From events back to histograms: exactly those that the programs counted, when no row is
 //! missing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::TOOL;
@@ -9,12 +9,12 @@ use crate::capture::devices::SECTOR;
 use crate::error::{Error, Result};
 use crate::measure::BlockResult;
 use crate::measure::block::{BLOCK_SCHEMA, BlockSet, KernelCounters};
-use crate::measure::events::{BlockOp, Event, EventKind, EventsMeta, EventsReader, Side, Word};
+use crate::measure::events::{BlockOp, Event, EventKind, EventsMeta, EventsReader, Side};
 use crate::stop::Stop;
-use crate::trace::{Input, Phase};
+use crate::trace::Input;
 
-use super::counters::{Counters, direction};
-use super::turns::Turns;
+use super::counters::Counters;
+use super::flight::{Flight, Sums};
 
 /// How many rows go by between two looks at whether to stop.
 const LOOK: u64 = 1 << 16;
@@ -29,42 +29,6 @@ pub struct Reduction {
     /// By device and side.
     flights: BTreeMap<(usize, bool), Flight>,
     captured: Vec<KernelCounters>,
-}
-
-/// What is in flight on a device and side.
-struct Flight {
-    turns: Turns<Turn>,
-    depth: [u64; 2],
-    since: i64,
-    runs: [Option<Run>; 2],
-    /// Requests that were turned away and come again, by birth and process.
-    again: HashSet<(i64, u32)>,
-}
-
-/// One request more or fewer in flight.
-struct Turn {
-    at_ns: i64,
-    way: usize,
-    /// One more, and whether that was the request's first flight: how it follows the last one.
-    up: Option<Option<Follows>>,
-}
-
-/// How a request follows the last one of its direction.
-struct Follows {
-    sequential: bool,
-    phase: Option<Phase>,
-}
-
-/// A sequential run that goes on.
-struct Run {
-    requests: u64,
-    phase: Option<Phase>,
-}
-
-/// Where time at a depth and runs are counted.
-struct Sums<'a> {
-    plain: &'a mut Counters,
-    phases: Option<&'a mut BTreeMap<&'static str, Counters>>,
 }
 
 impl Reduction {
@@ -94,7 +58,7 @@ impl Reduction {
         let is_other = event.side == Side::Other;
         let flight = self.flights.entry((event.device, is_other)).or_insert_with(Flight::new);
         flight.take(event);
-        flight.play(&mut sums, false);
+        flight.play(&mut sums);
     }
 
     /// What the kernel would have counted of it on its device.
@@ -123,11 +87,7 @@ impl Reduction {
             let (plain, phases) =
                 if *is_other { (&mut self.other, None) } else { (&mut self.target, Some(&mut self.phases)) };
             let mut sums = Sums { plain, phases };
-            flight.play(&mut sums, true);
-            for (way, run) in flight.runs.iter_mut().enumerate() {
-                run.take().into_iter().for_each(|run| sums.of(run.phase).count_run(way, run.requests));
-            }
-            missing += flight.turns.missing();
+            missing += flight.end(&mut sums);
         }
         missing
     }
@@ -203,73 +163,11 @@ pub fn reduce_input(input: &Input, stop: &Stop) -> Result<BlockResult> {
     Ok(result)
 }
 
-impl Sums<'_> {
-    /// The set of a phase; without one, the plain one.
-    fn of(&mut self, phase: Option<Phase>) -> &mut Counters {
-        let word = phase.and_then(|phase| Phase::WORDS.iter().find(|(known, _)| *known == phase));
-        match (word, &mut self.phases) {
-            (Some((_, word)), Some(phases)) => phases.entry(word).or_insert_with(Counters::new),
-            _ => self.plain,
-        }
-    }
-}
-
-impl Flight {
-    fn new() -> Self {
-        Self { turns: Turns::new(), depth: [0; 2], since: i64::MIN, runs: [None, None], again: HashSet::new() }
-    }
-
-    /// Files the changes that a request made. Only what landed has flown to its end: until then
-    /// another row of the request follows.
-    fn take(&mut self, event: &Event) {
-        let Some(way) = direction(event.op) else { return };
-        let request = (event.queued_ns, event.pid);
-        let came_again = self.again.remove(&request);
-        let flew = event.took_off.zip(event.took_off_ns()).zip(event.landed);
-        if event.kind == EventKind::Requeued && (came_again || flew.is_some()) {
-            self.again.insert(request);
-        }
-        let Some(((took_off, flown), landed)) = flew else { return };
-        let follows = Follows { sequential: event.seek_bytes == Some(0), phase: event.phase };
-        self.turns.push(took_off, Turn { at_ns: flown, way, up: Some((!came_again).then_some(follows)) });
-        self.turns.push(landed, Turn { at_ns: event.completed_ns, way, up: None });
-    }
-
-    /// Goes through the changes whose turn it is.
-    fn play(&mut self, sums: &mut Sums<'_>, end: bool) {
-        while let Some(turn) = self.turns.pop(end) {
-            if turn.at_ns > self.since {
-                let spent = turn.at_ns.saturating_sub(self.since) as u64;
-                sums.plain.count_depths(self.depth[0], self.depth[1], spent);
-                self.since = turn.at_ns;
-            }
-            let depth = &mut self.depth[turn.way];
-            match turn.up {
-                None => *depth = depth.saturating_sub(1),
-                Some(first) => {
-                    *depth += 1;
-                    first.into_iter().for_each(|follows| self.follow(turn.way, &follows, sums));
-                }
-            }
-        }
-    }
-
-    /// A request goes on with the run of its direction, or ends it and begins one.
-    fn follow(&mut self, way: usize, follows: &Follows, sums: &mut Sums<'_>) {
-        match &mut self.runs[way] {
-            Some(run) if follows.sequential => run.requests += 1,
-            run => {
-                let ended = run.replace(Run { requests: 1, phase: follows.phase });
-                ended.into_iter().for_each(|run| sums.of(run.phase).count_run(way, run.requests));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::measure::Histogram;
+    use crate::trace::Phase;
     use proptest::prelude::*;
 
     /// A request as it is made up: on a device of a side, born so long after the last one.

@@ -24,7 +24,9 @@ impl Watcher {
             Ok(capture) => Ok(Self::Programs(Box::new(capture))),
             Err(error) if fallback && error.kind() == Kind::Unavailable => {
                 if job {
-                    return Err(Error::unavailable(format!("--fio needs the request sizes of eBPF programs: {error}")));
+                    return Err(Error::unavailable(format!(
+                        "--fio needs request sizes, which the kernel's counters that --fallback reads do not have: {error}"
+                    )));
                 }
                 if filter.events.is_some() {
                     return Err(Error::unavailable(format!("--events needs eBPF programs: {error}")));

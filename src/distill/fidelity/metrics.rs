@@ -3,6 +3,7 @@
 
 use crate::distill::depth::InFlight;
 use crate::distill::pace::{span_ns, squared_variation};
+use crate::distill::source::sequential;
 use crate::distill::streams::Direction;
 use crate::measure::{BlockResult, Histogram};
 
@@ -121,7 +122,7 @@ impl Definition {
             }
             Figure::D2c(quantile) => quantile.of(self.histogram(block, "d2c")?),
             Figure::Q2c(quantile) => quantile.of(self.histogram(block, "q2c")?),
-            Figure::Sequential => self.histogram(block, "seek").map(sequential),
+            Figure::Sequential => sequential(block, self.direction?).map(|share| share * 100.0),
             Figure::Gap => self.histogram(block, "gap")?.mean(),
             Figure::Burstiness => self.histogram(block, "gap").and_then(squared_variation),
             Figure::Lba => self.histogram(block, "lba").and_then(from_lowest)?.mean(),
@@ -215,12 +216,6 @@ fn share(block: &BlockResult, direction: Direction, amount: impl Fn(&Histogram) 
     let of = |direction: Direction| block.histogram("size", Some(direction.word())).map_or(0.0, &amount);
     let all: f64 = Direction::ALL.into_iter().map(of).sum();
     (all > 0.0).then(|| of(direction) * 100.0 / all)
-}
-
-/// Seeks of exactly nothing, in percent.
-fn sequential(seek: &Histogram) -> f64 {
-    let at_once: u64 = seek.buckets.iter().filter(|bucket| bucket.0 == 0).map(|bucket| bucket.2).sum();
-    at_once as f64 * 100.0 / seek.count as f64
 }
 
 /// Places counted from the lowest one: a file lies elsewhere on another run or another device.
