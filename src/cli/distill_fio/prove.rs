@@ -14,6 +14,7 @@ use crate::measure::BlockResult;
 use crate::measure::fidelity::{FIDELITY_SCHEMA, Fidelity, Proved};
 use crate::output;
 use crate::replay;
+use crate::replay::Target;
 use crate::stop::Stop;
 
 use super::card;
@@ -68,7 +69,11 @@ impl<'a> Proof<'a> {
     /// # Errors
     /// When a replay fails or its block layer cannot be watched.
     pub fn originals(&self, trace: &Path, replay: &ReplayFlags, global: Global) -> Result<Vec<BlockResult>> {
-        let mut config = replay.config(trace, Path::new("."), global);
+        let nowhere = Path::new(".");
+        let mut config = replay.config(trace, nowhere, global);
+        if config.targets[2] != Target::Dir(nowhere.to_owned()) {
+            return Err(Error::usage("--prove runs tier 2 on --target; leave --tier-2 out"));
+        }
         config.targets[2] = self.ground.target();
         replay::check_settings(&config)?;
         let mut all = Vec::new();

@@ -27,7 +27,13 @@ fn one_after_the_other_seeks_nowhere() {
         assert_eq!(histogram(&result, "gap", "read").count, 4999);
         let waits = if scheduler == "none" { 0 } else { 5000 };
         assert_eq!(histogram(&result, "i2d", "read").count, waits, "without a scheduler nothing is inserted");
-        assert_eq!(histogram(&result, "seek", "write").count, 0);
+        for name in ["seek", "run_length", "gap", "i2d"] {
+            assert_eq!(histogram(&result, name, "write").count, 0, "{name}");
+        }
+        let gap = histogram(&result, "gap", "read");
+        assert!(gap.min > Some(0) && gap.sum as f64 <= result.duration_s.unwrap() * 1e9, "gaps are parts of the time");
+        let lba = histogram(&result, "lba", "read");
+        assert_eq!((lba.rel_width, lba.width), (0.0, Some(64 * (1 << 20) / 1024)));
     }
 }
 
@@ -105,4 +111,24 @@ fn a_pause_is_a_gap() {
     assert!(gap.min >= Some(2_000_000), "nobody wakes early: {:?}", gap.min);
     // On a busy machine most wake-ups come late, but some come on time.
     assert!(gap.quantile(0.05).is_some_and(|ns| ns < 3e6), "{:?}", gap.buckets);
+}
+
+#[test]
+fn what_is_random_goes_both_ways_and_every_request_is_in_a_run() {
+    let Some(device) = Loop::new("mq-deadline") else { return };
+    let job = ["--rw=randrw", "--bs=16k", "--ioengine=io_uring", "--iodepth=8", "--norandommap=1", "--io_size=64m"];
+    let (result, _) = device.captured("random", &job);
+    assert_exact(&result);
+    for op in ["read", "write"] {
+        let of = |name| histogram(&result, name, op);
+        let (seek, ios) = (of("seek"), of("size").count);
+        assert_eq!(seek.count, ios - 1);
+        assert!(seek.min < Some(0) && seek.max > Some(0), "{:?} to {:?}", seek.min, seek.max);
+        assert!(seek.buckets.windows(2).all(|pair| pair[0].1 <= pair[1].0), "ascending, none twice");
+        assert_eq!(seek.sum % 512, 0);
+        assert_eq!(of("run_length").sum, i128::from(ios), "{op}");
+        assert!(of("gap").count < ios);
+        let small: BTreeMap<_, _> = seek.buckets.iter().map(|b| (b.0, b.2)).collect();
+        assert!(small.len() > 20, "{small:?}");
+    }
 }
