@@ -210,6 +210,7 @@ fn proved(args: &Args, source: &Source, proof: &Proof<'_>) -> Result<[Proved; 2]
                 .ran
                 .then(|| format!("kvtrace replay {} --capture --tier-2 {}", source.origin.file, proof.ground.target())),
             devices: devices(&source.blocks),
+            ..Proved::default()
         },
         Proved {
             file: job.name.clone(),
@@ -217,6 +218,7 @@ fn proved(args: &Args, source: &Source, proof: &Proof<'_>) -> Result<[Proved; 2]
             runs: args.prove.runs,
             command: Some(format!("{HUGE_PAGES} fio --filename={} {}", target.display(), job.name)),
             devices: devices(&source.blocks),
+            ..Proved::default()
         },
     ])
 }

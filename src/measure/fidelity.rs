@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::block::BlockResult;
+
 /// The schema of a fidelity card.
 pub const FIDELITY_SCHEMA: &str = "kvtrace.fidelity/1";
 
@@ -39,6 +41,10 @@ pub struct Proved {
     pub command: Option<String>,
     /// The devices on which it ran.
     pub devices: Vec<String>,
+    /// What the block layer did in each run, or in the recording, so that every figure of the card
+    /// can be computed again.
+    #[serde(default)]
+    pub blocks: Vec<BlockResult>,
 }
 
 /// One metric of the card. Figures are medians over the runs.

@@ -114,7 +114,8 @@ impl<'a> Proof<'a> {
     /// The card of both.
     pub fn card(&self, originals: &[BlockResult], distilled: &[BlockResult], of: [Proved; 2]) -> Fidelity {
         let metrics = compare(originals, distilled);
-        let [original, distilled_by] = of;
+        let [mut original, mut distilled_by] = of;
+        (original.blocks, distilled_by.blocks) = (originals.to_vec(), distilled.to_vec());
         Fidelity {
             schema: FIDELITY_SCHEMA.to_owned(),
             tool: crate::TOOL.to_owned(),

@@ -168,22 +168,30 @@ fn look(path: &Path) -> Result<(Option<Marker>, u64)> {
         }
     }
     let Ok(entries) = fs::read_dir(path) else { return Ok((None, 0)) };
-    let marker = fs::read(path.join(MARKER)).ok().and_then(|data| serde_json::from_slice::<Marker>(&data).ok());
+    let marker = fs::read(path.join(MARKER)).ok().and_then(|data| first_of(&data));
     let marker = marker.filter(|marker| marker.schema == OBJECTS_SCHEMA);
     let mut bytes = 0;
     for entry in entries {
         let entry = entry.map_err(|e| Error::reading(path, &e))?;
         let name = entry.file_name();
-        let ours = marker.is_some() && (name == MARKER || is_object(&name.to_string_lossy()));
+        let facts = entry.metadata().ok();
+        // A run that is killed between making the marker and writing it leaves it empty.
+        let begun = name == MARKER && facts.as_ref().is_some_and(|facts| facts.is_file() && facts.len() == 0);
+        let ours = begun || marker.is_some() && (name == MARKER || is_object(&name.to_string_lossy()));
         if !ours {
             return Err(Error::usage(format!(
                 "{} is not a file of kvtrace; move it away, or choose another target",
                 entry.path().display()
             )));
         }
-        bytes += entry.metadata().map_or(0, |facts| facts.blocks() * 512);
+        bytes += facts.map_or(0, |facts| facts.blocks() * 512);
     }
     Ok((marker, bytes))
+}
+
+/// The marker at the start of its file, whatever an earlier and longer one left behind it.
+fn first_of(data: &[u8]) -> Option<Marker> {
+    serde_json::Deserializer::from_slice(data).into_iter().next()?.ok()
 }
 
 /// Whether a name is that of an object's file: 16 hex digits, a dash, at most 16 hex digits.
@@ -253,9 +261,10 @@ impl Folder {
     fn write_marker(&mut self) -> Result<()> {
         let data = serde_json::to_vec(&self.says).expect("a marker has string keys");
         let failed = |e: std::io::Error| Error::writing(&self.path.join(MARKER), &e);
-        self.marker.set_len(0).map_err(failed)?;
         std::io::Seek::rewind(&mut self.marker).map_err(failed)?;
-        self.marker.write_all(&data).and_then(|()| self.marker.sync_data()).map_err(failed)
+        self.marker.write_all(&data).map_err(failed)?;
+        // Shortened last: whoever is killed in between leaves a marker that can be read.
+        self.marker.set_len(data.len() as u64).and_then(|()| self.marker.sync_data()).map_err(failed)
     }
 
     /// Makes sure that a file in the folder can be used with O_DIRECT, if that was asked for.

@@ -156,7 +156,7 @@ fn a_run_killed_while_preparing_is_prepared_anew() {
     trace(&bench, "t.csv", &["0 Write 180000000 Tier-2 a Prefill", "1 Read 180000000 Tier-2 a Decode"]);
     let mut child = bench.command(&SLOW).stderr(Stdio::null()).spawn().unwrap();
     let limit = Instant::now() + Duration::from_secs(20);
-    while !bench.path(SLAB).exists() {
+    while bench.path(SLAB).metadata().map_or(0, |slab| slab.len()) == 0 {
         assert!(Instant::now() < limit);
         sleep(Duration::from_millis(2));
     }
@@ -166,6 +166,20 @@ fn a_run_killed_while_preparing_is_prepared_anew() {
     let result = bench.json("r.json");
     assert_eq!((&result["valid"], &result["verify"]["failure_count"]), (&true.into(), &0.into()));
     assert!(result["notes"].to_string().contains("rm 'D/kvtrace-tier2.slab'"), "{}", result["notes"]);
+}
+
+#[test]
+fn what_a_run_killed_before_its_first_byte_leaves_is_used() {
+    let bench = Bench::on_disk();
+    trace(&bench, "t.csv", &writes_and_reads(3, 10_000));
+    for (file, layout) in [(SLAB, "slab"), ("F/kvtrace-objects/tier2/kvtrace-objects.json", "file")] {
+        let folder = file.split('/').next().unwrap();
+        fs::create_dir_all(bench.path(file).parent().unwrap()).unwrap();
+        fs::write(bench.path(file), "").unwrap();
+        let target = format!("dir:{folder}");
+        bench.ok(&["replay", "t.csv", "--tier-2", &target, "--layout", layout, "--verify", "full", "-o", "r.json"]);
+        assert_eq!(bench.json("r.json")["valid"], true);
+    }
 }
 
 #[test]
