@@ -71,10 +71,11 @@ fn answer(mut stream: UnixStream, set: &mut impl FnMut(Option<Phase>) -> Result<
     stream.set_read_timeout(Some(HASTE))?;
     stream.set_write_timeout(Some(HASTE))?;
     let (uid, own) = (peer_uid(stream.as_raw_fd())?, rustix::process::geteuid().as_raw());
+    // Read before a refusal, too: closed with something unread, the socket would lose the words.
+    let said = line(&mut stream)?;
     if uid != own && uid != 0 {
         return stream.write_all(format!("it belongs to user {own}, and you are user {uid}\n").as_bytes());
     }
-    let said = line(&mut stream)?;
     let reply = match parse(&said) {
         Some(phase) => set(phase).map_or_else(|error| error.to_string(), |()| DONE.to_owned()),
         None => format!("it knows no phase `{said}`"),

@@ -64,6 +64,14 @@ impl Terminal {
         !self.quiet && std::io::stderr().is_terminal()
     }
 
+    /// Lines of the terminal; elsewhere as many as a text can have.
+    pub fn lines(&self) -> usize {
+        if !self.is_live() {
+            return usize::MAX;
+        }
+        terminal_size::terminal_size_of(std::io::stderr()).map_or(24, |(_, height)| height.0.into())
+    }
+
     /// Whether nothing but errors may be said.
     pub fn is_quiet(&self) -> bool {
         self.quiet

@@ -24,8 +24,8 @@ pub struct EventFlags {
     #[arg(long, value_name = "FILE.parquet")]
     events: Option<PathBuf>,
     /// Memory for rows on their way to --events, a power of two; rows that do not fit are dropped
-    /// and counted
-    #[arg(long, value_name = "SIZE", default_value_t = Size(EVENTS_BUFFER), requires = "events")]
+    /// and counted [default: 16MiB]
+    #[arg(long, value_name = "SIZE", default_value_t = Size(EVENTS_BUFFER), hide_default_value = true, requires = "events")]
     events_buffer: Size,
 }
 

@@ -44,7 +44,7 @@ impl<'a> Live<'a> {
         };
         if let Some((_, earlier)) = &self.last {
             match self.watch {
-                Some(_) => self.terminal.show(&watch::table(earlier, &now, &self.devices)),
+                Some(_) => self.terminal.show(&watch::table(earlier, &now, &self.devices, self.terminal.lines())),
                 None => self.terminal.show(&status::line(earlier, &now)),
             }
         }

@@ -1,6 +1,6 @@
-//! The table of a running capture (`--watch`), within 80 columns and 24 lines: as with iostat, how
-//! many there were and how long they took is of the last interval, and a column has the counts
-//! since the start.
+//! The table of a running capture (`--watch`), within 80 columns and the terminal's lines: as with
+//! iostat, how many there were and how long they took is of the last interval, and a column has the
+//! counts since the start.
 
 use std::fmt::Write as _;
 
@@ -10,14 +10,14 @@ use crate::units;
 
 use super::{row, status, table};
 
-/// Lines of histograms: a terminal of 24 holds them with the three above, the three below and the
-/// line of the cursor.
-const LINES: usize = 17;
+/// Lines that are no histograms: three above, three below and the cursor's.
+const AROUND: usize = 7;
 /// Columns of a line's picture.
 const BAR: usize = 11;
 
-/// The table.
-pub fn table(earlier: &Snapshot, now: &Snapshot, devices: &str) -> String {
+/// The table, for a terminal of so many lines.
+pub fn table(earlier: &Snapshot, now: &Snapshot, devices: &str, lines: usize) -> String {
+    let lines = lines.saturating_sub(AROUND).max(1);
     let interval = now.since(earlier);
     let seconds = now.elapsed.saturating_sub(earlier.elapsed).as_secs_f64();
     let [reads, writes] = ["read", "write"].map(|op| status::rates(&interval, op, seconds));
@@ -30,11 +30,11 @@ pub fn table(earlier: &Snapshot, now: &Snapshot, devices: &str) -> String {
         "", "op", "count", "of all", "P50", "P99", "max"
     );
     let filled: Vec<_> = interval.iter().zip(&now.histograms).filter(|(_, total)| total.count > 0).collect();
-    for (interval, total) in filled.iter().take(LINES) {
+    for (interval, total) in filled.iter().take(lines) {
         let _ = writeln!(text, "{}", line(interval, total));
     }
-    if filled.len() > LINES {
-        let _ = writeln!(text, "and {} more, which the table at the end has", filled.len() - LINES);
+    if filled.len() > lines {
+        let _ = writeln!(text, "and {} more, which the table at the end has", filled.len() - lines);
     }
     if let Some(others) = table::others(&now.other.histograms) {
         let _ = writeln!(text, "{}", cut(&others));
@@ -98,7 +98,7 @@ mod tests {
             in_flight: 12_345,
             loss: loss.iter().map(|cause| ((*cause).to_owned(), 123_456_789)).collect::<BTreeMap<_, _>>(),
         };
-        let text = table(&snapshot(99_999, 1 << 40), &snapshot(100_000, 1 << 41), &"nvme0n1, ".repeat(20));
+        let text = table(&snapshot(99_999, 1 << 40), &snapshot(100_000, 1 << 41), &"nvme0n1, ".repeat(20), 24);
         assert!(text.lines().count() < 24, "{} lines", text.lines().count());
         for line in text.lines() {
             assert!(line.chars().count() <= row::COLUMNS, "{} columns: {line}", line.chars().count());
@@ -112,7 +112,7 @@ mod tests {
             histograms: vec![histogram("d2c", Some("read"), count)],
             ..Snapshot::default()
         };
-        let text = table(&snapshot(4, 100), &snapshot(5, 130), "vda");
+        let text = table(&snapshot(4, 100), &snapshot(5, 130), "vda", 24);
         let line = text.lines().find(|line| line.starts_with("d2c")).unwrap();
         let words: Vec<_> = line.split_whitespace().collect();
         assert_eq!(words[..4], ["d2c", "read", "90", "390"], "{line}");
