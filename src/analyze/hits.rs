@@ -102,9 +102,15 @@ pub const MEANINGS: [(&str, &str); 16] = [
          has no row for what was missing",
     ),
     ("recorded.bytes", "bytes of the rows of recorded.reads"),
-    ("recorded.lookups", "objects that requests looked up and found in any tier, of all they looked up (requests file)"),
+    (
+        "recorded.lookups",
+        "objects that requests looked up and found in any tier, of all they looked up (requests file)",
+    ),
     ("recorded.tokens", "tokens that requests found in any tier, of all prompt tokens (requests file)"),
-    ("recorded.request_mean", "the share of each prompt's tokens that was found, averaged over requests (requests file)"),
+    (
+        "recorded.request_mean",
+        "the share of each prompt's tokens that was found, averaged over requests (requests file)",
+    ),
     ("recorded.request.any_hit", "requests that found at least one object, of all requests (requests file)"),
 ];
 

@@ -182,7 +182,10 @@ impl Times {
         let sum: u128 = sorted_ns.iter().map(|ns| u128::from(*ns)).sum();
         let within = |window_s: u64| Within {
             window_s,
-            share: share(sorted_ns.partition_point(|ns| *ns <= window_s * 1_000_000_000) as u64, sorted_ns.len() as u64),
+            share: share(
+                sorted_ns.partition_point(|ns| *ns <= window_s * 1_000_000_000) as u64,
+                sorted_ns.len() as u64,
+            ),
         };
         Self {
             mean_s: (!sorted_ns.is_empty()).then(|| sum as f64 / 1e9 / sorted_ns.len() as f64),

@@ -188,7 +188,7 @@ mod tests {
     proptest! {
         #[test]
         fn distances_are_those_of_a_list(
-            uses in prop::collection::vec((0u32..40, 1u32..6), 1..1500),
+            uses in prop::collection::vec((0u32..40, 1u32..6), 1..500),
             positions in prop::sample::select(vec![41u32, 600, 10_000]),
         ) {
             let mut stack = cramped(48, positions.max(49));
@@ -206,7 +206,7 @@ mod tests {
 
         #[test]
         fn a_prompt_that_is_looked_up_first_is_not_disturbed(
-            prompts in prop::collection::vec((0u32..40, 1u32..9), 1..300),
+            prompts in prop::collection::vec((0u32..40, 1u32..9), 1..150),
         ) {
             let mut stack = Stack::new(10_000, 48);
             let mut list: Vec<u32> = Vec::new();

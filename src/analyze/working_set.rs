@@ -207,12 +207,7 @@ fn live(references: &References, arrivals: &[u64], size: BlockSize) -> Live {
             }
         }
     }
-    Live {
-        peak_blocks: peak,
-        peak_tokens: size.tokens(peak),
-        peak_bytes: size.bytes(peak),
-        at_s: at_ns as f64 / 1e9,
-    }
+    Live { peak_blocks: peak, peak_tokens: size.tokens(peak), peak_bytes: size.bytes(peak), at_s: at_ns as f64 / 1e9 }
 }
 
 fn admission(references: &References, touches: u32) -> Admission {

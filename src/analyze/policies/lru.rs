@@ -15,12 +15,7 @@ pub struct Lru {
 impl Lru {
     /// For `capacity` of `distinct` blocks.
     pub fn new(capacity: u32, distinct: u32) -> Self {
-        Self {
-            capacity,
-            there: vec![false; distinct as usize],
-            links: Links::new(distinct),
-            queue: Ends::default(),
-        }
+        Self { capacity, there: vec![false; distinct as usize], links: Links::new(distinct), queue: Ends::default() }
     }
 }
 

@@ -170,12 +170,7 @@ fn exact(args: &Args, blocks: &Blocks, warmup: usize, stop: &Stop) -> Result<Vec
     args.policy.iter().map(of).collect()
 }
 
-fn sampled(
-    args: &Args,
-    blocks: &Blocks,
-    rate: f64,
-    warmup: usize,
-) -> Result<(Vec<PolicyCurve>, Option<SampleFacts>)> {
+fn sampled(args: &Args, blocks: &Blocks, rate: f64, warmup: usize) -> Result<(Vec<PolicyCurve>, Option<SampleFacts>)> {
     if args.policy.iter().any(|policy| *policy != Eviction::Lru) {
         return Err(Error::usage("--sample: only --policy lru is sampled; leave --sample out for the others"));
     }
@@ -275,7 +270,8 @@ fn table(blocks: &Blocks, policies: &[PolicyCurve], sample: Option<SampleFacts>)
     text.push('\n');
     for (row, point) in policies[0].points.iter().enumerate() {
         let bytes = point.capacity_bytes.map_or("-".to_owned(), units::bytes);
-        let (capacity, tokens) = (units::count(point.capacity), point.capacity_tokens.map_or("-".to_owned(), units::count));
+        let (capacity, tokens) =
+            (units::count(point.capacity), point.capacity_tokens.map_or("-".to_owned(), units::count));
         let _ = write!(text, "{capacity:>12}  {tokens:>16}  {bytes:>10}");
         for policy in policies {
             let _ = write!(text, "  {:>8.4}", policy.points[row].hit_ratio);

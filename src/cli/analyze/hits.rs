@@ -98,9 +98,8 @@ fn of_blocks(
     let references = &blocks.references;
     let totals = Totals::after(references, warmup);
     let counts = |policy, capacities: &[u32]| counts_after(references, policy, semantics, capacities, warmup, stop);
-    let define = |limit, counts: &_| {
-        definitions(counts, totals, Cache { limit, bytes: false }, blocks.facts.bytes_per_token)
-    };
+    let define =
+        |limit, counts: &_| definitions(counts, totals, Cache { limit, bytes: false }, blocks.facts.bytes_per_token);
     let mut all = define(None, &counts(Eviction::Lru, &[references.distinct])?[0]);
     let mut capacities = args.capacity.iter().map(|c| blocks.capacity(*c)).collect::<Result<Vec<_>>>()?;
     capacities.sort_unstable();
@@ -142,10 +141,13 @@ fn of_objects(args: &Args, trace: &TraceObjects, stop: &Stop) -> Result<Vec<Defi
 /// What tiers hold together with those above them.
 fn cumulative(tiers: &[u64]) -> Vec<u64> {
     let mut all = 0u64;
-    tiers.iter().map(|tier| {
-        all = all.saturating_add(*tier);
-        all
-    }).collect()
+    tiers
+        .iter()
+        .map(|tier| {
+            all = all.saturating_add(*tier);
+            all
+        })
+        .collect()
 }
 
 /// Of what the tiers together hit, what each has alone: LRU tiers in a waterfall hold what one LRU

@@ -106,7 +106,12 @@ fn table(blocks: &Blocks, set: &WorkingSet) -> String {
         units::count(live.peak_tokens),
         bytes(live.peak_bytes)
     );
-    let _ = writeln!(text, "a cache without end hits {:.4} of {} references\n", ceiling.hit_ratio, units::count(ceiling.total));
+    let _ = writeln!(
+        text,
+        "a cache without end hits {:.4} of {} references\n",
+        ceiling.hit_ratio,
+        units::count(ceiling.total)
+    );
     let _ = writeln!(text, "{:>14}  {:>12}  {:>16}  {:>8}", "of that, lru", "blocks", "tokens", "hits");
     for r in &set.lru {
         let count = |value: Option<u64>| value.map_or("-".to_owned(), units::count);
