@@ -1,8 +1,6 @@
 //! Hits by capacity: of LRU for every capacity in one pass, of other policies at chosen ones.
 
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
@@ -10,9 +8,11 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 
-use super::policies::{Arc, Belady, Counts, Fifo, Lfu, S3Fifo, Sieve, simulate};
+use super::policies::{Arc, Belady, BlockCache, Counts, Fifo, Lfu, Lru, S3Fifo, Sieve, simulate};
 use super::references::References;
-use super::stack::Stack;
+
+pub use super::eviction::Eviction;
+pub use super::lru_curve::LruCurve;
 
 /// What counts as a hit, and in which order a prompt's blocks are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,145 +43,11 @@ impl Semantics {
     }
 }
 
-/// What goes when there is no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Eviction {
-    /// Least recently used.
-    Lru,
-    /// First in, first out.
-    Fifo,
-    /// Least frequently used.
-    Lfu,
-    /// SIEVE.
-    Sieve,
-    /// S3-FIFO.
-    S3Fifo,
-    /// ARC.
-    Arc,
-    /// The best with knowledge of the future, bypass included.
-    Belady,
-}
-
-impl Eviction {
-    /// All of them.
-    pub const ALL: [Eviction; 7] = [
-        Eviction::Lru,
-        Eviction::Fifo,
-        Eviction::Lfu,
-        Eviction::Sieve,
-        Eviction::S3Fifo,
-        Eviction::Arc,
-        Eviction::Belady,
-    ];
-
-    /// The word on the command line and in files.
-    pub fn word(self) -> &'static str {
-        match self {
-            Eviction::Lru => "lru",
-            Eviction::Fifo => "fifo",
-            Eviction::Lfu => "lfu",
-            Eviction::Sieve => "sieve",
-            Eviction::S3Fifo => "s3-fifo",
-            Eviction::Arc => "arc",
-            Eviction::Belady => "belady",
-        }
-    }
-}
-
-impl FromStr for Eviction {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|eviction| eviction.word() == text).ok_or_else(|| {
-            let known = Self::ALL.map(Eviction::word).join(", ");
-            Error::usage(format!("`{text}` is not a policy; use {known}"))
-        })
-    }
-}
-
-impl fmt::Display for Eviction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-/// The hits of LRU caches of every capacity.
-#[derive(Clone, Debug)]
-pub struct LruCurve {
-    /// What the cache of each capacity hits more than the one below.
-    steps: Vec<Counts>,
-}
-
-impl LruCurve {
-    /// One pass over the references.
-    pub fn of(references: &References, semantics: Semantics) -> Self {
-        let mut stack = Stack::new(references.blocks.len(), references.distinct);
-        let mut curve = Self { steps: vec![Counts::default(); references.distinct as usize + 1] };
-        let mut distances = Vec::new();
-        for range in references.ranges() {
-            let blocks = &references.blocks[range.clone()];
-            distances.clear();
-            if semantics == Semantics::TailFirst {
-                distances.extend(blocks.iter().map(|block| stack.distance(*block)));
-                blocks.iter().rev().for_each(|block| stack.touch(*block));
-            } else {
-                distances.extend(blocks.iter().map(|block| {
-                    let distance = stack.distance(*block);
-                    stack.touch(*block);
-                    distance
-                }));
-            }
-            curve.add(&distances, &references.tokens[range]);
-        }
-        curve
-    }
-
-    /// Puts the references of one request at the capacities from which on they are hits.
-    fn add(&mut self, distances: &[u32], tokens: &[u32]) {
-        let prompt = tokens.iter().map(|tokens| u64::from(*tokens)).sum::<u64>() as f64;
-        let (mut deepest, mut unbroken) = (0, true);
-        if let Some(first) = distances.first().filter(|distance| **distance > 0) {
-            self.steps[*first as usize].requests_with_hits += 1;
-        }
-        for (distance, tokens) in distances.iter().zip(tokens) {
-            unbroken &= *distance > 0;
-            if *distance > 0 {
-                self.steps[*distance as usize].any_blocks += 1;
-            }
-            if unbroken {
-                deepest = deepest.max(*distance);
-                let step = &mut self.steps[deepest as usize];
-                step.prefix_blocks += 1;
-                step.prefix_tokens += u64::from(*tokens);
-                step.prefix_shares += f64::from(*tokens) / prompt;
-            }
-        }
-    }
-
-    /// The hits of one capacity after another, which ascend.
-    pub fn at(&self, capacities: &[u32]) -> Vec<Counts> {
-        let (mut counts, mut next) = (Counts::default(), 0);
-        let mut up_to = |capacity: u32| {
-            let end = self.steps.len().min(capacity as usize + 1);
-            for step in &self.steps[next.min(end)..end] {
-                counts.any_blocks += step.any_blocks;
-                counts.prefix_blocks += step.prefix_blocks;
-                counts.prefix_tokens += step.prefix_tokens;
-                counts.prefix_shares += step.prefix_shares;
-                counts.requests_with_hits += step.requests_with_hits;
-            }
-            next = next.max(end);
-            counts
-        };
-        capacities.iter().map(|capacity| up_to(*capacity)).collect()
-    }
-}
-
 /// The hits of a policy at each of some capacities, which ascend. Each is simulated on its own, as
 /// many at a time as there are processors.
 ///
 /// # Errors
-/// When the user asked to stop.
+/// As [`counts_after`].
 pub fn counts_at(
     references: &References,
     eviction: Eviction,
@@ -189,34 +55,63 @@ pub fn counts_at(
     capacities: &[u32],
     stop: &Stop,
 ) -> Result<Vec<Counts>> {
+    counts_after(references, eviction, semantics, capacities, 0, stop)
+}
+
+/// The same, of which the first `warmup` requests fill the caches and count nowhere.
+///
+/// # Errors
+/// More references than 32 bits can number; when the user asked to stop.
+pub fn counts_after(
+    references: &References,
+    eviction: Eviction,
+    semantics: Semantics,
+    capacities: &[u32],
+    warmup: usize,
+    stop: &Stop,
+) -> Result<Vec<Counts>> {
+    if references.blocks.len() >= u32::MAX as usize {
+        return Err(Error::usage(format!(
+            "{} references are more than the 4,294,967,294 that can be numbered; take a part of the files, or a part \
+             of the blocks with --sample 0.1",
+            references.blocks.len()
+        )));
+    }
+    // One pass costs as much as some simulations, and has no need of a capacity.
     if eviction == Eviction::Lru {
-        return Ok(LruCurve::of(references, semantics).at(capacities));
+        return Ok(LruCurve::after(references, semantics, warmup).at(capacities));
     }
     let next_uses = if eviction == Eviction::Belady { next_uses(references, semantics) } else { Vec::new() };
+    let simulation = Simulation { references, eviction, semantics, warmup, next_uses };
+    in_parallel(capacities, stop, |capacity| simulation.at(*capacity))
+}
+
+/// Does something with each item, as many at a time as there are processors.
+///
+/// # Errors
+/// When the user asked to stop.
+pub fn in_parallel<I: Sync, T: Send>(items: &[I], stop: &Stop, each: impl Fn(&I) -> T + Sync) -> Result<Vec<T>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            match capacities.get(number) {
-                Some(capacity) if !stop.requested() => {
-                    done.push((number, one(references, eviction, semantics, *capacity, &next_uses)));
-                }
+            match items.get(number) {
+                Some(item) if !stop.requested() => done.push((number, each(item))),
                 _ => return done,
             }
         }
     };
-    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(capacities.len()).max(1);
-    let mut counts = vec![Counts::default(); capacities.len()];
-    std::thread::scope(|scope| {
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(items.len()).max(1);
+    let mut found: Vec<(usize, T)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        for thread in threads {
-            for (number, found) in thread.join().expect("a simulation does not panic") {
-                counts[number] = found;
-            }
-        }
+        threads.into_iter().flat_map(|thread| thread.join().expect("a simulation does not panic")).collect()
     });
-    if stop.requested() { Err(Error::interrupted("interrupted; nothing was written")) } else { Ok(counts) }
+    if stop.requested() {
+        return Err(Error::interrupted("interrupted; nothing was written"));
+    }
+    found.sort_unstable_by_key(|(number, _)| *number);
+    Ok(found.into_iter().map(|(_, found)| found).collect())
 }
 
 /// The next uses in the order in which blocks are used.
@@ -237,20 +132,42 @@ fn next_uses(references: &References, semantics: Semantics) -> Vec<u32> {
     next
 }
 
-fn one(references: &References, eviction: Eviction, semantics: Semantics, capacity: u32, next_uses: &[u32]) -> Counts {
-    let (distinct, tail_first) = (references.distinct, semantics == Semantics::TailFirst);
-    if capacity == 0 {
-        return Counts::default();
+/// What is the same for all capacities of one policy.
+struct Simulation<'a> {
+    references: &'a References,
+    eviction: Eviction,
+    semantics: Semantics,
+    warmup: usize,
+    next_uses: Vec<u32>,
+}
+
+impl Simulation<'_> {
+    fn at(&self, capacity: u32) -> Counts {
+        let distinct = self.references.distinct;
+        if capacity == 0 {
+            return Counts::default();
+        }
+        match self.eviction {
+            Eviction::Lru => self.run(Lru::new(capacity, distinct)),
+            Eviction::Fifo => self.run(Fifo::new(capacity, distinct)),
+            Eviction::Lfu => self.run(Lfu::new(capacity, distinct)),
+            Eviction::Sieve => self.run(Sieve::new(capacity, distinct)),
+            Eviction::S3Fifo => self.run(S3Fifo::new(capacity, distinct)),
+            Eviction::Arc => self.run(Arc::new(capacity, distinct)),
+            Eviction::Belady => self.run(Belady::new(capacity, distinct, &self.next_uses)),
+        }
     }
-    match eviction {
-        Eviction::Fifo => simulate(&mut Fifo::new(capacity, distinct), references, tail_first),
-        Eviction::Lfu => simulate(&mut Lfu::new(capacity, distinct), references, tail_first),
-        Eviction::Sieve => simulate(&mut Sieve::new(capacity, distinct), references, tail_first),
-        Eviction::S3Fifo => simulate(&mut S3Fifo::new(capacity, distinct), references, tail_first),
-        Eviction::Arc => simulate(&mut Arc::new(capacity, distinct), references, tail_first),
-        Eviction::Belady => simulate(&mut Belady::new(capacity, distinct, next_uses), references, tail_first),
-        Eviction::Lru => LruCurve::of(references, semantics).at(&[capacity])[0],
+
+    fn run(&self, mut cache: impl BlockCache) -> Counts {
+        simulate(&mut cache, self.references, self.semantics == Semantics::TailFirst, self.warmup)
     }
+}
+
+/// The hits of one cache of a policy, simulated block by block: of `lru` too, which needs less time
+/// for one capacity than the pass that gives all.
+pub fn simulated(references: &References, eviction: Eviction, semantics: Semantics, capacity: u32) -> Counts {
+    let next_uses = if eviction == Eviction::Belady { next_uses(references, semantics) } else { Vec::new() };
+    Simulation { references, eviction, semantics, warmup: 0, next_uses }.at(capacity)
 }
 
 /// Capacities from 1 to `most`, so many of them, each about the same factor above the one before.
@@ -303,7 +220,7 @@ mod tests {
                 let curve = counts_at(&references, Eviction::Lru, semantics, &capacities, &Stop::new()).unwrap();
                 for (capacity, counts) in capacities.iter().zip(curve) {
                     let tail_first = semantics == Semantics::TailFirst;
-                    let plain = simulate(&mut Plain(Vec::new(), *capacity as usize), &references, tail_first);
+                    let plain = simulate(&mut Plain(Vec::new(), *capacity as usize), &references, tail_first, 0);
                     prop_assert_eq!(plain.any_blocks, counts.any_blocks);
                     prop_assert_eq!(plain.prefix_blocks, counts.prefix_blocks);
                     prop_assert_eq!(plain.prefix_tokens, counts.prefix_tokens);

@@ -70,6 +70,12 @@ pub struct Identity {
     pub facts: BTreeMap<String, Value>,
 }
 
+/// Whether the first bytes of a file, unpacked, are those of a trace, as far as they tell: every
+/// Parquet file is taken for one.
+pub fn is_trace(head: &[u8]) -> bool {
+    head.starts_with(b"PAR1") || likeness::of(head) == likeness::Likeness::Trace
+}
+
 impl Identity {
     /// Looks at a file; a trace is read to its end.
     ///

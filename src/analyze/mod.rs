@@ -1,15 +1,24 @@
 //! Offline analyses of traces and results, and what a file is.
 
+mod byte_stack;
 pub mod contents;
 pub mod curve;
 mod duplicates;
+pub mod eviction;
 pub mod hits;
 pub mod identity;
 mod likeness;
+pub mod lru_curve;
+pub mod object_curve;
+pub mod objects;
 pub mod policies;
+pub mod recorded;
 pub mod references;
+pub mod reuse;
+pub mod sample;
 mod stack;
 pub mod summary;
+pub mod working_set;
 
 /// The schema of every analysis.
 pub const ANALYSIS_SCHEMA: &str = "kvtrace.analysis/1";

@@ -92,6 +92,11 @@ impl References {
         starts.zip(&self.ends).map(|(from, to)| from..*to)
     }
 
+    /// Where the references of the requests after the first `warmup` begin.
+    pub fn start_after(&self, warmup: usize) -> usize {
+        warmup.checked_sub(1).map_or(0, |last| self.ends.get(last).copied().unwrap_or(self.blocks.len()))
+    }
+
     /// For each reference, the number of the next one to the same block; `u32::MAX` for none.
     pub fn next_uses(&self) -> Vec<u32> {
         let mut next = vec![u32::MAX; self.blocks.len()];

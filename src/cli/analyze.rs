@@ -3,7 +3,12 @@
 mod blocks;
 mod curve;
 mod hits;
+mod input;
+mod objects;
+mod reuse;
 mod summary;
+mod warmup;
+mod working_set;
 
 use std::path::{Path, PathBuf};
 
@@ -28,10 +33,15 @@ pub struct Args {
 enum Analysis {
     /// Rows, bytes and object sizes by tier, direction and phase; keys, requests, offered load
     Summary(summary::Args),
-    /// Every hit ratio by its name, for a cache without end and at capacities
+    /// Every hit ratio by its name, for a cache without end and at capacities; of a trace also what
+    /// its own tiers had
     Hits(hits::Args),
     /// Hit ratio by capacity: LRU exactly for all of them, other policies at chosen ones
     Curve(curve::Args),
+    /// When and how deep blocks are used again, and how few of them have most of it
+    Reuse(reuse::Args),
+    /// Blocks in use at a time, and how large a cache has to be for shares of all hits
+    WorkingSet(working_set::Args),
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
@@ -39,6 +49,8 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         Analysis::Summary(args) => summary::run(&args, global, stop),
         Analysis::Hits(args) => hits::run(&args, global, stop),
         Analysis::Curve(args) => curve::run(&args, global, stop),
+        Analysis::Reuse(args) => reuse::run(&args, global, stop),
+        Analysis::WorkingSet(args) => working_set::run(&args, global, stop),
     }
 }
 

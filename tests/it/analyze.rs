@@ -1,5 +1,9 @@
 //! `kvtrace analyze hits` and `curve` on files of requests.
 
+mod curves;
+mod objects;
+mod reuse;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 

@@ -6,8 +6,11 @@ mod belady;
 mod fifo;
 mod lfu;
 mod list;
+mod lru;
 mod s3_fifo;
 mod sieve;
+
+use std::ops::AddAssign;
 
 use super::references::References;
 
@@ -15,6 +18,7 @@ pub use arc::Arc;
 pub use belady::Belady;
 pub use fifo::Fifo;
 pub use lfu::Lfu;
+pub use lru::Lru;
 pub use s3_fifo::S3Fifo;
 pub use sieve::Sieve;
 
@@ -46,39 +50,58 @@ pub struct Counts {
     pub requests_with_hits: u64,
 }
 
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.any_blocks += more.any_blocks;
+        self.prefix_blocks += more.prefix_blocks;
+        self.prefix_tokens += more.prefix_tokens;
+        self.prefix_shares += more.prefix_shares;
+        self.requests_with_hits += more.requests_with_hits;
+    }
+}
+
 /// Sends all references through a cache: block after block from the first of a prompt to the
 /// last, or, `tail_first`, as engines do: all of a prompt is looked up, then used from the last
-/// block to the first, so that the ends of prompts go before their beginnings.
-pub fn simulate(cache: &mut impl BlockCache, references: &References, tail_first: bool) -> Counts {
+/// block to the first, so that the ends of prompts go before their beginnings. The first `warmup`
+/// requests fill the cache and count nowhere.
+pub fn simulate(cache: &mut impl BlockCache, references: &References, tail_first: bool, warmup: usize) -> Counts {
     let mut counts = Counts::default();
-    let mut hits = Vec::new();
-    for range in references.ranges() {
-        hits.clear();
+    for (number, range) in references.ranges().enumerate() {
+        let (mut hits, mut leading, mut unbroken) = (0, 0, true);
+        let mut count = |hit: bool| {
+            hits += u64::from(hit);
+            unbroken &= hit;
+            leading += usize::from(unbroken);
+        };
+        let blocks = &references.blocks[range.clone()];
         if tail_first {
-            hits.extend(references.blocks[range.clone()].iter().map(|block| cache.holds(*block)));
-            range.clone().rev().for_each(|at| {
-                cache.refer(references.blocks[at], at);
-            });
+            blocks.iter().for_each(|block| count(cache.holds(*block)));
+            for (block, at) in blocks.iter().zip(range.clone()).rev() {
+                cache.refer(*block, at);
+            }
         } else {
-            hits.extend(range.clone().map(|at| cache.refer(references.blocks[at], at)));
+            blocks.iter().zip(range.clone()).for_each(|(block, at)| count(cache.refer(*block, at)));
         }
-        counts.add(&hits, &references.tokens[range]);
+        if number >= warmup {
+            counts.add(hits, leading, &references.tokens[range]);
+        }
     }
     counts
 }
 
 impl Counts {
-    fn add(&mut self, hits: &[bool], tokens: &[u32]) {
-        let leading = hits.iter().take_while(|hit| **hit).count();
+    fn add(&mut self, hits: u64, leading: usize, tokens: &[u32]) {
+        self.any_blocks += hits;
+        if leading == 0 {
+            return;
+        }
         let sum = |tokens: &[u32]| tokens.iter().map(|tokens| u64::from(*tokens)).sum::<u64>();
-        let found = sum(&tokens[..leading]);
-        self.any_blocks += hits.iter().map(|hit| u64::from(*hit)).sum::<u64>();
+        let (found, prompt) = (sum(&tokens[..leading]), sum(tokens));
         self.prefix_blocks += leading as u64;
         self.prefix_tokens += found;
-        self.requests_with_hits += u64::from(leading > 0);
-        if !tokens.is_empty() {
-            self.prefix_shares += found as f64 / sum(tokens) as f64;
-        }
+        self.requests_with_hits += 1;
+        // A prompt of blocks that hold no token has no share.
+        self.prefix_shares += if prompt > 0 { found as f64 / prompt as f64 } else { 0.0 };
     }
 }
 

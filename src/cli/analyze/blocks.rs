@@ -23,7 +23,7 @@ pub struct BlockArgs {
     /// kv-cache-tester, RAGPulse), patterns or folders; several follow each other, and ids are those
     /// of their own file
     #[arg(required = true, value_name = "FILE")]
-    inputs: Vec<PathBuf>,
+    pub inputs: Vec<PathBuf>,
     /// Their format, instead of finding it by content
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     format: Option<TraceFormat>,

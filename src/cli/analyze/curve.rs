@@ -6,12 +6,17 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::analyze::ANALYSIS_SCHEMA;
-use crate::analyze::curve::{Eviction, Semantics, counts_at, spread};
+use crate::analyze::curve::{Eviction, Semantics, counts_after, spread};
+use crate::analyze::hits::Totals;
+use crate::analyze::object_curve::{object_counts, spread_bytes};
+use crate::analyze::sample::Sampled;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 use crate::units;
 
-use super::blocks::{BlockArgs, BlockFacts, Blocks, Capacity};
+use super::blocks::{BlockArgs, Blocks, Capacity};
+use super::objects::{self, TraceObjects};
+use super::warmup::Warmup;
 use super::{check_output, written};
 use crate::cli::Global;
 use crate::cli::terminal::Terminal;
@@ -22,32 +27,60 @@ pub struct Args {
     #[command(flatten)]
     blocks: BlockArgs,
     /// What goes when there is no room: lru, fifo, lfu, sieve, s3-fifo, arc, belady (the best that
-    /// is possible, with bypass)
+    /// is possible, with bypass; of a trace's objects, whose sizes differ, without, and no bound)
     #[arg(long, value_name = "POLICY", value_delimiter = ',', default_value = "lru")]
     policy: Vec<Eviction>,
     /// What counts as a hit: a block after which nothing before is missing, any block, or the
-    /// first with the ends of prompts evicted before their beginnings
-    #[arg(long, value_enum, default_value_t = Semantics::Prefix)]
-    semantics: Semantics,
-    /// Capacities from one block to all of them, each the same factor above the one before
+    /// first with the ends of prompts evicted before their beginnings [default: prefix; of a trace's
+    /// objects, which are independent, any]
+    #[arg(long, value_enum)]
+    semantics: Option<Semantics>,
+    /// Capacities from one block to all of them (of a trace: from the largest object to all bytes),
+    /// each the same factor above the one before
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     points: u32,
-    /// These capacities instead: token blocks, or bytes with a unit and a --model
+    /// These capacities instead: token blocks, or bytes with a unit and a --model; of a trace always
+    /// bytes
     #[arg(long, value_name = "CAPACITY", value_delimiter = ',')]
     capacity: Vec<Capacity>,
+    /// The first so many requests (of a trace: references), or a share such as 10%, fill the caches
+    /// and are not counted
+    #[arg(long, value_name = "N")]
+    warmup: Option<Warmup>,
+    /// Only this share of the blocks, picked by hash, above 0 up to 1 (SHARDS, lru only): less time
+    /// and memory, with the error that it makes
+    #[arg(long, value_name = "RATE")]
+    sample: Option<f64>,
     /// Write the result to a file, .json or .csv
     #[arg(long, short)]
     output: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
-struct Curve<'a> {
+struct Curve<'a, F: Serialize> {
     schema: &'static str,
     kind: &'static str,
     tool: &'static str,
     #[serde(flatten)]
-    facts: &'a BlockFacts,
+    facts: &'a F,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warmup_requests: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<SampleFacts>,
     policies: Vec<PolicyCurve>,
+}
+
+/// What was sampled, and how well.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct SampleFacts {
+    method: &'static str,
+    rate: f64,
+    blocks: u64,
+    references: u64,
+    /// The references of the sample, over those that its share would be; corrected for in the
+    /// ratios.
+    weight: f64,
+    confidence: f64,
 }
 
 #[derive(Serialize)]
@@ -57,28 +90,47 @@ struct PolicyCurve {
     points: Vec<Point>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Default, Serialize)]
 struct Point {
     capacity: u64,
     unit: &'static str,
-    capacity_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capacity_tokens: Option<u64>,
     capacity_bytes: Option<u64>,
     hit_ratio: f64,
+    /// Half the width of the interval that a sampled ratio is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<f64>,
     hits: u64,
     total: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    byte_hit_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hit_bytes: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_bytes: Option<u128>,
 }
 
 pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     check_output(&args.output)?;
-    let blocks = args.blocks.read(stop, &Terminal::new(global))?;
-    let capacities = capacities(args, &blocks)?;
-    let mut policies = Vec::new();
-    for policy in &args.policy {
-        policies.push(policy_curve(&blocks, *policy, args.semantics, &capacities, stop)?);
+    let terminal = Terminal::new(global);
+    let (schema, kind, tool) = (ANALYSIS_SCHEMA, "curve", crate::TOOL);
+    if let Some(trace) = objects::read(&args.blocks, args.semantics, args.warmup, stop, &terminal)? {
+        let policies = of_objects(args, &trace, stop)?;
+        let (facts, warmup_requests, sample) = (&trace.facts, None, None);
+        let curve = Curve { schema, kind, tool, facts, warmup_requests, sample, policies };
+        return written(&args.output, &curve, || csv(&curve.policies), || byte_table(&trace, &curve.policies), global);
     }
-    let (facts, tool) = (&blocks.facts, crate::TOOL);
-    let curve = Curve { schema: ANALYSIS_SCHEMA, kind: "curve", tool, facts, policies };
-    written(&args.output, &curve, || csv(&curve), || table(&blocks, &curve), global)
+    let blocks = args.blocks.read(stop, &terminal)?;
+    let warmup = args.warmup.map_or(Ok(0), |warmup| warmup.of(blocks.references.requests(), "requests"))?;
+    let (policies, sample) = match args.sample {
+        Some(rate) => sampled(args, &blocks, rate, warmup)?,
+        None => (exact(args, &blocks, warmup, stop)?, None),
+    };
+    let (facts, warmup_requests) = (&blocks.facts, Some(warmup as u64));
+    let curve = Curve { schema, kind, tool, facts, warmup_requests, sample, policies };
+    let table = || table(&blocks, &curve.policies, sample);
+    written(&args.output, &curve, || csv(&curve.policies), table, global)
 }
 
 fn capacities(args: &Args, blocks: &Blocks) -> Result<Vec<u32>> {
@@ -88,59 +140,161 @@ fn capacities(args: &Args, blocks: &Blocks) -> Result<Vec<u32>> {
     let mut capacities = args.capacity.iter().map(|c| blocks.capacity(*c)).collect::<Result<Vec<_>>>()?;
     capacities.sort_unstable();
     capacities.dedup();
-    if capacities.is_empty() { Err(Error::usage("--capacity: name at least one")) } else { Ok(capacities) }
+    Ok(capacities)
 }
 
-fn policy_curve(
-    blocks: &Blocks,
-    policy: Eviction,
-    semantics: Semantics,
-    capacities: &[u32],
-    stop: &Stop,
-) -> Result<PolicyCurve> {
-    let counts = counts_at(&blocks.references, policy, semantics, capacities, stop)?;
-    let total = blocks.facts.blocks;
-    let points = capacities.iter().zip(counts).map(|(capacity, counts)| {
-        let (capacity, hits) = (u64::from(*capacity), semantics.blocks(&counts));
-        Point {
-            capacity,
-            unit: "blocks",
-            capacity_tokens: capacity * u64::from(blocks.facts.block_tokens),
-            capacity_bytes: blocks.block_bytes().map(|block| capacity.saturating_mul(block)),
-            hit_ratio: hits as f64 / total as f64,
-            hits,
-            total,
-        }
+fn point(blocks: &Blocks, capacity: u32, total: u64) -> Point {
+    let capacity = u64::from(capacity);
+    Point {
+        capacity,
+        unit: "blocks",
+        capacity_tokens: Some(capacity.saturating_mul(blocks.facts.block_tokens.into())),
+        capacity_bytes: blocks.block_bytes().map(|block| capacity.saturating_mul(block)),
+        total,
+        ..Point::default()
+    }
+}
+
+fn exact(args: &Args, blocks: &Blocks, warmup: usize, stop: &Stop) -> Result<Vec<PolicyCurve>> {
+    let (capacities, semantics) = (capacities(args, blocks)?, args.semantics.unwrap_or(Semantics::Prefix));
+    let total = Totals::after(&blocks.references, warmup).blocks;
+    let of = |policy: &Eviction| {
+        let counts = counts_after(&blocks.references, *policy, semantics, &capacities, warmup, stop)?;
+        let points = capacities.iter().zip(counts).map(|(capacity, counts)| {
+            let hits = semantics.blocks(&counts);
+            let hit_ratio = if total > 0 { hits as f64 / total as f64 } else { 0.0 };
+            Point { hit_ratio, hits, ..point(blocks, *capacity, total) }
+        });
+        Ok(PolicyCurve { policy: policy.word(), semantics, points: points.collect() })
+    };
+    args.policy.iter().map(of).collect()
+}
+
+fn sampled(args: &Args, blocks: &Blocks, rate: f64, warmup: usize) -> Result<(Vec<PolicyCurve>, Option<SampleFacts>)> {
+    if args.policy.iter().any(|policy| *policy != Eviction::Lru) {
+        return Err(Error::usage("--sample: only --policy lru is sampled; leave --sample out for the others"));
+    }
+    let (capacities, semantics) = (capacities(args, blocks)?, args.semantics.unwrap_or(Semantics::Prefix));
+    let total = Totals::after(&blocks.references, warmup).blocks;
+    let sample = Sampled::of(&blocks.references, semantics, rate, warmup)?;
+    let points = capacities.iter().zip(sample.at(semantics, &capacities)).map(|(capacity, estimate)| Point {
+        hit_ratio: estimate.ratio,
+        error: Some(estimate.error),
+        hits: (estimate.ratio * total as f64).round() as u64,
+        ..point(blocks, *capacity, total)
     });
-    Ok(PolicyCurve { policy: policy.word(), semantics, points: points.collect() })
+    let curve = PolicyCurve { policy: Eviction::Lru.word(), semantics, points: points.collect() };
+    let facts = SampleFacts {
+        method: "shards-adj",
+        rate: sample.rate(),
+        blocks: sample.blocks,
+        references: sample.references,
+        weight: sample.weight,
+        confidence: 0.95,
+    };
+    Ok((vec![curve], Some(facts)))
 }
 
-fn csv(curve: &Curve) -> Vec<u8> {
-    let mut text = "policy,semantics,capacity_blocks,capacity_tokens,capacity_bytes,hit_ratio,hits,total\n".to_owned();
-    for policy in &curve.policies {
-        let (name, semantics) = (policy.policy, policy.semantics.word());
+fn of_objects(args: &Args, trace: &TraceObjects, stop: &Stop) -> Result<Vec<PolicyCurve>> {
+    if args.sample.is_some() {
+        return Err(Error::usage("--sample: objects of a trace have many sizes and are not sampled; leave it out"));
+    }
+    let capacities = match args.capacity.is_empty() {
+        true => spread_bytes(trace.facts.largest_bytes, trace.facts.footprint_bytes, args.points),
+        false => objects::capacities(&args.capacity)?,
+    };
+    let (total, total_bytes) = (trace.totals.lookups, trace.totals.lookup_bytes);
+    let of = |policy: &Eviction| {
+        let counts = object_counts(&trace.traces.objects, *policy, &capacities, trace.warmup, stop)?;
+        let points = capacities.iter().zip(counts).map(|(capacity, counts)| Point {
+            capacity: *capacity,
+            unit: "bytes",
+            capacity_bytes: Some(*capacity),
+            hit_ratio: counts.hits as f64 / total as f64,
+            hits: counts.hits,
+            total,
+            byte_hit_ratio: (total_bytes > 0).then(|| counts.hit_bytes as f64 / total_bytes as f64),
+            hit_bytes: Some(counts.hit_bytes),
+            total_bytes: Some(total_bytes),
+            ..Point::default()
+        });
+        Ok(PolicyCurve { policy: policy.word(), semantics: Semantics::Any, points: points.collect() })
+    };
+    args.policy.iter().map(of).collect()
+}
+
+fn csv(policies: &[PolicyCurve]) -> Vec<u8> {
+    let mut text = "policy,semantics,capacity,unit,capacity_tokens,capacity_bytes,hit_ratio,error,hits,total,\
+                    byte_hit_ratio,hit_bytes,total_bytes\n"
+        .to_owned();
+    let or_empty = |value: Option<String>| value.unwrap_or_default();
+    for policy in policies {
         for p in &policy.points {
-            let bytes = p.capacity_bytes.map_or(String::new(), |bytes| bytes.to_string());
-            let (blocks, tokens) = (p.capacity, p.capacity_tokens);
-            let _ =
-                writeln!(text, "{name},{semantics},{blocks},{tokens},{bytes},{},{},{}", p.hit_ratio, p.hits, p.total);
+            let _ = writeln!(
+                text,
+                "{},{},{},{},{},{},{},{},{},{},{},{},{}",
+                policy.policy,
+                policy.semantics.word(),
+                p.capacity,
+                p.unit,
+                or_empty(p.capacity_tokens.map(|tokens| tokens.to_string())),
+                or_empty(p.capacity_bytes.map(|bytes| bytes.to_string())),
+                p.hit_ratio,
+                or_empty(p.error.map(|error| error.to_string())),
+                p.hits,
+                p.total,
+                or_empty(p.byte_hit_ratio.map(|ratio| ratio.to_string())),
+                or_empty(p.hit_bytes.map(|bytes| bytes.to_string())),
+                or_empty(p.total_bytes.map(|bytes| bytes.to_string()))
+            );
         }
     }
     text.into_bytes()
 }
 
-fn table(blocks: &Blocks, curve: &Curve) -> String {
-    let mut text = format!("{}\n\n{:>12}  {:>16}  {:>10}", blocks.line(), "blocks", "tokens", "bytes");
-    for policy in &curve.policies {
+fn table(blocks: &Blocks, policies: &[PolicyCurve], sample: Option<SampleFacts>) -> String {
+    let mut text = blocks.line();
+    if let Some(sample) = sample {
+        let _ = write!(
+            text,
+            "\nestimated from {} of {} blocks (SHARDS, rate {}), 95 % confidence; without --sample it is exact",
+            units::count(sample.blocks),
+            units::count(blocks.facts.distinct_blocks),
+            sample.rate
+        );
+    }
+    let _ = write!(text, "\n\n{:>12}  {:>16}  {:>10}", "blocks", "tokens", "bytes");
+    for policy in policies {
         let _ = write!(text, "  {:>8}", policy.policy);
     }
     text.push('\n');
-    for (row, point) in curve.policies[0].points.iter().enumerate() {
+    for (row, point) in policies[0].points.iter().enumerate() {
         let bytes = point.capacity_bytes.map_or("-".to_owned(), units::bytes);
-        let (capacity, tokens) = (units::count(point.capacity), units::count(point.capacity_tokens));
+        let (capacity, tokens) =
+            (units::count(point.capacity), point.capacity_tokens.map_or("-".to_owned(), units::count));
         let _ = write!(text, "{capacity:>12}  {tokens:>16}  {bytes:>10}");
-        for policy in &curve.policies {
+        for policy in policies {
             let _ = write!(text, "  {:>8.4}", policy.points[row].hit_ratio);
+        }
+        let _ = match point.error {
+            Some(error) => writeln!(text, " ± {error:.4}"),
+            None => writeln!(text),
+        };
+    }
+    text
+}
+
+fn byte_table(trace: &TraceObjects, policies: &[PolicyCurve]) -> String {
+    let mut text = format!("{}\nof lookups, and of their bytes\n\n{:>12}", trace.line(), "bytes");
+    for policy in policies {
+        let _ = write!(text, "  {:>8}  {:>8}", policy.policy, "bytes");
+    }
+    text.push('\n');
+    for (row, point) in policies[0].points.iter().enumerate() {
+        let _ = write!(text, "{:>12}", units::bytes(point.capacity));
+        for policy in policies {
+            let point = &policy.points[row];
+            let _ = write!(text, "  {:>8.4}  {:>8.4}", point.hit_ratio, point.byte_hit_ratio.unwrap_or_default());
         }
         text.push('\n');
     }

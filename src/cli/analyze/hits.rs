@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::analyze::ANALYSIS_SCHEMA;
-use crate::analyze::curve::{Eviction, Semantics, counts_at};
-use crate::analyze::hits::{Cache, Definition, MEANINGS, definitions};
+use crate::analyze::curve::{Eviction, Semantics, counts_after};
+use crate::analyze::hits::{Cache, Definition, MEANINGS, Totals, definitions, object_definitions};
+use crate::analyze::object_curve::object_counts;
+use crate::analyze::objects::MEANING;
 use crate::error::Result;
 use crate::stop::Stop;
 use crate::units;
 
-use super::blocks::{BlockArgs, BlockFacts, Blocks, Capacity};
+use super::blocks::{BlockArgs, Blocks, Capacity};
+use super::objects::{self, TraceObjects};
+use super::warmup::Warmup;
 use super::{check_output, written};
 use crate::cli::Global;
 use crate::cli::terminal::Terminal;
@@ -22,15 +26,25 @@ use crate::cli::terminal::Terminal;
 pub struct Args {
     #[command(flatten)]
     blocks: BlockArgs,
-    /// Also with a cache of this capacity: token blocks, or bytes with a unit and a --model
+    /// Also with a cache of this capacity: token blocks, or bytes with a unit and a --model; of a
+    /// trace always bytes
     #[arg(long, value_name = "CAPACITY", value_delimiter = ',')]
     capacity: Vec<Capacity>,
+    /// Also with tiers of these capacities, fastest first, a hit moving to the first one and what
+    /// leaves a tier to the next (lru): each tier's hits, and with the tiers above it
+    #[arg(long, value_name = "CAPACITY", value_delimiter = ',')]
+    tiers: Vec<Capacity>,
     /// What goes when there is no room, with --capacity
     #[arg(long, value_name = "POLICY", value_delimiter = ',', default_value = "lru")]
     policy: Vec<Eviction>,
     /// The order in which a prompt's blocks are used; each definition says itself what counts
-    #[arg(long, value_enum, default_value_t = Semantics::Prefix)]
-    semantics: Semantics,
+    /// [default: prefix]
+    #[arg(long, value_enum)]
+    semantics: Option<Semantics>,
+    /// The first so many requests (of a trace: references), or a share such as 10%, fill the caches
+    /// and are not counted
+    #[arg(long, value_name = "N")]
+    warmup: Option<Warmup>,
     /// Say what each definition counts
     #[arg(long)]
     explain: bool,
@@ -40,77 +54,157 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Hits<'a> {
+struct Hits<'a, F: Serialize> {
     schema: &'static str,
     kind: &'static str,
     tool: &'static str,
     #[serde(flatten)]
-    facts: &'a BlockFacts,
+    facts: &'a F,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warmup_requests: Option<u64>,
     semantics: Semantics,
     definitions: Vec<Definition>,
 }
 
 pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     check_output(&args.output)?;
-    let blocks = args.blocks.read(stop, &Terminal::new(global))?;
-    let hits = Hits {
-        schema: ANALYSIS_SCHEMA,
-        kind: "hits",
-        tool: crate::TOOL,
-        facts: &blocks.facts,
-        semantics: args.semantics,
-        definitions: all_definitions(args, &blocks, stop)?,
-    };
-    let table = || table(&blocks, &hits.definitions, args.explain);
+    let terminal = Terminal::new(global);
+    let semantics = args.semantics.unwrap_or(Semantics::Prefix);
+    let (schema, kind, tool) = (ANALYSIS_SCHEMA, "hits", crate::TOOL);
+    if let Some(trace) = objects::read(&args.blocks, args.semantics, args.warmup, stop, &terminal)? {
+        let definitions = of_objects(args, &trace, stop)?;
+        let (facts, semantics, warmup_requests) = (&trace.facts, Semantics::Any, None);
+        let hits = Hits { schema, kind, tool, facts, warmup_requests, semantics, definitions };
+        let table = || table(&trace.line(), &hits.definitions, None, args.explain);
+        return written(&args.output, &hits, || csv(&hits.definitions), table, global);
+    }
+    let blocks = args.blocks.read(stop, &terminal)?;
+    let requests = blocks.references.requests();
+    let warmup = args.warmup.map_or(Ok(0), |warmup| warmup.of(requests, "requests"))?;
+    let definitions = of_blocks(args, &blocks, semantics, warmup, stop)?;
+    let (facts, warmup_requests) = (&blocks.facts, Some(warmup as u64));
+    let hits = Hits { schema, kind, tool, facts, warmup_requests, semantics, definitions };
+    let table = || table(&blocks.line(), &hits.definitions, blocks.block_bytes(), args.explain);
     written(&args.output, &hits, || csv(&hits.definitions), table, global)
 }
 
-fn all_definitions(args: &Args, blocks: &Blocks, stop: &Stop) -> Result<Vec<Definition>> {
-    let (references, semantics) = (&blocks.references, args.semantics);
-    let bytes_per_token = blocks.facts.bytes_per_token;
-    let endless = counts_at(references, Eviction::Lru, semantics, &[references.distinct], stop)?[0];
-    let mut all = definitions(&endless, references, Cache { limit: None, semantics }, bytes_per_token);
+fn of_blocks(
+    args: &Args,
+    blocks: &Blocks,
+    semantics: Semantics,
+    warmup: usize,
+    stop: &Stop,
+) -> Result<Vec<Definition>> {
+    let references = &blocks.references;
+    let totals = Totals::after(references, warmup);
+    let counts = |policy, capacities: &[u32]| counts_after(references, policy, semantics, capacities, warmup, stop);
+    let define =
+        |limit, counts: &_| definitions(counts, totals, Cache { limit, bytes: false }, blocks.facts.bytes_per_token);
+    let mut all = define(None, &counts(Eviction::Lru, &[references.distinct])?[0]);
     let mut capacities = args.capacity.iter().map(|c| blocks.capacity(*c)).collect::<Result<Vec<_>>>()?;
     capacities.sort_unstable();
     capacities.dedup();
     for policy in &args.policy {
-        for (capacity, counts) in capacities.iter().zip(counts_at(references, *policy, semantics, &capacities, stop)?) {
-            let cache = Cache { limit: Some((*policy, *capacity)), semantics };
-            all.extend(definitions(&counts, references, cache, bytes_per_token));
+        for (capacity, counts) in capacities.iter().zip(counts(*policy, &capacities)?) {
+            all.extend(define(Some((*policy, u64::from(*capacity))), &counts));
         }
     }
+    let tiers = args.tiers.iter().map(|c| blocks.capacity(*c).map(u64::from)).collect::<Result<Vec<_>>>()?;
+    let bounds = cumulative(&tiers);
+    let short: Vec<u32> = bounds.iter().map(|bound| u32::try_from(*bound).unwrap_or(u32::MAX)).collect();
+    let at: Vec<_> = counts(Eviction::Lru, &short)?;
+    let at = bounds.iter().zip(at).map(|(bound, counts)| define(Some((Eviction::Lru, *bound)), &counts));
+    all.extend(by_tier(&tiers, at.collect()));
     Ok(all)
 }
 
+fn of_objects(args: &Args, trace: &TraceObjects, stop: &Stop) -> Result<Vec<Definition>> {
+    let (objects, totals) = (&trace.traces.objects, &trace.totals);
+    let define = |limit, counts: &_| object_definitions(counts, totals, Cache { limit, bytes: true });
+    let counts = |policy, capacities: &[u64]| object_counts(objects, policy, capacities, trace.warmup, stop);
+    let mut all = trace.traces.recorded.definitions();
+    all.extend(define(None, &counts(Eviction::Lru, &[u64::MAX])?[0]));
+    let capacities = objects::capacities(&args.capacity)?;
+    for policy in &args.policy {
+        for (capacity, counts) in capacities.iter().zip(counts(*policy, &capacities)?) {
+            all.extend(define(Some((*policy, *capacity)), &counts));
+        }
+    }
+    let tiers = args.tiers.iter().map(|c| Ok(objects::capacities(&[*c])?[0])).collect::<Result<Vec<_>>>()?;
+    let bounds = cumulative(&tiers);
+    let at = bounds.iter().zip(counts(Eviction::Lru, &bounds)?);
+    let at = at.map(|(bound, counts)| define(Some((Eviction::Lru, *bound)), &counts));
+    all.extend(by_tier(&tiers, at.collect()));
+    Ok(all)
+}
+
+/// What tiers hold together with those above them.
+fn cumulative(tiers: &[u64]) -> Vec<u64> {
+    let mut all = 0u64;
+    tiers
+        .iter()
+        .map(|tier| {
+            all = all.saturating_add(*tier);
+            all
+        })
+        .collect()
+}
+
+/// Of what the tiers together hit, what each has alone: LRU tiers in a waterfall hold what one LRU
+/// cache of their sum would, the later used the faster.
+fn by_tier(tiers: &[u64], together: Vec<Vec<Definition>>) -> Vec<Definition> {
+    let mut all = Vec::new();
+    let mut above: Option<Vec<Definition>> = None;
+    for (tier, (capacity, definitions)) in tiers.iter().zip(together).enumerate() {
+        let alone = definitions.iter().enumerate().map(|(number, with)| {
+            let before = above.as_ref().map_or(0.0, |above| above[number].hits);
+            let own = Definition::plain(with.name, with.unit, with.hits - before, with.total).of_tier(tier, false);
+            Definition { policy: with.policy, capacity: Some(*capacity), capacity_unit: with.capacity_unit, ..own }
+        });
+        all.extend(alone);
+        all.extend(definitions.iter().map(|with| with.clone().of_tier(tier, true)));
+        above = Some(definitions);
+    }
+    all
+}
+
 fn csv(definitions: &[Definition]) -> Vec<u8> {
-    let mut text = "name,policy,capacity_blocks,unit,hits,total,ratio\n".to_owned();
+    let mut text = "name,policy,capacity,capacity_unit,tier,cumulative,unit,hits,total,ratio\n".to_owned();
     for d in definitions {
-        let capacity = d.capacity.map_or(String::new(), |capacity| capacity.to_string());
-        let policy = d.policy.unwrap_or_default();
-        let _ = writeln!(text, "{},{policy},{capacity},{},{},{},{}", d.name, d.unit, d.hits, d.total, d.ratio);
+        let of = |value: Option<String>| value.unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{},{},{},{},{},{},{},{},{},{}",
+            d.name,
+            d.policy.unwrap_or_default(),
+            of(d.capacity.map(|capacity| capacity.to_string())),
+            d.capacity_unit.unwrap_or_default(),
+            of(d.tier.map(|tier| tier.to_string())),
+            of(d.cumulative.map(|cumulative| cumulative.to_string())),
+            d.unit,
+            d.hits,
+            d.total,
+            of(d.ratio.map(|ratio| ratio.to_string()))
+        );
     }
     text.into_bytes()
 }
 
-fn table(blocks: &Blocks, definitions: &[Definition], explain: bool) -> String {
-    let mut text = blocks.line();
-    let mut cache = None;
+fn table(line: &str, definitions: &[Definition], block_bytes: Option<u64>, explain: bool) -> String {
+    let mut text = line.to_owned();
+    let mut last = None;
     for d in definitions {
-        if cache != Some((d.policy, d.capacity)) {
-            cache = Some((d.policy, d.capacity));
-            let _ = match (d.policy, d.capacity) {
-                (Some(policy), Some(capacity)) => {
-                    writeln!(text, "\n\n{policy}, {} blocks{}", units::count(capacity), in_bytes(blocks, capacity))
-                }
-                _ => writeln!(text, "\n\na cache without end"),
-            };
+        let title = title(d, block_bytes);
+        if last.as_ref() != Some(&title) {
+            let _ = writeln!(text, "\n\n{title}");
+            last = Some(title);
         }
         let figure = |value: f64| if d.unit == "bytes" { units::bytes(value as u64) } else { of(value) };
         let _ = writeln!(
             text,
-            "{:<20}  {:.4}  {:>14} of {} {}",
+            "{:<24}  {}  {:>14} of {} {}",
             d.name,
-            d.ratio,
+            d.ratio.map_or("     -".to_owned(), |ratio| format!("{ratio:.4}")),
             figure(d.hits),
             figure(d.total),
             if d.unit == "bytes" { "" } else { d.unit }
@@ -118,18 +212,39 @@ fn table(blocks: &Blocks, definitions: &[Definition], explain: bool) -> String {
     }
     if explain {
         text.push('\n');
-        for (name, meaning) in MEANINGS {
+        for (name, meaning) in MEANINGS.iter().filter(|(name, _)| definitions.iter().any(|d| d.name == *name)) {
             let _ = writeln!(text, "{name}: {meaning}");
+        }
+        if definitions.iter().any(|d| d.name.ends_with(".lookup")) {
+            let _ = writeln!(text, "a lookup: {MEANING}");
         }
     }
     text
 }
 
+/// Of which cache the next definitions are.
+fn title(d: &Definition, block_bytes: Option<u64>) -> String {
+    let capacity = match (d.capacity, d.capacity_unit) {
+        (Some(bytes), Some("bytes")) => format!(", {}", units::bytes(bytes)),
+        (Some(blocks), _) => {
+            let bytes = block_bytes.map(|block| format!(" ({})", units::bytes(blocks.saturating_mul(block))));
+            format!(", {} blocks{}", units::count(blocks), bytes.unwrap_or_default())
+        }
+        (None, _) => String::new(),
+    };
+    let cache = match d.policy {
+        Some(policy) => format!("{policy}{capacity}"),
+        None if d.name.starts_with("recorded.") => "as recorded".to_owned(),
+        None => "a cache without end".to_owned(),
+    };
+    match (d.tier, d.cumulative) {
+        (Some(tier), Some(true)) => format!("{cache}: tiers 0 to {tier}"),
+        (Some(tier), _) => format!("{cache}: tier {tier}"),
+        _ => cache,
+    }
+}
+
 /// A count, or a mean of requests with what is left of it.
 fn of(value: f64) -> String {
     if value.fract() == 0.0 { units::count(value as u64) } else { format!("{value:.1}") }
-}
-
-fn in_bytes(blocks: &Blocks, capacity: u64) -> String {
-    blocks.block_bytes().map_or(String::new(), |block| format!(" ({})", units::bytes(capacity.saturating_mul(block))))
 }
