@@ -3,9 +3,12 @@
 pub mod contents;
 pub mod curve;
 mod duplicates;
+pub mod endurance;
 pub mod hits;
 pub mod identity;
 mod likeness;
+pub mod needs;
+pub mod plan;
 pub mod policies;
 pub mod references;
 mod stack;
