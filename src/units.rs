@@ -38,9 +38,9 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse_scaled(text, &SIZE_UNITS, Some("B"))
-            .map(Size)
-            .map_err(|why| format!("{why}; a size is written 128KiB, 16GiB or 4GB (also B, MiB, TiB, PiB, kB, MB, TB, PB)"))
+        parse_scaled(text, &SIZE_UNITS, Some("B")).map(Size).map_err(|why| {
+            format!("{why}; a size is written 128KiB, 16GiB or 4GB (also B, MiB, TiB, PiB, kB, MB, TB, PB)")
+        })
     }
 }
 

@@ -2,7 +2,11 @@
 
 mod blocks;
 mod curve;
+mod drives;
+mod endurance;
 mod hits;
+mod plan;
+mod recorded;
 mod summary;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +36,10 @@ enum Analysis {
     Hits(hits::Args),
     /// Hit ratio by capacity: LRU exactly for all of them, other policies at chosen ones
     Curve(curve::Args),
+    /// Host writes by the day, drive writes per day and years of the drives, by policy and filter
+    Endurance(endurance::Args),
+    /// The smallest DRAM and NVMe for a hit ratio, a time to the first token or a life, and its cost
+    Plan(plan::Args),
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
@@ -39,6 +47,8 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         Analysis::Summary(args) => summary::run(&args, global, stop),
         Analysis::Hits(args) => hits::run(&args, global, stop),
         Analysis::Curve(args) => curve::run(&args, global, stop),
+        Analysis::Endurance(args) => endurance::run(&args, global, stop),
+        Analysis::Plan(args) => plan::run(&args, global, stop),
     }
 }
 

@@ -30,8 +30,7 @@ pub struct BreakEven {
 pub fn of(setting: &Setting, totals: &Totals) -> Vec<BreakEven> {
     let Some(rate) = setting.prefill_tokens_per_s else { return Vec::new() };
     let prices = &setting.prices;
-    let per_byte =
-        [prices.dram_per_gib.map(|price| price / GIB as f64), prices.nvme_per_tb.map(|price| price / 1e12)];
+    let per_byte = [prices.dram_per_gib.map(|price| price / GIB as f64), prices.nvme_per_tb.map(|price| price / 1e12)];
     let tiers = ["dram", "nvme"].into_iter().zip(per_byte).enumerate();
     tiers
         .map(|(number, (tier, price))| {

@@ -136,7 +136,8 @@ mod tests {
         near(cost.gpu, 0.25);
         near(cost.without_cache, 1.0);
         near(cost.total, 0.0025 + 0.01 + 0.25);
-        let unknown = Bill { prefill_tokens_per_s: None, ..bill }.per_million(&prices, &Load { span_s: 0.0, rate_scale: 1.0 });
+        let unknown =
+            Bill { prefill_tokens_per_s: None, ..bill }.per_million(&prices, &Load { span_s: 0.0, rate_scale: 1.0 });
         assert_eq!(unknown, Cost::default());
     }
 }

@@ -220,6 +220,6 @@ pub fn exclusive_writes(totals: &Totals, hits: &HitCurve, dram: u32, nvme: u32) 
     match (dram, nvme) {
         (_, 0) => 0,
         (0, _) => missed(nvme),
-        _ => missed(dram) - u64::from(dram).min(totals.distinct_blocks),
+        _ => missed(dram) - u64::from(dram).min(missed(u32::MAX)),
     }
 }

@@ -83,9 +83,8 @@ fn least_nvme(study: &Study, targets: &Targets, dram: u32) -> Option<u32> {
 
 fn meets(point: &Point, targets: &Targets) -> bool {
     let hits = targets.hit_ratio.is_none_or(|asked| point.hit_ratio >= asked);
-    let ttft = targets.ttft.is_none_or(|target| {
-        point.ttft.is_some_and(|ttft| ttft.figure(target.of) <= target.at_most_s)
-    });
+    let ttft =
+        targets.ttft.is_none_or(|target| point.ttft.is_some_and(|ttft| ttft.figure(target.of) <= target.at_most_s));
     // Without NVMe nothing wears out.
     let lasts = |years: f64| point.wear.years.is_none_or(|lasts| lasts >= years);
     hits && ttft && targets.years.is_none_or(lasts)

@@ -85,12 +85,10 @@ impl<'a> Study<'a> {
     /// The hits by NVMe, behind a DRAM: in exclusive tiers those of the sum of both.
     pub fn hits_behind(&self, dram: u32) -> HitCurve {
         match (self.setting.writes, self.setting.admit) {
-            (Writing::Exclusive, _) => {
-                HitCurve::of(self.references, |at| match self.all.at(at) {
-                    crate::analyze::needs::NEVER => crate::analyze::needs::NEVER,
-                    need => need.saturating_sub(dram),
-                })
-            }
+            (Writing::Exclusive, _) => HitCurve::of(self.references, |at| match self.all.at(at) {
+                crate::analyze::needs::NEVER => crate::analyze::needs::NEVER,
+                need => need.saturating_sub(dram),
+            }),
             _ => self.admitted.hits_behind(self.references, &self.all, dram),
         }
     }
