@@ -1,6 +1,9 @@
 //! The smallest or the cheapest pair of DRAM and NVMe that meets what is asked for.
 
+use std::cmp::Ordering;
+
 use crate::analyze::curve::spread;
+use crate::analyze::needs::HitCurve;
 use crate::error::{Error, Kind, Result};
 use crate::stop::Stop;
 use crate::units;
@@ -8,38 +11,79 @@ use crate::units;
 use super::study::{Point, Study};
 use super::{Definition, Targets};
 
-/// Sizes of DRAM that are tried, besides none.
+/// Sizes of DRAM that are tried, spread by factors, besides none.
 const DRAM_SIZES: u32 = 32;
+/// Sizes between the neighbours of the best one that are tried then.
+const FINER_SIZES: u32 = 16;
+/// Sizes of NVMe that are tried above the least.
+const NVME_SIZES: u32 = 64;
 
-/// The choice, and all pairs it was chosen from: for each DRAM that is tried the least NVMe.
+/// The choice, and all pairs it was chosen from: the best for each DRAM that is tried. The best is
+/// the cheapest where everything has its price, else the one of the smallest sum, of those the one
+/// with the least DRAM.
 ///
 /// # Errors
 /// When nothing meets the targets: the message says what the best is. When the user asked to stop.
 pub fn search(study: &Study, targets: &Targets, dram: Option<u32>, stop: &Stop) -> Result<(Point, Vec<Point>)> {
     check_ceiling(study, targets)?;
     let distinct = study.references.distinct;
-    let sizes = match dram {
+    let mut sizes = match dram {
         Some(dram) => vec![dram],
         None => std::iter::once(0).chain(spread(distinct, DRAM_SIZES)).collect(),
     };
     let mut points = Vec::new();
-    for dram in sizes {
-        if stop.requested() {
-            return Err(Error::interrupted("interrupted; nothing was written"));
+    // Once over all sizes, and once around the best of them.
+    for _ in 0..2 {
+        for dram in std::mem::take(&mut sizes) {
+            if stop.requested() {
+                return Err(Error::interrupted("interrupted; nothing was written"));
+            }
+            points.extend(best_nvme(study, targets, dram));
         }
-        points.extend(least_nvme(study, targets, dram).map(|nvme| study.point(dram, nvme)));
+        points.sort_by_key(|point| point.dram_blocks);
+        if dram.is_none() {
+            sizes = around(&points, distinct);
+        }
     }
-    points.retain(|point| point.fits && meets(point, targets));
-    let priced = points.iter().all(|point| point.cost_per_million.total.is_some());
-    let size = |point: &Point| (point.dram_blocks + point.nvme_blocks, point.dram_blocks);
-    let chosen = points.iter().min_by(|a, b| {
-        let cost = |point: &Point| point.cost_per_million.total.filter(|_| priced).unwrap_or_default();
-        cost(a).total_cmp(&cost(b)).then(size(a).cmp(&size(b)))
-    });
-    match chosen.cloned() {
+    match points.iter().min_by(|a, b| better(a, b)).cloned() {
         Some(chosen) => Ok((chosen, points)),
         None => Err(unreachable(study, targets, dram)),
     }
+}
+
+/// The cheaper, where both are priced, else the smaller.
+fn better(a: &Point, b: &Point) -> Ordering {
+    let size = |point: &Point| (point.dram_blocks + point.nvme_blocks, point.dram_blocks);
+    let costs = a.cost_per_million.total.zip(b.cost_per_million.total);
+    costs.map_or(Ordering::Equal, |(a, b)| a.total_cmp(&b)).then(size(a).cmp(&size(b)))
+}
+
+/// Sizes of DRAM between the neighbours of the best one.
+fn around(points: &[Point], distinct: u32) -> Vec<u32> {
+    let Some(best) = (0..points.len()).min_by(|a, b| better(&points[*a], &points[*b])) else { return Vec::new() };
+    let size = |at: usize| points.get(at).map_or(u64::from(distinct), |point| point.dram_blocks);
+    let (low, high) = (if best == 0 { 0 } else { size(best - 1) }, size(best + 1));
+    let step = |number: u32| low + (high - low) * u64::from(number) / u64::from(FINER_SIZES);
+    let mut sizes: Vec<u64> = (1..FINER_SIZES).map(step).collect();
+    sizes.dedup();
+    sizes.retain(|size| !points.iter().any(|point| point.dram_blocks == *size));
+    sizes.into_iter().filter_map(|size| u32::try_from(size).ok()).collect()
+}
+
+/// The best NVMe behind a DRAM, if any meets the targets.
+fn best_nvme(study: &Study, targets: &Targets, dram: u32) -> Option<Point> {
+    let behind = study.hits_behind(dram);
+    let least = least_nvme(study, &behind, targets, dram)?;
+    let distinct = study.references.distinct;
+    let sizes = std::iter::once(least).chain(spread(distinct, NVME_SIZES).into_iter().filter(|nvme| *nvme > least));
+    let mut points: Vec<Point> = sizes.map(|nvme| study.untimed(behind.at(nvme), dram, nvme)).collect();
+    points.sort_by(better);
+    points.into_iter().find_map(|point| {
+        // What does not depend on time is looked at first, because it is there already.
+        let nvme = u32::try_from(point.nvme_blocks).ok().filter(|_| point.fits && lasts(&point, targets))?;
+        let point = Point { ttft: study.ttft(dram, nvme), ..point };
+        meets(&point, targets).then_some(point)
+    })
 }
 
 fn check_ceiling(study: &Study, targets: &Targets) -> Result<()> {
@@ -59,11 +103,9 @@ fn check_ceiling(study: &Study, targets: &Targets) -> Result<()> {
 
 /// The least NVMe behind a DRAM with which hits and the time to the first token are met, if the
 /// latter falls with every block.
-fn least_nvme(study: &Study, targets: &Targets, dram: u32) -> Option<u32> {
-    let enough = |hit_ratio: f64| {
-        let hits = study.hits_behind(dram);
-        hits.smallest(|counts| study.setting.definition.ratio(counts, &study.totals) >= hit_ratio)
-    };
+fn least_nvme(study: &Study, behind: &HitCurve, targets: &Targets, dram: u32) -> Option<u32> {
+    let enough =
+        |hit_ratio: f64| behind.smallest(|counts| study.setting.definition.ratio(counts, &study.totals) >= hit_ratio);
     let least = targets.hit_ratio.map_or(Some(0), enough)?;
     let Some(target) = targets.ttft else { return Some(least) };
     let meets = |nvme: u32| study.ttft(dram, nvme).is_some_and(|ttft| ttft.figure(target.of) <= target.at_most_s);
@@ -85,9 +127,12 @@ fn meets(point: &Point, targets: &Targets) -> bool {
     let hits = targets.hit_ratio.is_none_or(|asked| point.hit_ratio >= asked);
     let ttft =
         targets.ttft.is_none_or(|target| point.ttft.is_some_and(|ttft| ttft.figure(target.of) <= target.at_most_s));
-    // Without NVMe nothing wears out.
-    let lasts = |years: f64| point.wear.years.is_none_or(|lasts| lasts >= years);
-    hits && ttft && targets.years.is_none_or(lasts)
+    hits && ttft && lasts(point, targets)
+}
+
+/// Whether the drives last; where nothing is written they do.
+fn lasts(point: &Point, targets: &Targets) -> bool {
+    targets.years.is_none_or(|asked| point.wear.years.is_none_or(|years| years >= asked))
 }
 
 /// Why nothing meets the targets, with the best there is.

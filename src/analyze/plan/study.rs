@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::analyze::curve::Semantics;
 use crate::analyze::endurance::Wear;
 use crate::analyze::endurance::writes::Writing;
-use crate::analyze::needs::{HitCurve, Needs};
+use crate::analyze::needs::{HitCurve, NEVER, Needs};
 use crate::analyze::policies::Counts;
 use crate::analyze::references::References;
 
 use super::cost::{Bill, Cost};
 use super::latency::{Place, Rates, Ttft};
-use super::{Setting, Totals, exclusive_writes};
+use super::{Definition, Setting, Totals, exclusive_writes};
 
 /// What a pair of DRAM and NVMe does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ impl<'a> Study<'a> {
     pub fn hits_behind(&self, dram: u32) -> HitCurve {
         match (self.setting.writes, self.setting.admit) {
             (Writing::Exclusive, _) => HitCurve::of(self.references, |at| match self.all.at(at) {
-                crate::analyze::needs::NEVER => crate::analyze::needs::NEVER,
+                NEVER => NEVER,
                 need => need.saturating_sub(dram),
             }),
             _ => self.admitted.hits_behind(self.references, &self.all, dram),
@@ -135,10 +135,15 @@ impl<'a> Study<'a> {
 
     /// What a pair does.
     pub fn point(&self, dram: u32, nvme: u32) -> Point {
+        Point { ttft: self.ttft(dram, nvme), ..self.untimed(self.counts(dram, nvme), dram, nvme) }
+    }
+
+    /// What a pair of these hits does, the time to the first token apart.
+    pub fn untimed(&self, counts: Counts, dram: u32, nvme: u32) -> Point {
         let (setting, totals) = (&self.setting, &self.totals);
         let block = setting.block_bytes(totals);
         let [dram_bytes, nvme_bytes] = [dram, nvme].map(|blocks| block.saturating_mul(blocks.into()));
-        let (counts, writes) = (self.counts(dram, nvme), self.writes(dram, nvme));
+        let writes = self.writes(dram, nvme);
         let host_writes_bytes = block.saturating_mul(writes);
         let drives = setting.drives_for(nvme_bytes);
         let room = drives.and_then(|drives| Some(f64::from(drives.count) * drives.capacity_bytes? as f64));
@@ -160,11 +165,11 @@ impl<'a> Study<'a> {
             fits: room.is_none_or(|room| nvme_bytes as f64 <= room),
             hit_ratio: setting.definition.ratio(&counts, totals),
             dram_hit_ratio: setting.definition.ratio(&self.hits.at(dram), totals),
-            token_hit_ratio: super::Definition::TokenPrefix.ratio(&counts, totals),
+            token_hit_ratio: Definition::TokenPrefix.ratio(&counts, totals),
             host_writes_blocks: writes,
             host_writes_bytes,
             wear,
-            ttft: self.ttft(dram, nvme),
+            ttft: None,
             cost_per_million: bill.per_million(&setting.prices, &setting.load),
         }
     }

@@ -9,6 +9,9 @@ use crate::cli::analyze::blocks::Blocks;
 use crate::cli::analyze::endurance::wear_cells;
 use crate::units;
 
+/// About how many of the candidates are shown.
+const ROWS: usize = 12;
+
 /// The curve, a line for each capacity.
 pub fn csv(plan: &Plan) -> Vec<u8> {
     let mut text = "capacity_blocks,prefix_blocks,any_blocks,prefix_tokens,writes_through_1,writes_through_2,\
@@ -53,8 +56,12 @@ pub fn table(blocks: &Blocks, plan: &Plan) -> String {
     }
     push_cost(&mut text, chosen);
     push_candidates(&mut text, plan);
+    text.push('\n');
     plan.break_even.iter().for_each(|tier| push_break_even(&mut text, tier));
-    text.push_str("\nassumed\n");
+    if !plan.break_even.is_empty() {
+        text.push('\n');
+    }
+    text.push_str("assumed\n");
     for assumption in &plan.assumptions {
         let _ = writeln!(text, "- {assumption}");
     }
@@ -87,7 +94,10 @@ fn push_candidates(text: &mut String, plan: &Plan) {
         "\n{:>10}  {:>10}  {:>6}  {:>6}  {:>9}  {:>6}  {:>6}  {:>9}  {:>9}",
         "DRAM", "NVMe", "hit", "DRAM's", "per day", "DWPD", "years", "TTFT p95", "cost/M"
     );
-    for point in &plan.candidates {
+    let every = plan.candidates.len().div_ceil(ROWS);
+    let shown = plan.candidates.iter().enumerate();
+    let shown = shown.filter(|(number, point)| number % every == 0 || **point == plan.chosen);
+    for (_, point) in shown {
         let [day, dwpd, years] = wear_cells(&point.wear);
         let ttft = point.ttft.map_or("-".to_owned(), |ttft| units::ns(ttft.p95_s * 1e9));
         let cost = point.cost_per_million.total.map_or("-".to_owned(), |total| format!("{total:.4}"));
@@ -105,7 +115,7 @@ fn push_candidates(text: &mut String, plan: &Plan) {
 
 fn push_break_even(text: &mut String, tier: &BreakEven) {
     let bandwidth = tier.bandwidth_bytes_per_s / 1e9;
-    let _ = write!(text, "\n{}: loading beats computing above {} GB/s", tier.tier, units::three_digits(bandwidth));
+    let _ = write!(text, "{}: loading beats computing above {} GB/s", tier.tier, units::three_digits(bandwidth));
     if let Some(load) = tier.load_s_per_token {
         let _ = write!(
             text,
