@@ -1,5 +1,9 @@
 //! `kvtrace analyze hits` and `curve` on files of requests.
 
+mod endurance;
+mod plan;
+mod what_if;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::analyze::curve::{Semantics, spread};
 use crate::analyze::needs::{HitCurve, Needs};
 use crate::analyze::policies::Counts;
+use crate::error::{Error, Result};
 use crate::stop::Stop;
 
 use super::exclusive_writes;
-use super::study::Study;
+use super::study::{Point, Study};
 
 /// Capacities that are spread evenly, by factors.
 const POINTS: u32 = 512;
@@ -17,8 +18,18 @@ const KNEES: usize = 64;
 /// Sizes of DRAM, and of NVMe behind it, for which filters are worked out.
 const GRID: u32 = 20;
 const FILTERED_POINTS: u32 = 96;
-/// From which touch on a block is written: everything, and the filters that are worked out.
-pub const ADMISSIONS: [u32; 3] = [1, 2, 3];
+/// The filters that are worked out, besides that of the plan: from which touch on a block is
+/// written.
+const ADMISSIONS: [u32; 3] = [1, 2, 3];
+
+/// All filters, from the one that admits everything.
+pub fn admissions(admit: u32) -> Vec<u32> {
+    let mut all = ADMISSIONS.to_vec();
+    all.push(admit);
+    all.sort_unstable();
+    all.dedup();
+    all
+}
 
 /// One LRU cache.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,9 +39,9 @@ pub struct CurvePoint {
     /// What it hits.
     #[serde(flatten)]
     pub hits: Hits,
-    /// Blocks written to NVMe of that capacity when all is written through that was touched once,
-    /// twice, three times ([`ADMISSIONS`]).
-    pub writes_through: [u64; 3],
+    /// Blocks written to NVMe of that capacity when all is written through that a filter admits,
+    /// for each of the plan's `admits`.
+    pub writes_through: Vec<u64>,
     /// Blocks that exclusive tiers write to NVMe behind DRAM of that capacity.
     pub writes_exclusive: u64,
 }
@@ -70,67 +81,84 @@ pub struct AdmissionCurve {
     pub writes: Vec<u64>,
 }
 
-/// The capacities of the curve: spread by factors, where it is steep, and those of `besides`.
-pub fn capacities(study: &Study, besides: &[u64]) -> Vec<u32> {
+/// The capacities of the curve: spread by factors, where it is steep, and those around a point.
+pub fn capacities(study: &Study, dram: u64, nvme: u64) -> Vec<u32> {
     let distinct = study.references.distinct;
     let mut all = spread(distinct, POINTS);
     all.extend(study.hits.knees(KNEES).into_iter().flat_map(|knee| [knee - 1, knee]));
-    all.extend(grid(distinct));
-    all.extend(besides.iter().map(|blocks| u32::try_from(*blocks).unwrap_or(u32::MAX).min(distinct)));
+    all.extend(grid(distinct, GRID, dram));
+    all.extend([nvme, dram + nvme].map(clamped));
     all.push(0);
     all.sort_unstable();
     all.dedup();
     all
 }
 
-fn grid(distinct: u32) -> Vec<u32> {
-    let mut sizes = vec![0];
-    sizes.extend(spread(distinct, GRID));
-    sizes
+fn clamped(blocks: u64) -> u32 {
+    u32::try_from(blocks).unwrap_or(u32::MAX)
 }
 
-/// The exact curve at some capacities, and the curves behind filters.
+/// No blocks, so many sizes that are spread by factors, and one more.
+fn grid(distinct: u32, sizes: u32, besides: u64) -> Vec<u32> {
+    let mut all = spread(distinct, sizes);
+    all.extend([0, clamped(besides)]);
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// What a filter needs and hits.
+type Filtered = (u32, Needs, HitCurve);
+
+/// The exact curve at some capacities, and the curves behind filters around a point.
+///
+/// # Errors
+/// When the user asked to stop.
 pub fn curves(
     study: &Study,
     semantics: Semantics,
-    capacities: &[u32],
+    chosen: &Point,
     stop: &Stop,
-) -> crate::error::Result<(Vec<CurvePoint>, Vec<AdmissionCurve>)> {
-    let filtered: Vec<(u32, Needs, HitCurve)> = ADMISSIONS[1..]
-        .iter()
+) -> Result<(Vec<CurvePoint>, Vec<AdmissionCurve>)> {
+    let filters = admissions(study.setting.admit).into_iter().skip(1);
+    let filtered: Vec<Filtered> = filters
         .map(|admit| {
-            let needs = Needs::of(study.references, semantics, *admit);
+            let needs = Needs::of(study.references, semantics, admit);
             let hits = needs.hits(study.references);
-            (*admit, needs, hits)
+            (admit, needs, hits)
         })
         .collect();
-    let points = capacities.iter().map(|capacity| point(study, &filtered, *capacity)).collect();
-    let mut admissions = Vec::new();
-    let sizes = spread(study.references.distinct, FILTERED_POINTS);
-    for (admit, needs, own) in &filtered {
-        for dram in grid(study.references.distinct) {
+    let (dram, nvme) = (chosen.dram_blocks, chosen.nvme_blocks);
+    let points = capacities(study, dram, nvme).into_iter().map(|capacity| point(study, &filtered, capacity)).collect();
+    let distinct = study.references.distinct;
+    let (sizes, mut curves) = (grid(distinct, FILTERED_POINTS, nvme), Vec::new());
+    for filter in &filtered {
+        for dram in grid(distinct, GRID, dram) {
             if stop.requested() {
-                return Err(crate::error::Error::interrupted("interrupted; nothing was written"));
+                return Err(Error::interrupted("interrupted; nothing was written"));
             }
-            let behind = needs.hits_behind(study.references, &study.all, dram);
-            admissions.push(AdmissionCurve {
-                admit: *admit,
-                dram,
-                hits: sizes.iter().map(|nvme| behind.at(*nvme).into()).collect(),
-                writes: sizes.iter().map(|nvme| needs.admitted() - own.at(*nvme).any_blocks).collect(),
-                nvme: sizes.clone(),
-            });
+            curves.push(behind(study, filter, dram, &sizes));
         }
     }
-    Ok((points, admissions))
+    Ok((points, curves))
 }
 
-fn point(study: &Study, filtered: &[(u32, Needs, HitCurve)], capacity: u32) -> CurvePoint {
-    let counts = study.hits.at(capacity);
-    let mut writes_through = [study.all.admitted() - counts.any_blocks; 3];
-    for (writes, (_, needs, hits)) in writes_through[1..].iter_mut().zip(filtered) {
-        *writes = needs.admitted() - hits.at(capacity).any_blocks;
+fn behind(study: &Study, (admit, needs, own): &Filtered, dram: u32, sizes: &[u32]) -> AdmissionCurve {
+    let hits = needs.hits_behind(study.references, &study.all, dram);
+    let writes = |nvme: u32| if nvme == 0 { 0 } else { needs.admitted() - own.at(nvme).any_blocks };
+    AdmissionCurve {
+        admit: *admit,
+        dram,
+        hits: sizes.iter().map(|nvme| hits.at(*nvme).into()).collect(),
+        writes: sizes.iter().map(|nvme| writes(*nvme)).collect(),
+        nvme: sizes.to_vec(),
     }
+}
+
+fn point(study: &Study, filtered: &[Filtered], capacity: u32) -> CurvePoint {
+    let hits = study.hits.at(capacity);
+    let mut writes_through = vec![study.all.admitted() - hits.any_blocks];
+    writes_through.extend(filtered.iter().map(|(_, needs, hits)| needs.admitted() - hits.at(capacity).any_blocks));
     let writes_exclusive = exclusive_writes(&study.totals, &study.hits, capacity, 1);
-    CurvePoint { capacity, hits: counts.into(), writes_through, writes_exclusive }
+    CurvePoint { capacity, hits: hits.into(), writes_through, writes_exclusive }
 }

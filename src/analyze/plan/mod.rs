@@ -207,6 +207,8 @@ pub struct Plan {
     pub source: Vec<String>,
     /// The command that gives the choice.
     pub command: String,
+    /// The filters of the curves: from which touch on a block is written.
+    pub admits: Vec<u32>,
     /// Hits and writes by capacity: LRU, exact, at so many capacities.
     pub curve: Vec<CurvePoint>,
     /// Hits behind a filter and DRAM, for tiers that are written through.

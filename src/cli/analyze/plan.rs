@@ -104,9 +104,7 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     let (totals, setting) = (Totals::of(&blocks.references, blocks.facts.block_tokens), args.setting(&blocks)?);
     let study = Study::new(&blocks.references, totals, setting, args.semantics);
     let (chosen, candidates) = args.choose(&study, &blocks, stop)?;
-    let besides = [chosen.dram_blocks, chosen.nvme_blocks, chosen.dram_blocks + chosen.nvme_blocks];
-    let capacities = curve_points::capacities(&study, &besides);
-    let (curve, admissions) = curve_points::curves(&study, args.semantics, &capacities, stop)?;
+    let (curve, admissions) = curve_points::curves(&study, args.semantics, &chosen, stop)?;
     let plan = Plan {
         totals,
         targets: args.targets(),
@@ -118,6 +116,7 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
         setting: study.setting.clone(),
         chosen,
         candidates,
+        admits: curve_points::admissions(args.admit),
         curve,
         admissions,
     };

@@ -14,16 +14,15 @@ const ROWS: usize = 12;
 
 /// The curve, a line for each capacity.
 pub fn csv(plan: &Plan) -> Vec<u8> {
-    let mut text = "capacity_blocks,prefix_blocks,any_blocks,prefix_tokens,writes_through_1,writes_through_2,\
-                    writes_through_3,writes_exclusive\n"
-        .to_owned();
+    let through: String = plan.admits.iter().map(|admit| format!(",writes_through_{admit}")).collect();
+    let mut text =
+        format!("capacity_blocks,prefix_blocks,any_blocks,prefix_tokens,prefix_shares,writes_exclusive{through}\n");
     for p in &plan.curve {
-        let [once, twice, thrice] = p.writes_through;
-        let _ = writeln!(
-            text,
-            "{},{},{},{},{once},{twice},{thrice},{}",
-            p.capacity, p.hits.prefix_blocks, p.hits.any_blocks, p.hits.prefix_tokens, p.writes_exclusive
-        );
+        let (hits, capacity, exclusive) = (&p.hits, p.capacity, p.writes_exclusive);
+        let _ = write!(text, "{capacity},{},{},{}", hits.prefix_blocks, hits.any_blocks, hits.prefix_tokens);
+        let _ = write!(text, ",{},{exclusive}", hits.prefix_shares);
+        p.writes_through.iter().for_each(|writes| text.push_str(&format!(",{writes}")));
+        text.push('\n');
     }
     text.into_bytes()
 }
