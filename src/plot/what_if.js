@@ -27,7 +27,7 @@
       return { hits: row.hits[at], tokens: row.tokens[at], writes: row.writes[at] };
     }
     const exclusive = how.writes === "exclusive";
-    const at = indexOf.get(exclusive ? dram + nvme : Math.max(dram, nvme));
+    const at = indexOf.get(exclusive ? dram + nvme : Math.max(dram, nvme)) ?? data.capacity.length - 1;
     let writes = 0;
     if (nvme > 0) {
       writes = exclusive && dram > 0 ? data.exclusive[indexOf.get(dram)] : data.through[0][indexOf.get(nvme)];

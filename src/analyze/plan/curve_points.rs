@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analyze::curve::{Semantics, spread};
-use crate::analyze::needs::{HitCurve, Needs};
+use crate::analyze::needs::Needs;
 use crate::analyze::policies::Counts;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
@@ -107,9 +107,6 @@ fn grid(distinct: u32, sizes: u32, besides: u64) -> Vec<u32> {
     all
 }
 
-/// What a filter needs and hits.
-type Filtered = (u32, Needs, HitCurve);
-
 /// The exact curve at some capacities, and the curves behind filters around a point.
 ///
 /// # Errors
@@ -120,45 +117,38 @@ pub fn curves(
     chosen: &Point,
     stop: &Stop,
 ) -> Result<(Vec<CurvePoint>, Vec<AdmissionCurve>)> {
-    let filters = admissions(study.setting.admit).into_iter().skip(1);
-    let filtered: Vec<Filtered> = filters
-        .map(|admit| {
-            let needs = Needs::of(study.references, semantics, admit);
-            let hits = needs.hits(study.references);
-            (admit, needs, hits)
-        })
-        .collect();
     let (dram, nvme) = (chosen.dram_blocks, chosen.nvme_blocks);
-    let points = capacities(study, dram, nvme).into_iter().map(|capacity| point(study, &filtered, capacity)).collect();
+    let mut points: Vec<CurvePoint> =
+        capacities(study, dram, nvme).into_iter().map(|capacity| point(study, capacity)).collect();
     let distinct = study.references.distinct;
     let (sizes, mut curves) = (grid(distinct, FILTERED_POINTS, nvme), Vec::new());
-    for filter in &filtered {
+    for admit in admissions(study.setting.admit).into_iter().skip(1) {
+        let needs = Needs::of(study.references, semantics, admit);
+        let hits = needs.hits(study.references);
+        for point in &mut points {
+            point.writes_through.push(needs.admitted() - hits.at(point.capacity).any_blocks);
+        }
+        let written = |nvme: u32| if nvme == 0 { 0 } else { needs.admitted() - hits.at(nvme).any_blocks };
+        let writes: Vec<u64> = sizes.iter().map(|nvme| written(*nvme)).collect();
         for dram in grid(distinct, GRID, dram) {
             if stop.requested() {
                 return Err(Error::interrupted("interrupted; nothing was written"));
             }
-            curves.push(behind(study, filter, dram, &sizes));
+            let behind = needs.hits_behind(study.references, &study.all, dram);
+            let hits = sizes.iter().map(|nvme| behind.at(*nvme).into()).collect();
+            curves.push(AdmissionCurve { admit, dram, nvme: sizes.clone(), hits, writes: writes.clone() });
         }
     }
     Ok((points, curves))
 }
 
-fn behind(study: &Study, (admit, needs, own): &Filtered, dram: u32, sizes: &[u32]) -> AdmissionCurve {
-    let hits = needs.hits_behind(study.references, &study.all, dram);
-    let writes = |nvme: u32| if nvme == 0 { 0 } else { needs.admitted() - own.at(nvme).any_blocks };
-    AdmissionCurve {
-        admit: *admit,
-        dram,
-        hits: sizes.iter().map(|nvme| hits.at(*nvme).into()).collect(),
-        writes: sizes.iter().map(|nvme| writes(*nvme)).collect(),
-        nvme: sizes.to_vec(),
-    }
-}
-
-fn point(study: &Study, filtered: &[Filtered], capacity: u32) -> CurvePoint {
+/// A point with the writes of what admits everything.
+fn point(study: &Study, capacity: u32) -> CurvePoint {
     let hits = study.hits.at(capacity);
-    let mut writes_through = vec![study.all.admitted() - hits.any_blocks];
-    writes_through.extend(filtered.iter().map(|(_, needs, hits)| needs.admitted() - hits.at(capacity).any_blocks));
-    let writes_exclusive = exclusive_writes(&study.totals, &study.hits, capacity, 1);
-    CurvePoint { capacity, hits: hits.into(), writes_through, writes_exclusive }
+    CurvePoint {
+        capacity,
+        hits: hits.into(),
+        writes_through: vec![study.all.admitted() - hits.any_blocks],
+        writes_exclusive: exclusive_writes(&study.totals, &study.hits, capacity, 1),
+    }
 }

@@ -3,12 +3,11 @@
 use std::cmp::Ordering;
 
 use crate::analyze::curve::spread;
-use crate::analyze::needs::HitCurve;
 use crate::error::{Error, Kind, Result};
 use crate::stop::Stop;
 use crate::units;
 
-use super::study::{Point, Study};
+use super::study::{Behind, Point, Study};
 use super::{Definition, Targets};
 
 /// Sizes of DRAM that are tried, spread by factors, besides none.
@@ -72,7 +71,7 @@ fn around(points: &[Point], distinct: u32) -> Vec<u32> {
 
 /// The best NVMe behind a DRAM, if any meets the targets.
 fn best_nvme(study: &Study, targets: &Targets, dram: u32) -> Option<Point> {
-    let behind = study.hits_behind(dram);
+    let behind = study.behind(dram);
     let least = least_nvme(study, &behind, targets, dram)?;
     let distinct = study.references.distinct;
     let sizes = std::iter::once(least).chain(spread(distinct, NVME_SIZES).into_iter().filter(|nvme| *nvme > least));
@@ -103,7 +102,7 @@ fn check_ceiling(study: &Study, targets: &Targets) -> Result<()> {
 
 /// The least NVMe behind a DRAM with which hits and the time to the first token are met, if the
 /// latter falls with every block.
-fn least_nvme(study: &Study, behind: &HitCurve, targets: &Targets, dram: u32) -> Option<u32> {
+fn least_nvme(study: &Study, behind: &Behind, targets: &Targets, dram: u32) -> Option<u32> {
     let enough =
         |hit_ratio: f64| behind.smallest(|counts| study.setting.definition.ratio(counts, &study.totals) >= hit_ratio);
     let least = targets.hit_ratio.map_or(Some(0), enough)?;

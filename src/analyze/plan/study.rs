@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::analyze::curve::Semantics;
 use crate::analyze::endurance::Wear;
 use crate::analyze::endurance::writes::Writing;
-use crate::analyze::needs::{HitCurve, NEVER, Needs};
+use crate::analyze::needs::{HitCurve, Needs};
 use crate::analyze::policies::Counts;
 use crate::analyze::references::References;
 
@@ -60,61 +60,79 @@ pub struct Study<'a> {
     pub all: Needs,
     /// Their hits.
     pub hits: HitCurve,
-    /// What each needs of one behind the setting's filter.
-    admitted: Needs,
-    /// Their hits.
-    admitted_hits: HitCurve,
+    /// What each needs behind the setting's filter, and their hits; none when it admits everything.
+    filtered: Option<(Needs, HitCurve)>,
 }
 
-impl<'a> Study<'a> {
-    /// Two passes over the load.
-    pub fn new(references: &'a References, totals: Totals, setting: Setting, semantics: Semantics) -> Self {
-        let all = Needs::of(references, semantics, 1);
-        let hits = all.hits(references);
-        let (admitted, admitted_hits) = match setting.admit {
-            1 => (all.clone(), hits.clone()),
-            admit => {
-                let needs = Needs::of(references, semantics, admit);
-                let hits = needs.hits(references);
-                (needs, hits)
-            }
-        };
-        Self { references, totals, setting, all, hits, admitted, admitted_hits }
-    }
+/// The hits by NVMe behind a DRAM.
+#[derive(Debug)]
+pub enum Behind<'a> {
+    /// Those of one cache of both together.
+    Sum(&'a HitCurve, u32),
+    /// Those of the larger one.
+    Larger(&'a HitCurve, u32),
+    /// Those of a pass of their own.
+    Own(HitCurve),
+}
 
-    /// The hits by NVMe, behind a DRAM: in exclusive tiers those of the sum of both.
-    pub fn hits_behind(&self, dram: u32) -> HitCurve {
-        match (self.setting.writes, self.setting.admit) {
-            (Writing::Exclusive, _) => HitCurve::of(self.references, |at| match self.all.at(at) {
-                NEVER => NEVER,
-                need => need.saturating_sub(dram),
-            }),
-            _ => self.admitted.hits_behind(self.references, &self.all, dram),
+impl Behind<'_> {
+    /// The hits with so much NVMe.
+    pub fn at(&self, nvme: u32) -> Counts {
+        match self {
+            Behind::Sum(hits, dram) => hits.at(dram.saturating_add(nvme)),
+            Behind::Larger(hits, dram) => hits.at(nvme.max(*dram)),
+            Behind::Own(hits) => hits.at(nvme),
         }
     }
 
-    fn counts(&self, dram: u32, nvme: u32) -> Counts {
-        match (self.setting.writes, self.setting.admit) {
-            (Writing::Exclusive, _) => self.hits.at(dram.saturating_add(nvme)),
-            (_, 1) => self.hits.at(dram.max(nvme)),
-            _ => self.hits_behind(dram).at(nvme),
+    /// The least NVMe whose hits are enough, as [`HitCurve::smallest`].
+    pub fn smallest(&self, enough: impl Fn(&Counts) -> bool) -> Option<u32> {
+        match self {
+            Behind::Sum(hits, dram) => Some(hits.smallest(enough)?.saturating_sub(*dram)),
+            Behind::Larger(hits, dram) => hits.smallest(enough).map(|least| if least <= *dram { 0 } else { least }),
+            Behind::Own(hits) => hits.smallest(enough),
+        }
+    }
+}
+
+impl<'a> Study<'a> {
+    /// A pass over the load, and one more for a filter.
+    pub fn new(references: &'a References, totals: Totals, setting: Setting, semantics: Semantics) -> Self {
+        let all = Needs::of(references, semantics, 1);
+        let hits = all.hits(references);
+        let filtered = (setting.admit > 1).then(|| {
+            let needs = Needs::of(references, semantics, setting.admit);
+            let hits = needs.hits(references);
+            (needs, hits)
+        });
+        Self { references, totals, setting, all, hits, filtered }
+    }
+
+    /// The hits by NVMe behind a DRAM.
+    pub fn behind(&self, dram: u32) -> Behind<'_> {
+        match (self.setting.writes, &self.filtered) {
+            (Writing::Exclusive, _) => Behind::Sum(&self.hits, dram),
+            (_, None) => Behind::Larger(&self.hits, dram),
+            (_, Some((needs, _))) => Behind::Own(needs.hits_behind(self.references, &self.all, dram)),
         }
     }
 
     /// Blocks written to NVMe.
     fn writes(&self, dram: u32, nvme: u32) -> u64 {
-        match self.setting.writes {
+        match (self.setting.writes, &self.filtered) {
             _ if nvme == 0 => 0,
-            Writing::Exclusive => exclusive_writes(&self.totals, &self.hits, dram, nvme),
-            _ => self.admitted.admitted() - self.admitted_hits.at(nvme).any_blocks,
+            (Writing::Exclusive, _) => exclusive_writes(&self.totals, &self.hits, dram, nvme),
+            (_, None) => self.all.admitted() - self.hits.at(nvme).any_blocks,
+            (_, Some((needs, hits))) => needs.admitted() - hits.at(nvme).any_blocks,
         }
     }
 
     /// Where the block of a reference lies.
     fn place(&self, at: usize, dram: u32, nvme: u32) -> Place {
-        let below = match self.setting.writes {
-            Writing::Exclusive => self.all.at(at) <= dram.saturating_add(nvme),
-            _ => self.admitted.at(at) <= nvme,
+        let below = match (self.setting.writes, &self.filtered) {
+            (Writing::Exclusive, _) => self.all.at(at) <= dram.saturating_add(nvme),
+            (_, None) => self.all.at(at) <= nvme,
+            (_, Some((needs, _))) => needs.at(at) <= nvme,
         };
         match () {
             () if self.all.at(at) <= dram => Place::Dram,
@@ -135,7 +153,7 @@ impl<'a> Study<'a> {
 
     /// What a pair does.
     pub fn point(&self, dram: u32, nvme: u32) -> Point {
-        Point { ttft: self.ttft(dram, nvme), ..self.untimed(self.counts(dram, nvme), dram, nvme) }
+        Point { ttft: self.ttft(dram, nvme), ..self.untimed(self.behind(dram).at(nvme), dram, nvme) }
     }
 
     /// What a pair of these hits does, the time to the first token apart.

@@ -68,7 +68,7 @@ fn the_page_needs_nothing_but_itself() {
         assert!(!page.contains(outside), "the page asks for {why}");
     }
     // Without its script it says the plan, a table of the curve, and what is assumed.
-    for words in ["hit 4", "hit ratio", "What is assumed", "exclusive", "sha256", "<noscript>"] {
+    for words in ["of NVMe hit", "hit ratio", "What is assumed", "exclusive", "sha256", "<noscript>"] {
         assert!(page.contains(words), "no `{words}`");
     }
     assert!(page.contains("id=\"what-if\" hidden") && !page.contains("NaN"));
