@@ -13,16 +13,18 @@ pub const GIB: u64 = 1 << 30;
 /// Nanoseconds in a second.
 pub const SECOND_NS: u64 = 1_000_000_000;
 
-const SIZE_UNITS: [(&str, u64); 9] = [
+const SIZE_UNITS: [(&str, u64); 11] = [
     ("B", 1),
     ("KiB", KIB),
     ("MiB", MIB),
     ("GiB", GIB),
     ("TiB", 1 << 40),
+    ("PiB", 1 << 50),
     ("kB", 1_000),
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
     ("TB", 1_000_000_000_000),
+    ("PB", 1_000_000_000_000_000),
 ];
 
 const TIME_UNITS: [(&str, u64); 6] =
@@ -36,9 +38,9 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse_scaled(text, &SIZE_UNITS, Some("B"))
-            .map(Size)
-            .map_err(|why| format!("{why}; a size is written 128KiB, 16GiB or 4GB (also B, MiB, TiB, kB, MB, TB)"))
+        parse_scaled(text, &SIZE_UNITS, Some("B")).map(Size).map_err(|why| {
+            format!("{why}; a size is written 128KiB, 16GiB or 4GB (also B, MiB, TiB, PiB, kB, MB, TB, PB)")
+        })
     }
 }
 

@@ -2,9 +2,13 @@
 
 mod blocks;
 mod curve;
+mod drives;
+mod endurance;
 mod hits;
 mod input;
 mod objects;
+mod plan;
+mod recorded;
 mod reuse;
 mod summary;
 mod warmup;
@@ -42,6 +46,10 @@ enum Analysis {
     Reuse(reuse::Args),
     /// Blocks in use at a time, and how large a cache has to be for shares of all hits
     WorkingSet(working_set::Args),
+    /// Host writes by the day, drive writes per day and years of the drives, by policy and filter
+    Endurance(endurance::Args),
+    /// The smallest DRAM and NVMe for a hit ratio, a time to the first token or a life, and its cost
+    Plan(plan::Args),
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
@@ -51,6 +59,8 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         Analysis::Curve(args) => curve::run(&args, global, stop),
         Analysis::Reuse(args) => reuse::run(&args, global, stop),
         Analysis::WorkingSet(args) => working_set::run(&args, global, stop),
+        Analysis::Endurance(args) => endurance::run(&args, global, stop),
+        Analysis::Plan(args) => plan::run(&args, global, stop),
     }
 }
 

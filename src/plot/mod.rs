@@ -14,6 +14,7 @@ pub mod report;
 mod request_sections;
 mod sections;
 pub mod throughput;
+pub mod what_if;
 
 use crate::error::{Error, Result};
 use crate::measure::{BlockResult, ReplayResult, Saved};

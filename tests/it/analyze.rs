@@ -1,8 +1,11 @@
 //! `kvtrace analyze hits` and `curve` on files of requests.
 
 mod curves;
+mod endurance;
 mod objects;
+mod plan;
 mod reuse;
+mod what_if;
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
