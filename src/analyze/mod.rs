@@ -1,5 +1,6 @@
 //! Offline analyses of traces and results, and what a file is.
 
+pub mod compare;
 pub mod contents;
 pub mod curve;
 mod duplicates;
@@ -11,5 +12,4 @@ pub mod references;
 mod stack;
 pub mod summary;
 
-/// The schema of every analysis.
-pub const ANALYSIS_SCHEMA: &str = "kvtrace.analysis/1";
+pub use crate::measure::analysis::ANALYSIS_SCHEMA;

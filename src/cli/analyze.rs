@@ -1,6 +1,7 @@
 //! `kvtrace analyze`: one subcommand per analysis.
 
 mod blocks;
+mod compare;
 mod curve;
 mod hits;
 mod summary;
@@ -32,6 +33,8 @@ enum Analysis {
     Hits(hits::Args),
     /// Hit ratio by capacity: LRU exactly for all of them, other policies at chosen ones
     Curve(curve::Args),
+    /// Two groups of results, metric by metric, with how sure each difference is
+    Compare(compare::Args),
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
@@ -39,6 +42,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         Analysis::Summary(args) => summary::run(&args, global, stop),
         Analysis::Hits(args) => hits::run(&args, global, stop),
         Analysis::Curve(args) => curve::run(&args, global, stop),
+        Analysis::Compare(args) => compare::run(&args, global),
     }
 }
 

@@ -129,7 +129,10 @@ figure svg { display: block; width: 100%; height: auto; border: 1px solid var(--
 .bar { display: flex; height: 1.5rem; border-radius: 3px; overflow: hidden; margin: .3rem 0; }
 .bar i { display: block; min-width: 1px; }
 .key { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; margin-right: .35rem; vertical-align: -.05rem; }
-.c0 { background: #0072b2; } .c1 { background: #e69f00; } .c2 { background: #d55e00; }
+.keys { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; } .part { white-space: nowrap; }
+.c0 { background: #0072b2; } .c1 { background: #56b4e9; } .c2 { background: #e69f00; } .c3 { background: #f5cf78; }
+.c4 { background: #8c959f; } .c5 { background: #009e73; } .c6 { background: #cc79a7; } .c7 { background: #f0a868; }
+.c8 { background: #d55e00; }
 pre { overflow-x: auto; padding: .7rem .9rem; background: var(--band); border: 1px solid var(--line); border-radius: 4px;
   font: 12.5px/1.45 "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } h2 { break-after: avoid; }
@@ -138,7 +141,9 @@ pre { overflow-x: auto; padding: .7rem .9rem; background: var(--band); border: 1
 
 const DARK: &str = ":root { --ink: #e6edf3; --faded: #9aa4af; --line: #333a43; --paper: #0d1117; --band: #161b22;
   --good: #3fb950; --bad: #ff7b72; --badpaper: #2d1416; --note: #e3b341; --notepaper: #2a2110; }
-.c0 { background: #3d9be0; } .c1 { background: #f2bc40; } .c2 { background: #f07c28; }
+.c0 { background: #3d9be0; } .c1 { background: #8cd0f5; } .c2 { background: #f2bc40; } .c3 { background: #a8842e; }
+.c4 { background: #6e7781; } .c5 { background: #2bc498; } .c6 { background: #e09ac2; } .c7 { background: #b9713a; }
+.c8 { background: #f07c28; }
 ";
 
 #[cfg(test)]
