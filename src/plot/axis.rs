@@ -121,7 +121,7 @@ fn log_from(label: &str, low: f64, high: f64, least: f64) -> Axis {
 pub fn log_size(label: &str, low_bytes: f64, high_bytes: f64) -> Axis {
     let (low, high) = log_ends(low_bytes, high_bytes, 1.0);
     let doublings = (high - low) / 2f64.log10();
-    let step = [1, 2, 5, 10].into_iter().find(|step| doublings / f64::from(*step) <= 9.0).unwrap_or(10);
+    let step = (1..=10).find(|step| doublings / f64::from(*step) <= 9.5).unwrap_or(10);
     let ticks = (0..63)
         .filter(|power| power % step == 0)
         .map(|power| (f64::from(power) * 2f64.log10(), 1u64 << power))

@@ -70,11 +70,13 @@ pub fn picture(analyses: &[(&str, &Analysis)], scale: Scale) -> Result<Picture> 
     for (file, analysis) in analyses {
         for policy in analysis.list("policies") {
             let points = points(policy, scale);
-            let Some(last) = points.last() else { continue };
+            if points.is_empty() {
+                continue;
+            }
             let (colour, mark) = style(series.len());
             let name = text(policy, "policy").unwrap_or("unnamed");
             let of = if several { format!(" · {}", shortened(&of_file(analysis, file), 22)) } else { String::new() };
-            legend.push(Key { text: format!("{name}{of}, at most {:.1} %", last.1 * 100.0), swatch: Some((colour, mark)) });
+            legend.push(Key { text: format!("{name}{of}"), swatch: Some((colour, mark)) });
             series.push(Series { colour, mark, points });
         }
     }
@@ -214,7 +216,7 @@ mod tests {
         let one = analysis(&["lru", "arc"]);
         let picture = picture(&[("c.json", &one)], Scale::Blocks).unwrap();
         assert_eq!(picture.panels[0].series[1].points, [(0.0, 1.0), (2.0, 40.0)]);
-        assert_eq!(picture.panels[0].legend[0].text, "lru, at most 40.0 %");
+        assert_eq!(picture.panels[0].legend[0].text, "lru");
         assert!(picture.subtitle.contains("of t.jsonl"), "{}", picture.subtitle);
     }
 

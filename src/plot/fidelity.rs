@@ -28,7 +28,7 @@ pub fn picture(card: &Fidelity, file: &str) -> Result<Picture> {
         row(card, "inflight_time", "requests in flight, by time", depths),
         row(card, "gap", "time between requests", times),
         row(card, "d2c", "time at the device (D2C)", times),
-        row(card, "lba", "place, from the lowest", places),
+        row(card, "lba", "place on the device", places),
     ];
     let panels: Vec<Panel> = rows.into_iter().flatten().flatten().collect();
     if panels.is_empty() {
@@ -56,9 +56,13 @@ pub fn picture(card: &Fidelity, file: &str) -> Result<Picture> {
 
 fn side(blocks: &[BlockResult], name: &str) -> Side {
     let of = |&(op, colour): &(&'static str, Colour)| {
-        let mut runs = blocks.iter().filter_map(|block| block.histogram(name, Some(op)).filter(|h| h.count > 0));
-        let mut all = runs.next()?.clone();
-        runs.for_each(|run| all.merge(run));
+        let mut runs = blocks.iter().filter_map(|block| {
+            let mut run = block.histogram(name, Some(op)).filter(|h| h.count > 0)?.clone();
+            prepare(&mut run);
+            Some(run).filter(|run| run.count > 0)
+        });
+        let mut all = runs.next()?;
+        runs.for_each(|run| all.merge(&run));
         Some((op, colour, all))
     };
     DIRECTIONS.iter().filter_map(of).collect()
@@ -73,11 +77,7 @@ struct Ground {
 }
 
 fn row(card: &Fidelity, name: &str, title: &str, ground: fn(&[&Histogram]) -> Ground) -> Option<[Panel; 2]> {
-    let sides = [side(&card.original.blocks, name), side(&card.distilled.blocks, name)].map(|mut side| {
-        side.iter_mut().for_each(|(_, _, histogram)| prepare(histogram));
-        side.retain(|(_, _, histogram)| histogram.count > 0);
-        side
-    });
+    let sides = [side(&card.original.blocks, name), side(&card.distilled.blocks, name)];
     let all: Vec<&Histogram> = sides.iter().flatten().map(|entry| &entry.2).collect();
     if all.is_empty() {
         return None;
@@ -107,7 +107,11 @@ fn prepare(histogram: &mut Histogram) {
             histogram.count = histogram.buckets.iter().map(|bucket| bucket.2).sum();
         }
         "lba" => {
-            let base = histogram.buckets.first().map_or(0, |bucket| bucket.0);
+            let matters = matters(histogram);
+            let first = histogram.buckets.iter().find(|bucket| bucket.2 >= matters);
+            let base = first.map_or(0, |bucket| bucket.0);
+            histogram.buckets.retain(|bucket| bucket.0 >= base);
+            histogram.count = histogram.buckets.iter().map(|bucket| bucket.2).sum();
             for bucket in &mut histogram.buckets {
                 (bucket.0, bucket.1) = (bucket.0 - base, bucket.1 - base);
             }
@@ -116,6 +120,12 @@ fn prepare(histogram: &mut Histogram) {
         }
         _ => {}
     }
+}
+
+/// Requests from which on a place counts: a twentieth of the mean of all places. A stray request to a
+/// journal far away would squeeze everything else.
+fn matters(histogram: &Histogram) -> u64 {
+    histogram.count / (20 * histogram.buckets.len().max(1) as u64)
 }
 
 fn series(side: &Side, ground: &Ground) -> Vec<Series> {
@@ -130,7 +140,7 @@ fn series(side: &Side, ground: &Ground) -> Vec<Series> {
 fn key((op, colour, histogram): &(&str, Colour, Histogram), ground: &Ground) -> Key {
     let quantile = |q| histogram.quantile(q).map_or("-".to_owned(), ground.show);
     let mark = (ground.mark)(0, 1).1;
-    Key { text: format!("{op}s, P50 {}, P99 {}", quantile(0.5), quantile(0.99)), swatch: Some((*colour, mark)) }
+    Key { text: format!("{op}s P50 {}, P99 {}", quantile(0.5), quantile(0.99)), swatch: Some((*colour, mark)) }
 }
 
 fn beside(place: usize, of: usize) -> (f64, Mark) {
@@ -153,13 +163,15 @@ fn sizes(all: &[&Histogram]) -> Ground {
 }
 
 fn depths(all: &[&Histogram]) -> Ground {
-    let deepest = all.iter().filter_map(|h| h.buckets.last()).map(|bucket| bucket.1 - 1).max().unwrap_or(1);
-    let mut x = axis::from_zero_to("requests in flight", deepest as f64 + 0.6);
+    // What is far deeper for a hundredth of the time would squeeze the rest.
+    let deepest = (all.iter().filter_map(|h| h.quantile(0.99)).fold(4.0, f64::max) * 1.25).ceil() as i64;
+    let mut x = axis::from_zero_to("requests in flight, to a little above P99", deepest as f64 + 0.6);
     x.low = 0.4;
     x.ticks.retain(|tick| tick.at.fract() == 0.0 && tick.at > 0.0);
     let total = |h: &Histogram| h.count.max(1) as f64;
     let shares = move |h: &Histogram| {
-        h.buckets.iter().map(|b| ((b.0 + b.1 - 1) as f64 / 2.0, b.2 as f64 * 100.0 / total(h))).collect()
+        let shown = h.buckets.iter().filter(|b| b.0 <= deepest);
+        shown.map(|b| ((b.0 + b.1 - 1) as f64 / 2.0, b.2 as f64 * 100.0 / total(h))).collect()
     };
     let mark = if deepest <= MAX_DEPTH { beside } else { line };
     Ground { x, mark, shares: Box::new(shares), show: |depth| format!("{depth:.0}") }
@@ -181,9 +193,10 @@ fn times(all: &[&Histogram]) -> Ground {
 
 fn places(all: &[&Histogram]) -> Ground {
     let scale = |h: &Histogram| if h.unit == "sectors" { 512.0 } else { 1.0 };
-    let ends = all.iter().filter_map(|h| Some(h.buckets.last()?.1 as f64 * scale(h)));
+    let last = |h: &Histogram| h.buckets.iter().rfind(|bucket| bucket.2 >= matters(h)).map(|bucket| bucket.1);
+    let ends = all.iter().filter_map(|h| Some(last(h)? as f64 * scale(h)));
     let high = ends.fold(1.0, f64::max) / units::GIB as f64;
-    let x = axis::linear("GiB from the lowest place", 0.0, high, 5.0);
+    let x = axis::linear("GiB from the lowest place that many requests go to", 0.0, high, 5.0);
     let last = x.high;
     let shares = move |h: &Histogram| {
         let middle = |b: &(i64, i64, u64)| (b.0 + b.1) as f64 / 2.0 * scale(h) / units::GIB as f64;

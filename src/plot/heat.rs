@@ -96,7 +96,7 @@ impl HeatMap {
     pub fn picture(&self, file: &str) -> Picture {
         let outside = match self.outside {
             0 => String::new(),
-            n => format!(" · {} elsewhere are not shown", units::plural(n, "request")),
+            n => format!(" · not shown: {} elsewhere", units::plural(n, "request")),
         };
         let both = ["read", "write"].into_iter().enumerate();
         Picture {

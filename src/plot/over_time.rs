@@ -12,6 +12,8 @@ use crate::trace::{Input, Meta, Op, Phase, Record, RequestsReader, Tier, TraceRe
 
 /// Intervals that a trace is cut into at most; half as many at least, when it has any length.
 const INTERVALS: usize = 480;
+/// Intervals of arrivals.
+const ARRIVAL_INTERVALS: i64 = 200;
 /// The first interval, in ns; it is doubled as the trace goes on.
 const FIRST_INTERVAL_NS: i64 = 1_000;
 /// Windows in which arrivals are counted, in ns: 10 ms to 100 s.
@@ -42,7 +44,9 @@ pub struct OverTime {
     pub occupancy: [Vec<u64>; 3],
     /// The most bytes ever live at once, by tier.
     pub peak_bytes: [u64; 3],
-    /// Requests that arrived in each interval.
+    /// The length of an interval of arrivals in seconds.
+    pub arrival_interval_s: f64,
+    /// Requests that arrived in each interval from the start of the trace to the last arrival.
     pub arrivals: Vec<u64>,
     /// Where the arrivals are from: `requests`, `first rows` of requests, or `rows` where nothing
     /// says whose they are.
@@ -90,18 +94,11 @@ impl OverTime {
             None => stamps.taken(),
         };
         stamps.sort_unstable();
-        let interval_ns = live.clock.interval_ns;
-        let mut counts = vec![0u64; live.clock.used];
-        for stamp in &stamps {
-            let place = (stamp.max(&0) / interval_ns) as usize;
-            // A request that storage never saw may come after the last row.
-            if let Some(last) = counts.len().checked_sub(1) {
-                counts[place.min(last)] += 1;
-            }
-        }
+        let (arrival_ns, counts) = counted(&stamps);
         let over = Self {
             meta,
-            interval_s: interval_ns as f64 / 1e9,
+            interval_s: live.clock.interval_ns as f64 / 1e9,
+            arrival_interval_s: arrival_ns as f64 / 1e9,
             peak_bytes: live.peak,
             has_deletes: live.deletes,
             occupancy: live.finish(),
@@ -112,6 +109,17 @@ impl OverTime {
         };
         Ok((over, digest))
     }
+}
+
+/// How many of some sorted stamps are in each of a few intervals, and how long one is.
+fn counted(stamps: &[i64]) -> (i64, Vec<u64>) {
+    let last = stamps.last().copied().unwrap_or(0).max(0);
+    let interval_ns = (last / ARRIVAL_INTERVALS + 1).max(FIRST_INTERVAL_NS);
+    let mut counts = vec![0u64; if stamps.is_empty() { 0 } else { (last / interval_ns) as usize + 1 }];
+    for stamp in stamps {
+        counts[((*stamp).max(0) / interval_ns) as usize] += 1;
+    }
+    (interval_ns, counts)
 }
 
 fn arrivals(requests: RequestsReader, stop: &Stop) -> Result<Vec<i64>> {

@@ -201,8 +201,9 @@ fn between(faint: [u8; 3], strong: [u8; 3], step: u8) -> [u8; 3] {
     std::array::from_fn(|i| ((u16::from(faint[i]) * (last - step) + u16::from(strong[i]) * step) / last) as u8)
 }
 
-/// How the series at a place in a list is drawn: the colours in turn, each first as a line, then in
-/// dashes, dots and both, so that 28 are told apart, on paper without colours too.
+/// How the series at a place in a list is drawn: seven colours and four kinds of line, each in turn,
+/// so that 28 are told apart, on paper without colours too, and one that lies on another lets it
+/// show.
 pub fn style(place: usize) -> (Colour, Mark) {
     let colours = [
         Colour::Blue,
@@ -213,8 +214,8 @@ pub fn style(place: usize) -> (Colour, Mark) {
         Colour::Sky,
         Colour::Ink,
     ];
-    let marks = [Mark::Line, Mark::Dashes, Mark::Dots, Mark::DashDots];
-    (colours[place % colours.len()], marks[place / colours.len() % marks.len()])
+    let marks = [Mark::Line, Mark::Dashes, Mark::DashDots, Mark::Dots];
+    (colours[place % colours.len()], marks[place % marks.len()])
 }
 
 /// A text of at most `most` characters: what is too long loses its middle, since names tell

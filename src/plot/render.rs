@@ -33,6 +33,9 @@ const MAX_CHARS: usize = 240;
 const WORD_GAP: f64 = 7.0;
 /// Height of a line of words at an axis.
 const WORD_HEIGHT: f64 = 13.0;
+/// The width of a line of the legend that shows how a series is drawn: beside an area, and above it.
+const SWATCH: f64 = 22.0;
+const NARROW_SWATCH: f64 = 18.0;
 
 /// Draws the picture.
 pub fn draw<DB: DrawingBackend>(picture: &Picture, area: &Area<DB>, scale: Scale) -> Drawn<DB> {
@@ -236,7 +239,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
     fn legend_beside(&self, frame: &Frame, left: f64) -> Drawn<DB> {
         for (i, key) in frame.panel.legend.iter().enumerate() {
             let y = frame.top + 8.0 + 18.0 * i as f64;
-            let text = self.swatch(key, (left, y))?;
+            let text = self.swatch(key, (left, y), SWATCH)?;
             let shown = self.fit(&key.text, 11.5, f64::from(WIDTH) - text - 6.0)?;
             self.text(&shown, (text, y), 11.5, Colour::Ink, HPos::Left)?;
         }
@@ -245,28 +248,31 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
 
     /// The legend in the line above the area, as much of it as there is room for.
     fn legend_above(&self, frame: &Frame) -> Drawn<DB> {
-        let (mut x, y) = (frame.left, frame.top - 9.0);
+        let (mut x, y) = (frame.word_left - 20.0, frame.top - 9.0);
         for key in &frame.panel.legend {
-            let room = frame.title_right - x - 30.0;
+            let room = frame.title_right - x - NARROW_SWATCH - 8.0;
             if room < 40.0 {
                 break;
             }
-            let shown = self.fit(&key.text, 11.0, room)?;
-            let text = self.swatch(key, (x, y))?;
-            self.text(&shown, (text, y), 11.0, Colour::Ink, HPos::Left)?;
-            x = text + self.width(&shown, 11.0)? + 14.0;
+            let shown = self.fit(&key.text, 10.5, room)?;
+            let text = self.swatch(key, (x, y), NARROW_SWATCH)?;
+            self.text(&shown, (text, y), 10.5, Colour::Ink, HPos::Left)?;
+            x = text + self.width(&shown, 10.5)? + 12.0;
         }
         Ok(())
     }
 
     /// Draws what a key explains; where its text begins.
-    fn swatch(&self, key: &Key, (left, y): (f64, f64)) -> Result<f64, DrawingAreaErrorKind<DB::ErrorType>> {
+    fn swatch(&self, key: &Key, (left, y): (f64, f64), width: f64) -> Result<f64, DrawingAreaErrorKind<DB::ErrorType>> {
         let Some((colour, mark)) = key.swatch else { return Ok(left) };
         match mark {
-            Mark::Bars(_) | Mark::Cells(..) => self.bar((left + 4.0, y - 5.0), (left + 18.0, y + 5.0), colour)?,
-            Mark::Points => self.disc((left + 11.0, y), 3.5, colour)?,
-            stroke => self.stroke(&[(left, y), (left + 22.0, y)], stroke, colour, 2.5)?,
+            Mark::Bars(_) | Mark::Cells(..) => self.bar((left + width - 18.0, y - 5.0), (left + width - 4.0, y + 5.0), colour)?,
+            Mark::Points => self.disc((left + width / 2.0, y), 3.5, colour)?,
+            stroke => self.stroke(&[(left, y), (left + width, y)], stroke, colour, 2.5)?,
         }
-        Ok(left + 30.0)
+        Ok(left + width + 8.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,6 +166,7 @@ pub fn figure(picture: &Picture) -> String {
 fn inputs(sources: &[Source]) -> String {
     let line = |source: &Source| (source.name.clone(), format!("{}, sha256 {}", source.content.what(), source.sha256));
     let mut pairs: Vec<_> = sources.iter().map(line).collect();
+    pairs.sort();
     pairs.push(("reported by".to_owned(), crate::TOOL.to_owned()));
     facts(&pairs)
 }

@@ -66,7 +66,12 @@ pub fn hits(analysis: &Analysis, file: &str) -> Result<Picture> {
     });
     let legend = legend.collect();
     let highest = caches.iter().flat_map(|(_, points)| points).map(|point| point.0).fold(0.0, f64::max);
-    let series = caches.into_iter().enumerate().map(|(i, (_, points))| dots(style(i).0, points)).collect();
+    // Beside each other in a row, so that equal ones are seen.
+    let beside = |i: usize| (i as f64 - (caches.len() - 1) as f64 / 2.0) * (0.6 / caches.len() as f64).min(0.16);
+    let dodged = |(i, (_, points)): (usize, &(String, Vec<(f64, f64)>))| {
+        dots(style(i).0, points.iter().map(|(x, y)| (*x, y - beside(i))).collect())
+    };
+    let series = caches.iter().enumerate().map(dodged).collect();
     Ok(Picture {
         kind: "hits",
         title: "Hit ratios, by what each counts".to_owned(),

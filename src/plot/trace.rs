@@ -32,8 +32,7 @@ fn interval(over: &OverTime) -> String {
 }
 
 fn time(over: &OverTime) -> Axis {
-    let intervals = over.occupancy[0].len().max(over.arrivals.len());
-    axis::from_zero_to("time since the start of the trace (s)", intervals as f64 * over.interval_s)
+    axis::from_zero_to("time since the start of the trace (s)", over.occupancy[0].len() as f64 * over.interval_s)
 }
 
 fn tier_panel(over: &OverTime, tier: Tier) -> Option<Panel> {
@@ -119,15 +118,16 @@ pub fn arrivals(over: &OverTime, file: &str) -> Result<Picture> {
 }
 
 fn rate(over: &OverTime, total: u64) -> Panel {
-    let rates: Vec<f64> = over.arrivals.iter().map(|count| *count as f64 / over.interval_s).collect();
+    let each_s = over.arrival_interval_s;
+    let rates: Vec<f64> = over.arrivals.iter().map(|count| *count as f64 / each_s).collect();
     let highest = rates.iter().copied().fold(0.0, f64::max);
-    let span = rates.len() as f64 * over.interval_s;
-    let edge = |(i, value): (usize, &f64)| [(i as f64 * over.interval_s, *value), ((i + 1) as f64 * over.interval_s, *value)];
+    let span = rates.len() as f64 * each_s;
+    let edge = |(i, value): (usize, &f64)| [(i as f64 * each_s, *value), ((i + 1) as f64 * each_s, *value)];
     let swatch = Some((Colour::Blue, Mark::Line));
     Panel {
         title: "arrivals over time".to_owned(),
         height: 170,
-        x: time(over),
+        x: axis::from_zero_to("time since the start of the trace (s)", span),
         y: axis::from_zero("per second", highest, 170),
         series: vec![Series {
             colour: Colour::Blue,
@@ -135,7 +135,7 @@ fn rate(over: &OverTime, total: u64) -> Panel {
             points: rates.iter().enumerate().flat_map(edge).collect(),
         }],
         legend: vec![
-            Key { text: format!("in each {}", interval(over)), swatch },
+            Key { text: format!("in each {}", units::ns(each_s * 1e9)), swatch },
             Key { text: format!("{} in all", units::count(total)), swatch: None },
             Key { text: format!("mean {}/s", axis::short(total as f64 / span)), swatch: None },
             Key { text: format!("most {}/s", axis::short(highest)), swatch: None },
@@ -155,7 +155,7 @@ fn crowding(over: &OverTime) -> Panel {
     let x = axis::log_time("length of the window (log scale)", first * 1e9, last * 1e9);
     let poisson = vec![(x.low, 0.0), (x.high, 0.0)];
     let mut legend = vec![
-        Key { text: "variance over mean of arrivals".to_owned(), swatch: Some((Colour::Blue, Mark::Points)) },
+        Key { text: "variance over mean".to_owned(), swatch: Some((Colour::Blue, Mark::Points)) },
         Key { text: "Poisson: 1 at every scale".to_owned(), swatch: Some((Colour::Faded, Mark::Dashes)) },
     ];
     for (window, index) in over.dispersion.iter().step_by(2) {

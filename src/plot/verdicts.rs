@@ -64,7 +64,9 @@ fn of_replay(replay: &ReplayResult, capture: Option<&BlockResult>, named: &str) 
     let mut notes = replay.notes.clone();
     if let Some(block) = capture.filter(|block| block.tainted) {
         let why = block.taint_reasons.join("; ");
-        notes.push(format!("the capture of the block layer is tainted, its figures may be off: {why}"));
+        if !notes.iter().any(|note| note.contains(&why)) {
+            notes.push(format!("the capture of the block layer is tainted, its figures may be off: {why}"));
+        }
     }
     if !notes.is_empty() {
         out.push_str(&format!(

@@ -1,5 +1,7 @@
 //! `kvtrace analyze hits` and `curve` on files of requests.
 
+mod compare;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
