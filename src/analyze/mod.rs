@@ -1,6 +1,7 @@
 //! Offline analyses of traces and results, and what a file is.
 
 mod byte_stack;
+pub mod compare;
 pub mod contents;
 pub mod curve;
 mod duplicates;
@@ -23,5 +24,4 @@ mod stack;
 pub mod summary;
 pub mod working_set;
 
-/// The schema of every analysis.
-pub const ANALYSIS_SCHEMA: &str = "kvtrace.analysis/1";
+pub use crate::measure::analysis::ANALYSIS_SCHEMA;

@@ -1,6 +1,7 @@
 //! `kvtrace analyze`: one subcommand per analysis.
 
 mod blocks;
+mod compare;
 mod curve;
 mod drives;
 mod endurance;
@@ -50,6 +51,8 @@ enum Analysis {
     Endurance(endurance::Args),
     /// The smallest DRAM and NVMe for a hit ratio, a time to the first token or a life, and its cost
     Plan(plan::Args),
+    /// Two groups of results, metric by metric, with how sure each difference is
+    Compare(compare::Args),
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
@@ -61,6 +64,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         Analysis::WorkingSet(args) => working_set::run(&args, global, stop),
         Analysis::Endurance(args) => endurance::run(&args, global, stop),
         Analysis::Plan(args) => plan::run(&args, global, stop),
+        Analysis::Compare(args) => compare::run(&args, global),
     }
 }
 

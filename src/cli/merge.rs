@@ -52,8 +52,9 @@ pub fn run(args: Args, global: Global) -> Result<()> {
         let name = path.display().to_string();
         match input.result().map_err(|error| error.context(format!("cannot merge {name}")))? {
             Saved::Replay(result) => results.push((name, *result)),
-            Saved::Block(_) => {
-                return Err(Error::usage(format!("{name} is a capture; results of `kvtrace replay` are merged")));
+            other => {
+                let what = other.what();
+                return Err(Error::usage(format!("{name} is {what}; results of `kvtrace replay` are merged")));
             }
         }
     }

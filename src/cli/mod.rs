@@ -17,6 +17,7 @@ mod convert;
 mod distill_fio;
 mod doctor;
 mod info;
+mod inputs;
 mod mark;
 mod merge;
 mod models;
@@ -175,8 +176,8 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<()> {
         Command::Mark(args) => mark::run(&args, global),
         Command::DistillFio(args) => distill_fio::run(args, global, stop),
         Command::Analyze(args) => analyze::run(args, global, stop),
-        Command::Plot(args) => plot::run(args, global),
-        Command::Report(args) => report::run(args, global),
+        Command::Plot(args) => plot::run(args, global, stop),
+        Command::Report(args) => report::run(args, global, stop),
         Command::Convert(args) => convert::run(args, global, stop),
         Command::Info(args) => info::run(args, global, stop),
         Command::Doctor(args) => doctor::run(args, global),

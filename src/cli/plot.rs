@@ -2,55 +2,42 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::error::{Error, Result};
-use crate::measure::Input;
 use crate::output;
-use crate::plot::{self, Kind, PLOT_SCHEMA, image};
+use crate::plot::{self, Kind, PLOT_SCHEMA, Scale, image};
+use crate::stop::Stop;
 
-use super::Global;
+use super::terminal::Terminal;
+use super::{Global, inputs};
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to show
-    #[arg(value_enum)]
-    kind: Shown,
-    /// A result of `kvtrace replay` or `kvtrace capture` (`-` is stdin)
-    input: PathBuf,
+    #[arg(value_parser = kinds())]
+    kind: Kind,
+    /// What to draw it of (`-` is stdin); several where curves of several files go into one picture
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
     /// The picture: out.svg or out.png (`-` writes SVG to stdout)
     #[arg(long, short, value_name = "PICTURE")]
     output: PathBuf,
+    /// What capacities of a curve are said in: blocks, tokens, or gib (bytes of the model)
+    #[arg(long, value_name = "SCALE", default_value = "blocks")]
+    x: Scale,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Shown {
-    /// Distribution of response and service times, by tier, direction and phase
-    Latency,
-    /// Request sizes at the block layer
-    Size,
-    /// Bytes over time, and lateness of a paced run
-    Throughput,
-    /// Requests in flight at the block layer, by time
-    Inflight,
-    /// Where on the device the requests went
-    Lba,
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    let words = Kind::ALL.map(|kind| clap::builder::PossibleValue::new(kind.word()).help(kind.meaning()));
+    PossibleValuesParser::new(words).map(|word| {
+        let found = Kind::ALL.into_iter().find(|kind| kind.word() == word);
+        found.unwrap_or(Kind::Latency)
+    })
 }
 
-impl From<Shown> for Kind {
-    fn from(shown: Shown) -> Kind {
-        match shown {
-            Shown::Latency => Kind::Latency,
-            Shown::Size => Kind::Size,
-            Shown::Throughput => Kind::Throughput,
-            Shown::Inflight => Kind::InFlight,
-            Shown::Lba => Kind::Lba,
-        }
-    }
-}
-
-pub fn run(args: Args, global: Global) -> Result<()> {
+pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let extension = args.output.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let as_png = match extension.as_deref() {
         Some("png") => true,
@@ -63,8 +50,9 @@ pub fn run(args: Args, global: Global) -> Result<()> {
             )));
         }
     };
-    let input = Input::read(&args.input)?;
-    let picture = plot::picture(args.kind.into(), &input.result()?, &input.name)?;
+    let terminal = Terminal::new(global);
+    let sources: Result<Vec<_>> = args.inputs.iter().map(|path| inputs::read(path, stop, &terminal)).collect();
+    let picture = plot::picture(args.kind, &sources?, args.x)?;
     let data = if as_png { image::png(&picture)? } else { image::svg(&picture)?.into_bytes() };
     output::write_all(&args.output, PLOT_SCHEMA, global.overwrite(), &data)
 }

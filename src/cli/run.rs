@@ -7,10 +7,10 @@ use crate::distill::{Job, Options, Origin};
 use crate::error::{Error, Result};
 use crate::measure::block::BLOCK_SCHEMA;
 use crate::measure::replay::REPLAY_SCHEMA;
-use crate::measure::{BlockResult, Input, ReplayResult, Saved};
+use crate::measure::{BlockResult, Input, ReplayResult};
 use crate::output::{self, Overwrite};
 use crate::plot::report::REPORT_SCHEMA;
-use crate::plot::{self, Kind as Picture, PLOT_SCHEMA, ReportInput, image, report_html};
+use crate::plot::{self, Content, Kind as Picture, PLOT_SCHEMA, Scale, Source, image, report_html};
 use crate::stop::Stop;
 use crate::trace::Tier;
 use crate::trace::meta::TRACE_SCHEMA;
@@ -52,6 +52,7 @@ impl Args {
 
 const REPLAY_FILE: &str = "replay.json";
 const JOB_FILE: &str = "job.fio";
+const TRACE_FILE: &str = "trace.csv.zst";
 
 /// The pictures of a run, each drawn as SVG and PNG.
 const PICTURES: [Picture; 5] = [Picture::Latency, Picture::Throughput, Picture::Size, Picture::InFlight, Picture::Lba];
@@ -72,7 +73,7 @@ impl Folder {
             return Err(Error::usage(format!("{} is not a folder; -o names one", root.display())));
         }
         Ok(Self {
-            trace: root.join("trace.csv.zst"),
+            trace: root.join(TRACE_FILE),
             replay: root.join(REPLAY_FILE),
             block: root.join("block.json"),
             job: root.join(JOB_FILE),
@@ -203,9 +204,10 @@ fn moved_data(block: &BlockResult) -> bool {
 /// Draws the pictures that the result holds.
 fn draw(folder: &Folder, replay: ReplayResult, global: Global, terminal: &Terminal) -> Result<()> {
     let of_block = replay.block.as_ref().is_some_and(moved_data);
-    let result = Saved::Replay(Box::new(replay));
+    let content = Content::Replay(Box::new(replay));
+    let result = [Source { name: REPLAY_FILE.to_owned(), sha256: String::new(), content }];
     for kind in PICTURES.into_iter().filter(|kind| of_block || matches!(kind, Picture::Latency | Picture::Throughput)) {
-        match plot::picture(kind, &result, REPLAY_FILE) {
+        match plot::picture(kind, &result, Scale::default()) {
             Ok(picture) => {
                 let svg = image::svg(&picture)?;
                 output::write_all(&folder.picture(kind, "svg"), PLOT_SCHEMA, global.overwrite(), svg.as_bytes())?;
@@ -229,14 +231,16 @@ fn report(
     job: Option<&Job>,
     global: Global,
 ) -> Result<()> {
-    let page = report_html(&ReportInput {
-        replay,
-        file: REPLAY_FILE,
-        sha256: &Input::read(&folder.replay)?.sha256,
-        block: None,
-        meta: Some(&recording.meta),
-        job: job.map(|job| (job.text(), JOB_FILE)),
-    });
+    let source = |name: &str, sha256: String, content| Source { name: name.to_owned(), sha256, content };
+    let digest = Input::read(&folder.replay)?.sha256;
+    let mut sources = vec![
+        source(REPLAY_FILE, digest, Content::Replay(Box::new(replay.clone()))),
+        source(TRACE_FILE, replay.trace.sha256.clone(), Content::Meta(Box::new(recording.meta.clone()))),
+    ];
+    if let Some(job) = job {
+        sources.push(source(JOB_FILE, Input::read(&folder.job)?.sha256, Content::Job(job.text().to_owned())));
+    }
+    let page = report_html(&sources);
     output::write_all(&folder.report, REPORT_SCHEMA, global.overwrite(), page.as_bytes())
 }
 

@@ -1,5 +1,6 @@
 //! Measured values: histograms and the result types that pass between stages.
 
+pub mod analysis;
 pub mod block;
 pub mod comparable;
 pub mod conditions;
@@ -18,7 +19,9 @@ pub mod sums;
 mod timeline;
 pub mod trials;
 
+pub use analysis::Analysis;
 pub use block::BlockResult;
+pub use fidelity::Fidelity;
 pub use histogram::{Histogram, LogLinear};
 pub use replay::ReplayResult;
 pub use saved::{Input, Saved};

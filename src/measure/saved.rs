@@ -8,7 +8,9 @@ use crate::checksum;
 use crate::error::{Error, Result};
 use crate::output;
 
+use super::analysis::{ANALYSIS_SCHEMA, Analysis};
 use super::block::{BLOCK_SCHEMA, BlockResult};
+use super::fidelity::{FIDELITY_SCHEMA, Fidelity};
 use super::replay::{REPLAY_SCHEMA, ReplayResult};
 
 /// The largest result that is read, decompressed. A replay with a capture is a few MiB.
@@ -21,6 +23,22 @@ pub enum Saved {
     Replay(Box<ReplayResult>),
     /// `kvtrace.block/1`.
     Block(Box<BlockResult>),
+    /// `kvtrace.fidelity/1`.
+    Fidelity(Box<Fidelity>),
+    /// `kvtrace.analysis/1`.
+    Analysis(Box<Analysis>),
+}
+
+impl Saved {
+    /// What it is called in a sentence.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Saved::Replay(_) => "a replay result",
+            Saved::Block(_) => "a capture of the block layer",
+            Saved::Fidelity(_) => "a fidelity card",
+            Saved::Analysis(_) => "an analysis",
+        }
+    }
 }
 
 /// The bytes of a small input and what is said of them elsewhere.
@@ -82,7 +100,7 @@ impl Input {
     /// The result it holds.
     ///
     /// # Errors
-    /// When it is no JSON, or another schema than a replay's or a block layer's.
+    /// When it is no JSON, or of another schema than those of [`Saved`].
     pub fn result(&self) -> Result<Saved> {
         if self.text.trim().is_empty() {
             return Err(Error::usage(format!("{} is empty; a replay or block result is expected", self.name)));
@@ -91,15 +109,22 @@ impl Input {
         match self.schema().as_deref() {
             Some(REPLAY_SCHEMA) => Ok(Saved::Replay(Box::new(serde_json::from_str(&self.text).map_err(broken)?))),
             Some(BLOCK_SCHEMA) => Ok(Saved::Block(Box::new(serde_json::from_str(&self.text).map_err(broken)?))),
-            Some(other) => {
-                Err(Error::usage(format!("{} is `{other}`; {REPLAY_SCHEMA} or {BLOCK_SCHEMA} is expected", self.name)))
+            Some(FIDELITY_SCHEMA) => Ok(Saved::Fidelity(Box::new(serde_json::from_str(&self.text).map_err(broken)?))),
+            Some(ANALYSIS_SCHEMA) => {
+                let analysis = Analysis::of(serde_json::from_str(&self.text).map_err(broken)?);
+                let kindless = || Error::usage(format!("{} is {ANALYSIS_SCHEMA} without a `kind`", self.name));
+                Ok(Saved::Analysis(Box::new(analysis.ok_or_else(kindless)?)))
             }
+            Some(other) => Err(Error::usage(format!(
+                "{} is `{other}`; {REPLAY_SCHEMA}, {BLOCK_SCHEMA}, {FIDELITY_SCHEMA} or {ANALYSIS_SCHEMA} is expected",
+                self.name
+            ))),
             None => {
                 let why = serde_json::from_str::<serde_json::Value>(&self.text)
                     .err()
                     .map_or("it has no `schema`".to_owned(), |e| e.to_string());
                 Err(Error::usage(format!(
-                    "{}: {why}; a JSON result of `kvtrace replay` or `kvtrace capture` is expected",
+                    "{}: {why}; a JSON result of `kvtrace replay`, capture, analyze or distill-fio --prove is expected",
                     self.name
                 )))
             }

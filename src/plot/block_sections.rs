@@ -48,20 +48,19 @@ pub fn where_time_went(replay: &ReplayResult, capture: Option<(&BlockResult, &st
         ]);
         let above = (objects - below).max(0.0);
         let whole = above + below;
-        let parts = [("above the block layer", above), ("Q2D", q2d), ("D2C, the device", d2c)];
-        let bars = parts.iter().enumerate().filter(|(_, part)| part.1 > 0.0);
+        let parts = [("above the block layer", above, 6), ("Q2D", q2d, 7), ("D2C, the device", d2c, 8)];
+        let bars = parts.iter().filter(|part| part.1 > 0.0);
         let bars: String = bars
-            .map(|(i, part)| format!("<i class=\"c{i}\" style=\"width:{:.2}%\"></i>", part.1 / whole * 100.0))
+            .map(|part| format!("<i class=\"c{}\" style=\"width:{:.2}%\"></i>", part.2, part.1 / whole * 100.0))
             .collect();
         let key: Vec<String> = parts
             .iter()
-            .enumerate()
-            .map(|(i, part)| {
-                format!("<span class=\"key c{i}\"></span>{} {:.1} %", escape(part.0), part.1 / whole * 100.0)
+            .map(|part| {
+                format!("<span class=\"key c{}\"></span>{} {:.1} %", part.2, escape(part.0), part.1 / whole * 100.0)
             })
             .collect();
         out.push_str(&format!(
-            "<h3>{op}s of tier 2</h3>\n<div class=\"bar\">{bars}</div>\n<p>{}</p>\n",
+            "<h4>{op}s of tier 2</h4>\n<div class=\"bar\">{bars}</div>\n<p>{}</p>\n",
             key.join(" &nbsp; ")
         ));
     }

@@ -5,10 +5,10 @@ use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
 use super::axis;
-use super::picture::{Colour, Key, Mark, Panel, Picture, Series};
+use super::picture::{Colour, Key, Layout, Mark, Panel, Picture, Series};
 
 /// The directions of a capture and their colours.
-const DIRECTIONS: [(&str, Colour); 2] = [("read", Colour::Blue), ("write", Colour::Vermillion)];
+pub const DIRECTIONS: [(&str, Colour); 2] = [("read", Colour::Blue), ("write", Colour::Vermillion)];
 
 /// The most distinct sizes that get a place of their own.
 const MAX_PLACES: usize = 14;
@@ -28,7 +28,8 @@ fn both<'a>(block: &'a BlockResult, name: &str, file: &str) -> Result<Vec<(&'sta
     Ok(found)
 }
 
-fn subtitle(block: &BlockResult, file: &str) -> String {
+/// What a picture of a capture says below its title.
+pub fn subtitle(block: &BlockResult, file: &str) -> String {
     let devices: Vec<_> = block.devices.iter().map(|device| device.name.as_str()).collect();
     let tainted = if block.tainted { " · TAINTED" } else { "" };
     let during = block.duration_s.map_or_else(String::new, |s| format!(" over {s:.1} s"));
@@ -70,6 +71,7 @@ pub fn sizes(block: &BlockResult, file: &str) -> Result<Picture> {
         kind: "size",
         title: "Request sizes at the block layer".to_owned(),
         subtitle: subtitle(block, file),
+        layout: Layout::Stack,
         panels: vec![
             panel("by requests", "% of the direction's requests", false),
             panel("by bytes", "% of the direction's bytes", true),
@@ -87,15 +89,18 @@ fn key(op: &str, colour: Colour, histogram: &Histogram, by_bytes: bool) -> Key {
 }
 
 /// The places of a size axis: every size that occurs when they are few, powers of two otherwise.
-struct Places {
+pub struct Places {
     /// The largest size of each place, ascending.
     upto: Vec<u64>,
-    names: Vec<String>,
-    label: &'static str,
+    /// What each is called.
+    pub names: Vec<String>,
+    /// What the axis is called.
+    pub label: &'static str,
 }
 
 impl Places {
-    fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Self {
+    /// Those of some histograms of sizes.
+    pub fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Self {
         let mut occurring: Vec<u64> =
             histograms.flat_map(|h| h.buckets.iter().map(|bucket| (bucket.0 as f64 * scale(h)) as u64)).collect();
         occurring.sort_unstable();
@@ -112,7 +117,8 @@ impl Places {
         Self { upto, names, label: "request size, up to and including (log scale)" }
     }
 
-    fn shares(&self, histogram: &Histogram, by_bytes: bool) -> Vec<f64> {
+    /// The share of each place in percent, of requests or of bytes.
+    pub fn shares(&self, histogram: &Histogram, by_bytes: bool) -> Vec<f64> {
         let mut sums = vec![0.0; self.upto.len()];
         for &(low, _, count) in &histogram.buckets {
             let size = low as f64 * scale(histogram);
@@ -157,6 +163,7 @@ pub fn in_flight(block: &BlockResult, file: &str) -> Result<Picture> {
         kind: "inflight",
         title: "Requests in flight at the block layer".to_owned(),
         subtitle: subtitle(block, file),
+        layout: Layout::Stack,
         panels,
     })
 }
@@ -212,6 +219,7 @@ pub fn lba(block: &BlockResult, file: &str) -> Result<Picture> {
         kind: "lba",
         title: "Where on the device the requests went".to_owned(),
         subtitle: subtitle(block, file),
+        layout: Layout::Stack,
         panels,
     })
 }

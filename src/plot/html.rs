@@ -36,7 +36,9 @@ pub fn table(head: &[&str], words: usize, rows: &[Vec<String>]) -> String {
     out.push_str("</tr></thead>\n<tbody>\n");
     for row in rows {
         out.push_str("<tr>");
-        for (i, cell) in row.iter().enumerate() {
+        let missing = head.len().saturating_sub(row.len());
+        let cells = row.iter().map(String::as_str).chain(std::iter::repeat_n("", missing));
+        for (i, cell) in cells.enumerate() {
             let _ = write!(out, "<td{}>{}</td>", class(i), escape(cell));
         }
         out.push_str("</tr>\n");
@@ -124,21 +126,31 @@ th { color: var(--faded); font-weight: 600; }
 dl { display: grid; grid-template-columns: minmax(9rem, max-content) 1fr; gap: .15rem 1.2rem; font-size: .88rem; margin: .6rem 0; }
 dt { color: var(--faded); }
 dd { margin: 0; overflow-wrap: anywhere; }
-figure { margin: 1rem 0; }
-figure svg { display: block; width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; }
+figure { margin: 1rem 0; overflow-x: auto; border: 1px solid var(--line); border-radius: 4px; }
+figure svg { display: block; width: 100%; min-width: 46rem; height: auto; }
+h4 { font-size: .9rem; margin: .8rem 0 .3rem; }
 .bar { display: flex; height: 1.5rem; border-radius: 3px; overflow: hidden; margin: .3rem 0; }
 .bar i { display: block; min-width: 1px; }
 .key { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; margin-right: .35rem; vertical-align: -.05rem; }
-.c0 { background: #0072b2; } .c1 { background: #e69f00; } .c2 { background: #d55e00; }
+.keys { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; } .part { white-space: nowrap; }
+.c0 { background: #0072b2; } .c1 { background: #56b4e9; } .c2 { background: #e69f00; } .c3 { background: #f5cf78; }
+.c4 { background: #8c959f; } .c5 { background: #009e73; } .c6 { background: #cc79a7; } .c7 { background: #f0a868; }
+.c8 { background: #d55e00; }
 pre { overflow-x: auto; padding: .7rem .9rem; background: var(--band); border: 1px solid var(--line); border-radius: 4px;
   font: 12.5px/1.45 "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } h2 { break-after: avoid; }
-  figure, .verdict, .card, tr { break-inside: avoid; } pre { white-space: pre-wrap; } .wide { overflow: visible; } }
+  figure, .verdict, .card, tr { break-inside: avoid; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+  .wide, figure { overflow: visible; } figure svg { min-width: 0; } table { font-size: .7rem; }
+  th, td { padding-right: .4rem; } th, td:not(.n) { white-space: normal; } .bar, .key, .verdict, .bar i { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
+@media (max-width: 40rem) { body { padding: 1rem .8rem 3rem; } dl { grid-template-columns: 1fr; } dd { margin: 0 0 .3rem; }
+  table { min-width: 100%; } }
 "#;
 
 const DARK: &str = ":root { --ink: #e6edf3; --faded: #9aa4af; --line: #333a43; --paper: #0d1117; --band: #161b22;
   --good: #3fb950; --bad: #ff7b72; --badpaper: #2d1416; --note: #e3b341; --notepaper: #2a2110; }
-.c0 { background: #3d9be0; } .c1 { background: #f2bc40; } .c2 { background: #f07c28; }
+.c0 { background: #3d9be0; } .c1 { background: #8cd0f5; } .c2 { background: #f2bc40; } .c3 { background: #a8842e; }
+.c4 { background: #6e7781; } .c5 { background: #2bc498; } .c6 { background: #e09ac2; } .c7 { background: #b9713a; }
+.c8 { background: #f07c28; }
 ";
 
 #[cfg(test)]

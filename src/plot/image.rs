@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 
 use super::PLOT_SCHEMA;
 use super::html::escape;
+use super::layout;
 use super::picture::Picture;
 use super::render;
 
@@ -38,7 +39,7 @@ fn draw<DB: DrawingBackend>(picture: &Picture, backend: DB, sink: f64) -> Result
 }
 
 fn size(picture: &Picture) -> (u32, u32) {
-    (render::WIDTH * SCALE, render::height(picture) * SCALE)
+    (layout::WIDTH * SCALE, layout::Plan::of(picture).height() * SCALE)
 }
 
 /// What a picture says of itself.
@@ -114,13 +115,14 @@ const DOTS_PER_METRE: u32 = 3_780 * SCALE;
 mod tests {
     use super::*;
     use crate::plot::axis;
-    use crate::plot::picture::{Colour, Mark, Panel, Series};
+    use crate::plot::picture::{Colour, Layout, Mark, Panel, Series};
 
     fn picture() -> Picture {
         Picture {
             kind: "throughput",
             title: "Throughput <of> \"a\" & b".to_owned(),
             subtitle: "x.json".to_owned(),
+            layout: Layout::Stack,
             panels: vec![Panel {
                 title: "tier 2".to_owned(),
                 height: 100,

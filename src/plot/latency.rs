@@ -2,12 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::measure::replay::Latency;
-use crate::measure::{Histogram, ReplayResult};
+use crate::measure::{BlockResult, Histogram, ReplayResult};
 use crate::trace::{Op, Phase, Tier};
 use crate::units;
 
 use super::axis;
-use super::picture::{Colour, Key, Mark, Panel, Picture, Series};
+use super::blocks::{DIRECTIONS, subtitle};
+use super::picture::{Colour, Key, Layout, Mark, Panel, Picture, Series};
 
 /// One panel for each tier that really moved bytes, a curve for each direction and phase.
 ///
@@ -24,7 +25,64 @@ pub fn picture(replay: &ReplayResult, file: &str) -> Result<Picture> {
         kind: "latency",
         title: "Latency of object reads and writes".to_owned(),
         subtitle: format!("{file} · replay of {} · pacing {}", replay.trace.file, replay.timing.pacing),
+        layout: Layout::Stack,
         panels,
+    })
+}
+
+/// The parts of a request's time at the block layer: how each is drawn, and what it is.
+const PARTS: [(&str, Mark, &str); 3] = [
+    ("d2c", Mark::Line, "D2C, the device"),
+    ("q2d", Mark::Dots, "Q2D, before the driver"),
+    ("q2c", Mark::Dashes, "Q2C, both"),
+];
+
+/// How the times of requests at the block layer are distributed.
+///
+/// # Errors
+/// When the capture has no times.
+pub fn of_block(block: &BlockResult, file: &str) -> Result<Picture> {
+    let found: Vec<(Colour, Mark, &Histogram)> = PARTS
+        .iter()
+        .flat_map(|&(name, mark, _)| DIRECTIONS.iter().map(move |&(op, colour)| (name, mark, op, colour)))
+        .filter_map(|(name, mark, op, colour)| {
+            Some((colour, mark, block.histogram(name, Some(op)).filter(|h| h.count > 0)?))
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(Error::usage(format!(
+            "{file} holds no times of the target's requests; check the --dev and the process filter of its capture"
+        )));
+    }
+    let mut legend: Vec<Key> = PARTS
+        .iter()
+        .filter(|part| found.iter().any(|(_, _, h)| h.name == part.0))
+        .map(|part| Key { text: part.2.to_owned(), swatch: Some((Colour::Ink, part.1)) })
+        .collect();
+    for (op, colour) in DIRECTIONS {
+        let most = found.iter().filter(|(c, _, _)| *c == colour).map(|(_, _, h)| h.count).max();
+        let text = most.map(|count| format!("{op}s, {}", units::plural(count, "request")));
+        legend.extend(text.map(|text| Key { text, swatch: Some((colour, Mark::Bars(1.0))) }));
+    }
+    let low = found.iter().filter_map(|(_, _, h)| h.quantile(0.0)).fold(f64::INFINITY, f64::min);
+    let high = found.iter().filter_map(|(_, _, h)| h.max).max().unwrap_or(0) as f64;
+    let most = found.iter().map(|(_, _, h)| h.count).max().unwrap_or(0);
+    Ok(Picture {
+        kind: "latency",
+        title: "Times of requests at the block layer".to_owned(),
+        subtitle: subtitle(block, file),
+        layout: Layout::Stack,
+        panels: vec![Panel {
+            title: "requests of the target".to_owned(),
+            height: 260,
+            x: axis::log_time("time of one request (log scale)", low, high),
+            y: axis::percentiles("share of requests that took no longer", most),
+            series: found
+                .iter()
+                .map(|&(colour, mark, histogram)| Series { colour, mark, points: curve(histogram) })
+                .collect(),
+            legend,
+        }],
     })
 }
 

@@ -44,7 +44,7 @@ pub fn requests(replay: &ReplayResult) -> String {
         row.push(time(histogram.max.map(|max| max as f64)));
         row
     };
-    let how = |name: &str| requests.how.get(name).map_or("modelled", |how| how.split(':').next().unwrap_or(how));
+    let how = |name: &str| requests.how.get(name).map_or("modelled", |how| how.split(": ").next().unwrap_or(how));
     let mut rows = vec![
         line("storage, service summed", how("storage"), &requests.storage),
         line("storage, response summed", how("storage_response"), &requests.storage_response),

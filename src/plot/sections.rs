@@ -5,9 +5,9 @@ use crate::measure::{BlockResult, ReplayResult};
 use crate::trace::{Meta, Op};
 use crate::units;
 
-use super::html::{escape, facts, list, paragraph, table};
+use super::html::{escape, facts, paragraph, table};
 use super::latency::tier_name;
-use super::report::ReportInput;
+use super::report::Replayed;
 use super::request_sections::tokens;
 
 /// The quantiles of a latency table.
@@ -232,7 +232,7 @@ pub fn job(job: Option<(&str, &str)>) -> String {
     }
 }
 
-pub fn provenance(input: &ReportInput) -> String {
+pub fn provenance(input: &Replayed) -> String {
     let replay = input.replay;
     let (trace, host) = (&replay.trace, &replay.host);
     let said = |text: Option<String>| text.unwrap_or("not said".to_owned());
@@ -251,7 +251,7 @@ pub fn provenance(input: &ReportInput) -> String {
         ("processor".to_owned(), format!("{} ({} online)", host.cpu, host.cpus)),
         ("memory".to_owned(), units::bytes(host.memory_bytes)),
     ];
-    if let Some((block, file)) = input.capture() {
+    if let Some((block, file)) = input.capture {
         let during = block.duration_s.map_or_else(String::new, |s| format!(", {s:.1} s"));
         pairs.push(("capture".to_owned(), format!("{file}, by {}{during}", block.source)));
     }
@@ -273,7 +273,8 @@ pub fn provenance(input: &ReportInput) -> String {
     out
 }
 
-pub fn limits(replay: &ReplayResult, capture: Option<(&BlockResult, &str)>) -> String {
+/// What nothing of a replay says.
+pub fn limits(replay: &ReplayResult, capture: Option<(&BlockResult, &str)>) -> Vec<String> {
     let mut all = vec![
         "No model runs: time that a GPU would compute is not in any measured figure.".to_owned(),
         "The order and the sizes are the trace's; a serving system that reacts to a slower tier would ask differently."
@@ -299,5 +300,5 @@ pub fn limits(replay: &ReplayResult, capture: Option<(&BlockResult, &str)>) -> S
             "The block layer was not watched: sizes, depths and device times below the syscall are unknown.".to_owned(),
         );
     }
-    list(&all)
+    all
 }

@@ -5,7 +5,7 @@ use crate::measure::ReplayResult;
 use crate::measure::replay::Series as OverTime;
 
 use super::axis;
-use super::picture::{Colour, Key, Mark, Panel, Picture, Series};
+use super::picture::{Colour, Key, Layout, Mark, Panel, Picture, Series};
 
 /// The most points of a line: more would be a band of ink at this width.
 const MAX_POINTS: usize = 160;
@@ -50,6 +50,7 @@ pub fn picture(replay: &ReplayResult, file: &str) -> Result<Picture> {
             replay.timing.pacing,
             crate::units::ns(interval * 1e9)
         ),
+        layout: Layout::Stack,
         panels,
     })
 }

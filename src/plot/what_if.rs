@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::analyze::ANALYSIS_SCHEMA;
 use crate::analyze::endurance::{Drives, decimal};
 use crate::analyze::plan::curve_points::{CurvePoint, Hits};
 use crate::analyze::plan::{Definition, Plan, Setting, Totals};
@@ -12,8 +11,7 @@ use crate::measure::Input;
 use crate::model::{self, Model};
 use crate::units;
 
-use super::html::{escape, facts, list, paragraph, section, style, table};
-use super::report::REPORT_SCHEMA;
+use super::html::{escape, facts, list, paragraph, section, table};
 
 const SCRIPT: &str = include_str!("what_if.js");
 const STYLE: &str = include_str!("what_if.css");
@@ -68,15 +66,20 @@ struct Filtered {
 }
 
 impl PlanFile {
-    /// Whether a JSON is a plan.
-    pub fn is(input: &Input) -> bool {
-        #[derive(Deserialize)]
-        struct Named {
-            schema: String,
-            kind: String,
-        }
-        let named = serde_json::from_str::<Named>(&input.text);
-        named.is_ok_and(|named| named.schema == ANALYSIS_SCHEMA && named.kind == "plan")
+    /// What a page of it alone is called.
+    pub fn title(&self) -> String {
+        let name = |input: &PlanInput| input.file.rsplit('/').next().unwrap_or_default().to_owned();
+        let names = match &self.inputs[..] {
+            [first, _, ..] => format!("{} and {} more", name(first), self.inputs.len() - 1),
+            one => one.iter().map(name).collect(),
+        };
+        format!("What if: DRAM and NVMe for {names}")
+    }
+
+    /// How much it is made of, and where it comes from.
+    pub fn below(&self, file: &str) -> String {
+        let span = units::ns(self.span_s * 1e9);
+        format!("{file} · {} in {span}", units::plural(self.plan.totals.requests, "request"))
     }
 
     /// The plan that a file holds.
@@ -94,33 +97,9 @@ impl PlanFile {
     }
 }
 
-/// A page of a plan alone.
-pub fn page(file: &PlanFile, input: &Input) -> String {
-    let name = |input: &PlanInput| input.file.rsplit('/').next().unwrap_or_default().to_owned();
-    let names = match &file.inputs[..] {
-        [first, _, ..] => format!("{} and {} more", name(first), file.inputs.len() - 1),
-        one => one.iter().map(name).collect(),
-    };
-    let title = format!("What if: DRAM and NVMe for {names}");
-    let head = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"generator\" content=\"{REPORT_SCHEMA} {}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<h1>{}</h1>\n<p class=\"sub\">{} · {} in {}</p>\n",
-        escape(crate::TOOL),
-        escape(&title),
-        style(),
-        escape(&title),
-        escape(&input.name),
-        units::plural(file.plan.totals.requests, "request"),
-        units::ns(file.span_s * 1e9),
-    );
-    let mut pairs = vec![
-        ("plan".to_owned(), format!("{}, sha256 {}", input.name, input.sha256)),
-        ("written by".to_owned(), file.tool.clone()),
-    ];
-    pairs.extend(file.inputs.iter().map(|input| (input.file.clone(), format!("sha256 {}", input.sha256))));
-    head + &part(file) + &section("Provenance", &facts(&pairs)) + "</body>\n</html>\n"
+fn made_of(file: &PlanFile) -> Vec<(String, String)> {
+    let inputs = file.inputs.iter().map(|input| (input.file.clone(), format!("sha256 {}", input.sha256)));
+    inputs.chain([("written by".to_owned(), file.tool.clone())]).collect()
 }
 
 /// The part of a page: the plan, the controls, the table.
@@ -138,6 +117,7 @@ pub fn part(file: &PlanFile) -> String {
         section("Hits and writes by capacity", &curve_table(plan)),
         section("Store or recompute", &break_even_table(plan)),
         section("What is assumed", &list(&plan.assumptions)),
+        section("What the plan is made of", &facts(&made_of(file))),
     ]
     .concat()
 }

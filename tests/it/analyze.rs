@@ -1,5 +1,6 @@
 //! `kvtrace analyze hits` and `curve` on files of requests.
 
+mod compare;
 mod curves;
 mod endurance;
 mod objects;

@@ -11,6 +11,7 @@ mod contents;
 mod distill;
 mod hosts;
 mod loop_device;
+mod plots;
 mod record;
 mod replay;
 mod report;

@@ -93,6 +93,12 @@ impl Recorded {
         Ok(match input.result()? {
             Saved::Replay(replay) => Self::replay(&replay, &input, args),
             Saved::Block(block) => vec![Self::block(&block, &input, args)],
+            Saved::Fidelity(_) | Saved::Analysis(_) => {
+                return Err(Error::usage(format!(
+                    "{} is neither a replay nor a capture, which say what was written",
+                    input.name
+                )));
+            }
         })
     }
 

@@ -72,6 +72,13 @@ fn result(input: Input) -> Result<Taken> {
             let facts = replay_facts(&replay);
             (captured(*replay, &input.name)?, REPLAY_SCHEMA, facts)
         }
+        other => {
+            return Err(Error::usage(format!(
+                "{} is {}; a file of `kvtrace capture`, or of `kvtrace replay` with --capture, is expected",
+                input.name,
+                other.what()
+            )));
+        }
     };
     Ok(Taken { result, cut: None, name: input.name, schema: schema.to_owned(), sha256: input.sha256, facts })
 }

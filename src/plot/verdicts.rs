@@ -1,0 +1,245 @@
+//! What each input says, in a sentence or two at the top of the report.
+
+use serde_json::Value;
+
+use crate::measure::analysis::{number, text};
+use crate::measure::replay::Verdict;
+use crate::measure::{Analysis, BlockResult, Fidelity, Histogram, ReplayResult};
+use crate::trace::Tier;
+use crate::units;
+
+use super::html::{escape, list};
+use super::over_time::OverTime;
+use super::report::Replayed;
+use super::sources::{Content, Source};
+
+/// How a sentence is meant.
+enum Tone {
+    Good,
+    Note,
+    Bad,
+}
+
+fn boxed(tone: &Tone, strong: &str, rest: &str) -> String {
+    let class = match tone {
+        Tone::Good => "verdict",
+        Tone::Note => "verdict note",
+        Tone::Bad => "verdict bad",
+    };
+    let rest = if rest.is_empty() { String::new() } else { format!("\n<p>{}</p>", escape(rest)) };
+    format!("<div class=\"{class}\"><strong>{}</strong>{rest}</div>\n", escape(strong))
+}
+
+/// The verdict of an input; each names its file where there are several.
+pub fn verdict(source: &Source, several: bool, replays: &[Replayed]) -> String {
+    let named = if several { format!("{}: ", source.name) } else { String::new() };
+    match &source.content {
+        Content::Replay(replay) => {
+            let capture = replays.iter().find(|replayed| std::ptr::eq(replayed.replay, &raw const **replay));
+            of_replay(replay, capture.and_then(|replayed| replayed.capture).map(|capture| capture.0), &named)
+        }
+        Content::Block(block) => of_block(block, &named),
+        Content::Fidelity(card) => of_card(card, &named),
+        Content::Analysis(analysis) => of_analysis(analysis, &named),
+        Content::Trace(over) => boxed(&Tone::Good, &format!("{named}{}", of_trace(over)), ""),
+        // A plan opens with the words of its own part.
+        Content::Plan(_) | Content::Meta(_) | Content::Events(_) | Content::Job(_) => String::new(),
+    }
+}
+
+fn of_replay(replay: &ReplayResult, capture: Option<&BlockResult>, named: &str) -> String {
+    let mut out = String::new();
+    if !replay.valid {
+        out.push_str(&format!(
+            "<div class=\"verdict bad\"><strong>{}This run is NOT VALID: do not quote its numbers.</strong>\n{}</div>\n",
+            escape(named),
+            list(&replay.invalid_reasons)
+        ));
+    }
+    if !replay.complete {
+        let rest = "It was interrupted or ended by an error; everything below is about the part that ran.";
+        out.push_str(&boxed(&Tone::Bad, &format!("{named}This run is incomplete."), rest));
+    }
+    let words = format!("{named}{}", verdict_words(&replay.verdict));
+    out.push_str(&boxed(&Tone::Good, &words, &replay.verdict.because));
+    let mut notes = replay.notes.clone();
+    if let Some(block) = capture.filter(|block| block.tainted) {
+        let why = block.taint_reasons.join("; ");
+        if !notes.iter().any(|note| note.contains(&why)) {
+            notes.push(format!("the capture of the block layer is tainted, its figures may be off: {why}"));
+        }
+    }
+    if !notes.is_empty() {
+        out.push_str(&format!(
+            "<div class=\"verdict note\"><strong>{}Note</strong>\n{}</div>\n",
+            escape(named),
+            list(&notes)
+        ));
+    }
+    out
+}
+
+fn verdict_words(verdict: &Verdict) -> String {
+    match verdict.bound.as_str() {
+        "device" => "The storage device bounded this run.".to_owned(),
+        "dram" => "DRAM bounded this run.".to_owned(),
+        "generator" => "kvtrace itself bounded this run: the device could do more.".to_owned(),
+        "pace" => "Nothing bounded this run: it took as long as its schedule.".to_owned(),
+        "queue" => "The request queue bounded this run.".to_owned(),
+        "generation" => "Token generation bounded this run.".to_owned(),
+        "" => "What bounded this run is not known.".to_owned(),
+        other => format!("Bound: {other}."),
+    }
+}
+
+fn of_block(block: &BlockResult, named: &str) -> String {
+    let side = |op: &str| {
+        let count = block.histogram("size", Some(op)).filter(|h| h.count > 0)?.count;
+        let quantile = |q| block.histogram("d2c", Some(op)).and_then(|h| h.quantile(q)).map(units::ns);
+        let times = quantile(0.5).zip(quantile(0.99));
+        let times = times.map_or_else(String::new, |(p50, p99)| format!(", at the device P50 {p50} and P99 {p99}"));
+        Some(format!("{}{times}", units::plural(count, op)))
+    };
+    let sides: Vec<String> = ["read", "write"].iter().filter_map(|op| side(op)).collect();
+    let said = if sides.is_empty() { "the capture saw no request of its target".to_owned() } else { sides.join("; ") };
+    let sum = |name| -> f64 {
+        let of = |op| block.histogram(name, Some(op)).map_or(0.0, |h: &Histogram| h.sum as f64);
+        of("read") + of("write")
+    };
+    let (q2d, d2c) = (sum("q2d"), sum("d2c"));
+    let rest = if q2d + d2c > 0.0 {
+        format!("The device is {:.1} % of the time from queue to completion.", d2c * 100.0 / (q2d + d2c))
+    } else {
+        String::new()
+    };
+    let mut out = boxed(&Tone::Good, &format!("{named}{said}."), &rest);
+    if block.tainted {
+        let why = block.taint_reasons.join("; ");
+        out.push_str(&boxed(&Tone::Bad, &format!("{named}The capture is tainted: its figures may be off."), &why));
+    }
+    out
+}
+
+fn of_card(card: &Fidelity, named: &str) -> String {
+    let judged = card.metrics.iter().filter(|metric| metric.pass.is_some()).count();
+    let name = |metric: &crate::measure::fidelity::Metric| match &metric.op {
+        Some(op) => format!("{} of {op}s", metric.name),
+        None => metric.name.clone(),
+    };
+    let missed: Vec<String> = card.metrics.iter().filter(|m| m.pass == Some(false)).map(name).collect();
+    let unfinished = if card.complete { "" } else { " The proof was interrupted." };
+    match (judged, missed.is_empty()) {
+        (0, _) => boxed(&Tone::Note, &format!("{named}Nothing of the job could be judged.{unfinished}"), ""),
+        (_, true) => {
+            let said = format!("{named}The job behaves like its source: all {judged} bounds are kept.{unfinished}");
+            boxed(if card.complete { &Tone::Good } else { &Tone::Note }, &said, "")
+        }
+        (_, false) => {
+            let said = format!("{named}The job misses {} of {judged} bounds.{unfinished}", missed.len());
+            boxed(&Tone::Bad, &said, &missed.join(", "))
+        }
+    }
+}
+
+fn of_trace(over: &OverTime) -> String {
+    let peaks = Tier::ALL.iter().map(|tier| (tier, over.peak_bytes[tier.index()])).filter(|(_, bytes)| *bytes > 0);
+    let peaks: Vec<String> = peaks.map(|(tier, bytes)| format!("{} on {tier}", units::bytes(bytes))).collect();
+    let arrivals: u64 = over.arrivals.iter().sum();
+    let what = if over.arrivals_from == "rows" { "row" } else { "request" };
+    let most =
+        if peaks.is_empty() { "nothing is ever written".to_owned() } else { format!("at most {}", peaks.join(", ")) };
+    format!("{} and {}; {most}.", units::plural(over.rows, "row"), units::plural(arrivals, what))
+}
+
+fn of_analysis(analysis: &Analysis, named: &str) -> String {
+    let said = match analysis.kind.as_str() {
+        "curve" => of_curve(analysis),
+        "hits" => of_hits(analysis),
+        "reuse" => of_reuse(analysis),
+        "compare" => return of_comparison(analysis, named),
+        "summary" => analysis.number("rows").map(|rows| {
+            let span = analysis.number("span_s").map_or_else(String::new, |s| format!(" over {}", units::ns(s * 1e9)));
+            format!("{}{span}.", units::plural(rows as u64, "row"))
+        }),
+        "endurance" => of_endurance(analysis),
+        _ => None,
+    };
+    // A sentence that the analysis has itself is better than none.
+    let own = || text(&analysis.value, "verdict").or_else(|| text(&analysis.value, "sentence")).map(str::to_owned);
+    let said = said.or_else(own).unwrap_or_else(|| format!("an analysis of the kind {}.", analysis.kind));
+    boxed(&Tone::Good, &format!("{named}{said}"), "")
+}
+
+fn of_curve(analysis: &Analysis) -> Option<String> {
+    let best = |policy: &Value| {
+        let points = policy.get("points")?.as_array()?;
+        let ratios = points.iter().filter_map(|p| Some((number(p, "hit_ratio")?, number(p, "capacity")?)));
+        let (most, _) = ratios.clone().max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)))?;
+        let (half, at) = ratios.filter(|(ratio, _)| *ratio >= most * 0.9).min_by(|a, b| a.1.total_cmp(&b.1))?;
+        let unit = text(points.first()?, "unit").unwrap_or("blocks");
+        Some(format!(
+            "{} hits at most {:.1} %, and {:.1} % from {} {unit}",
+            text(policy, "policy")?,
+            most * 100.0,
+            half * 100.0,
+            units::count(at as u64)
+        ))
+    };
+    let all: Vec<String> = analysis.list("policies").iter().take(3).filter_map(best).collect();
+    (!all.is_empty()).then(|| format!("{}.", all.join("; ")))
+}
+
+fn of_hits(analysis: &Analysis) -> Option<String> {
+    let endless = analysis.list("definitions").iter().filter(|d| d.get("capacity").is_none_or(Value::is_null));
+    let ratio = |name: &str| {
+        let found = endless.clone().find(|d| text(d, "name") == Some(name))?;
+        Some(number(found, "ratio")? * 100.0)
+    };
+    let (blocks, tokens) = (ratio("token_block.prefix")?, ratio("token.prefix")?);
+    Some(format!("a cache without end hits {blocks:.1} % of token blocks and {tokens:.1} % of tokens (by prefix)."))
+}
+
+fn of_reuse(analysis: &Analysis) -> Option<String> {
+    let share = number(&analysis.value, "reuse_share").or_else(|| analysis.field("reuse_share")?.as_f64())?;
+    let half = analysis.histogram("time").and_then(|h| {
+        let scale = if h.unit == "us" { 1e3 } else { 1.0 };
+        h.quantile(0.5).map(|value| units::ns(value * scale))
+    });
+    let half = half.map_or_else(String::new, |half| format!(", half of that within {half}"));
+    Some(format!("{:.1} % of references are to blocks that were used before{half}.", share * 100.0))
+}
+
+fn of_endurance(analysis: &Analysis) -> Option<String> {
+    let entries = analysis.entries_with("host_writes_per_day_bytes");
+    let ends = |field: &str| {
+        let values = entries.iter().filter_map(|entry| number(entry, field));
+        let low = values.clone().fold(f64::INFINITY, f64::min);
+        low.is_finite().then(|| (low, values.fold(0.0, f64::max)))
+    };
+    let (low, high) = ends("host_writes_per_day_bytes")?;
+    let years = ends("years").map_or_else(String::new, |(a, b)| format!(", {a:.1} to {b:.1} years of rated writes"));
+    Some(format!("the host writes {} to {} a day{years}.", units::bytes(low as u64), units::bytes(high as u64)))
+}
+
+fn of_comparison(analysis: &Analysis, named: &str) -> String {
+    if analysis.value.get("ranked") == Some(&Value::Bool(false)) {
+        let why: Vec<&str> = analysis.list("not_ranked").iter().filter_map(Value::as_str).collect();
+        return boxed(&Tone::Note, &format!("{named}The groups are not ranked."), &why.join("; "));
+    }
+    let count = |verdict: &str| analysis.list("metrics").iter().filter(|m| text(m, "verdict") == Some(verdict)).count();
+    let kinds = [
+        ("better", "better"),
+        ("worse", "worse"),
+        ("differs", "different, where no way is better"),
+        ("no_difference", "without a difference"),
+        ("too_few_runs", "with too few runs to tell"),
+    ];
+    let said: Vec<String> = kinds
+        .iter()
+        .map(|(key, words)| (count(key), words))
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, w)| format!("{n} {w}"))
+        .collect();
+    let tone = if count("worse") > 0 { Tone::Bad } else { Tone::Good };
+    boxed(&tone, &format!("{named}Of {} metrics {}.", analysis.list("metrics").len(), said.join(", ")), "")
+}
