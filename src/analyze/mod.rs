@@ -3,11 +3,16 @@
 pub mod contents;
 pub mod curve;
 mod duplicates;
+pub mod events;
 pub mod hits;
 pub mod identity;
+pub mod inputs;
 mod likeness;
+pub mod lookups;
 pub mod policies;
 pub mod references;
+pub mod requests_summary;
+pub mod series;
 mod stack;
 pub mod summary;
 
