@@ -1,9 +1,11 @@
 //! Offline analyses of traces and results, and what a file is.
 
+pub mod anonymize;
 pub mod contents;
 pub mod curve;
 mod duplicates;
 pub mod events;
+pub mod flow;
 pub mod hits;
 pub mod identity;
 pub mod inputs;

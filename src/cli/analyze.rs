@@ -1,7 +1,9 @@
 //! `kvtrace analyze`: one subcommand per analysis.
 
+mod anonymize;
 mod blocks;
 mod curve;
+mod flow;
 mod hits;
 mod summary;
 
@@ -26,12 +28,16 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Analysis {
-    /// Rows, bytes and object sizes by tier, direction and phase; keys, requests, offered load
+    /// Rows, bytes, sizes, rates and occupancy of a trace; what requests, KV events and results hold
     Summary(summary::Args),
     /// Every hit ratio by its name, for a cache without end and at capacities
     Hits(hits::Args),
     /// Hit ratio by capacity: LRU exactly for all of them, other policies at chosen ones
     Curve(curve::Args),
+    /// What became of one request or conversation, turn by turn
+    Flow(flow::Args),
+    /// A file to give away: other names, other times, no text, the same hits
+    Anonymize(anonymize::Args),
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
@@ -39,6 +45,8 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         Analysis::Summary(args) => summary::run(&args, global, stop),
         Analysis::Hits(args) => hits::run(&args, global, stop),
         Analysis::Curve(args) => curve::run(&args, global, stop),
+        Analysis::Flow(args) => flow::run(&args, global, stop),
+        Analysis::Anonymize(args) => anonymize::run(&args, global, stop),
     }
 }
 
