@@ -1,5 +1,11 @@
 //! `kvtrace analyze hits` and `curve` on files of requests.
 
+mod anonymize;
+mod events;
+mod flow;
+mod lookups;
+mod summary;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
