@@ -305,7 +305,11 @@ impl Follower<'_> {
             ),
             Whose::Conversation(name) => {
                 let named = self.others.join(", ");
-                let there = if named.is_empty() { "no row names one".to_owned() } else { format!("there are {named} and so on") };
+                let there = if named.is_empty() {
+                    "no row names one".to_owned()
+                } else {
+                    format!("there are {named} and so on")
+                };
                 format!("no row of {file} is of the conversation `{name}`; {there}")
             }
         }))

@@ -161,7 +161,9 @@ fn of_folder(folder: &Path) -> Result<Vec<Source>> {
         ))
     };
     if tables.is_empty() || kind(&tables[0])? != Kind::Trace {
-        files.retain(|path| !is_companion(path) && kind(path).is_ok_and(|kind| kind != Kind::Trace && kind != Kind::Result));
+        files.retain(|path| {
+            !is_companion(path) && kind(path).is_ok_and(|kind| kind != Kind::Trace && kind != Kind::Result)
+        });
         if files.is_empty() {
             return Err(nothing());
         }

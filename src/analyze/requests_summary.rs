@@ -175,8 +175,7 @@ impl RequestsTally {
             return Err(Error::usage(format!("{} holds no request that can be used", files.join(" "))));
         }
         let span_s = self.first_ns.map_or(0.0, |first| (self.last_ns - first) as f64 / 1e9);
-        let (prompt, answer) =
-            (self.prompt.save("prompt", None, "tokens"), self.answer.save("answer", None, "tokens"));
+        let (prompt, answer) = (self.prompt.save("prompt", None, "tokens"), self.answer.save("answer", None, "tokens"));
         Ok(RequestsSummary {
             schema: ANALYSIS_SCHEMA,
             kind: "summary",

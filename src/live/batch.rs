@@ -88,9 +88,7 @@ pub fn event(value: &Value, unknown: &mut Tally, skipped: &mut Tally) -> Option<
 /// Fields under their names, or, as some scripts write them, in a list.
 fn of_map(tag: &str, fields: &Value) -> Result<KvEvent, &'static str> {
     match fields {
-        Value::List(parts) => {
-            of_fields(tag, &|_, place| parts.get(place - 1).filter(|value| **value != Value::Nil))
-        }
+        Value::List(parts) => of_fields(tag, &|_, place| parts.get(place - 1).filter(|value| **value != Value::Nil)),
         fields => of_fields(tag, &|name, _| fields.get(name)),
     }
 }

@@ -42,7 +42,7 @@ pub fn kind_of(head: &[u8]) -> Option<LiveKind> {
 }
 
 fn of_line(line: &[u8]) -> Option<LiveKind> {
-    let value: Value = serde_json::from_slice(line).ok()?;
+    let Ok(value) = serde_json::from_slice::<Value>(line) else { return of_cut(line) };
     if value.get("chunk_hashes").is_some() && value.get("seq_len").is_some() {
         return Some(LiveKind::Lookups);
     }
@@ -50,9 +50,22 @@ fn of_line(line: &[u8]) -> Option<LiveKind> {
         let tag = value.get("type").or_else(|| value.get("_tag")).and_then(Value::text);
         tag.is_some_and(|tag| ["BlockStored", "BlockRemoved", "AllBlocksCleared"].contains(&tag))
     };
-    let is_batch = |value: &Value| batch::decode(value, &mut Tally::default(), &mut Tally::default()).is_ok();
-    (is_event(&value) || is_batch(&value) || value.get("payload").is_some_and(|p| p.text().is_some()))
-        .then_some(LiveKind::EventLines)
+    (is_event(&value) || is_batch(&value)).then_some(LiveKind::EventLines)
+}
+
+/// Whether a value is a batch, or wraps one.
+fn is_batch(value: &Value) -> bool {
+    let frame = unwrap(value).ok();
+    frame.is_some_and(|frame| batch::decode(&frame.message, &mut Tally::default(), &mut Tally::default()).is_ok())
+}
+
+/// A first line that goes on behind what is looked at.
+fn of_cut(line: &[u8]) -> Option<LiveKind> {
+    let has = |word: &str| line.windows(word.len()).any(|window| window == word.as_bytes());
+    if ["\"chunk_size\"", "\"seq_len\"", "\"timestamp\""].into_iter().all(has) {
+        return Some(LiveKind::Lookups);
+    }
+    ["\"BlockStored\"", "\"BlockRemoved\""].into_iter().any(has).then_some(LiveKind::EventLines)
 }
 
 /// The first value is a batch, or wraps one; the end of what is looked at may cut it, so that its
@@ -63,14 +76,10 @@ fn of_frames(head: &[u8]) -> Option<LiveKind> {
         [0, _, _, _, rest @ ..] => rest,
         _ => head,
     };
-    let whole = rmp_serde::from_slice::<Value>(start).ok().filter(|value| {
-        let inner = unwrap(value).ok();
-        inner.is_some_and(|frame| batch::decode(&frame.message, &mut Tally::default(), &mut Tally::default()).is_ok())
-    });
+    let whole = rmp_serde::from_slice::<Value>(start).is_ok_and(|value| is_batch(&value));
     // [float64 time, a list or bytes of events, …
-    let begins = matches!(start, [0x92 | 0x93, 0xCB, ..])
-        && matches!(start.get(10), Some(0x90..=0x9F | 0xDC | 0xDD));
-    (whole.is_some() || begins).then_some(LiveKind::EventFrames)
+    let begins = matches!(start, [0x92 | 0x93, 0xCB, ..]) && matches!(start.get(10), Some(0x90..=0x9F | 0xDC | 0xDD));
+    (whole || begins).then_some(LiveKind::EventFrames)
 }
 
 #[cfg(test)]
@@ -85,6 +94,9 @@ mod tests {
             (b"[1.5, [], 0]\n", Some(LiveKind::EventLines)),
             (b"{\"timestamp\": 1, \"seq_len\": 4, \"chunk_hashes\": []}", Some(LiveKind::Lookups)),
             (b"\x92\xCB\x41\xDA\x41\x7F\x20\0\0\0\x91\x91\xB0All", Some(LiveKind::EventFrames)),
+            (b"[1.5, [[\"BlockStored\", [1, 2", Some(LiveKind::EventLines)),
+            (b"{\"timestamp\": 1, \"chunk_size\": 4, \"seq_len\": 4, \"chunk_hashes\": [", Some(LiveKind::Lookups)),
+            (b"{\"topic\": \"a\", \"seq\": 1, \"payload\": [1.5, [], 0]}", Some(LiveKind::EventLines)),
             (b"{\"timestamp\": 1, \"input_length\": 4}", None),
             (b"{\"schema\": \"kvtrace.block/1\"}", None),
             (b"Timestamp,Operation\n", None),

@@ -168,7 +168,11 @@ impl EventRecording {
         if at_end {
             return Ok(None);
         }
-        let read = if self.prefixed { self.prefixed_frame() } else { rmp_serde::from_read(&mut self.input).map_err(Broken::from) };
+        let read = if self.prefixed {
+            self.prefixed_frame()
+        } else {
+            rmp_serde::from_read(&mut self.input).map_err(Broken::from)
+        };
         match read {
             Ok(value) => Ok(Some(value)),
             Err(Broken::Cut) => {
@@ -177,7 +181,10 @@ impl EventRecording {
             }
             Err(Broken::Wrong(why)) => {
                 self.messages += 1;
-                Err(Error::usage(format!("{}: {why}; the recording is damaged, or its frames are of another kind", self.place())))
+                Err(Error::usage(format!(
+                    "{}: {why}; the recording is damaged, or its frames are of another kind",
+                    self.place()
+                )))
             }
         }
     }
@@ -248,11 +255,9 @@ pub fn unwrap(value: &Value) -> Result<Frame, String> {
     }
     match value {
         Value::List(parts) => match &parts[..] {
-            [topic, seq @ Value::Bytes(_), payload @ Value::Bytes(_)] => Ok(Frame {
-                message: inner(payload)?,
-                source: topic.text().map(str::to_owned),
-                seq: sequence(seq),
-            }),
+            [topic, seq @ Value::Bytes(_), payload @ Value::Bytes(_)] => {
+                Ok(Frame { message: inner(payload)?, source: topic.text().map(str::to_owned), seq: sequence(seq) })
+            }
             _ => Ok(plain(value.clone())),
         },
         _ => Ok(plain(value.clone())),

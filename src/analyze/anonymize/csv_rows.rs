@@ -53,7 +53,8 @@ pub fn burstgpt(
     let mut rows = 0;
     for row in csv::Reader::from_reader(input()?).into_records() {
         let row = row.map_err(damaged)?;
-        let cell = |(at, name): &(usize, &'static str)| cell(name, row.get(*at).unwrap_or_default().trim(), first, salt);
+        let cell =
+            |(at, name): &(usize, &'static str)| cell(name, row.get(*at).unwrap_or_default().trim(), first, salt);
         writer.write_record(columns.iter().map(cell)).map_err(written)?;
         rows += 1;
     }

@@ -32,11 +32,24 @@ enum Fate {
     Words(&'static [&'static str]),
 }
 
-const KINDS: &[&str] = &["text", "search", "image", "file", "thinking", "coder", "mooncake_trace", "n", "s", "subagent"];
+const KINDS: &[&str] =
+    &["text", "search", "image", "file", "thinking", "coder", "mooncake_trace", "n", "s", "subagent"];
 const CONTENT: &[&str] = &["text", "image", "tool_use", "tool_result", "thinking", "document"];
 const DTYPES: &[&str] = &[
-    "float16", "bfloat16", "float32", "half", "float", "uint8", "int8", "fp8", "float8_e4m3fn", "float8_e5m2",
-    "torch.float16", "torch.bfloat16", "torch.float32", "torch.uint8",
+    "float16",
+    "bfloat16",
+    "float32",
+    "half",
+    "float",
+    "uint8",
+    "int8",
+    "fp8",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "torch.float16",
+    "torch.bfloat16",
+    "torch.float32",
+    "torch.uint8",
 ];
 
 /// The fields of all formats that may stay.
@@ -190,7 +203,10 @@ mod tests {
         let kept = rewrite.object(&object);
         let text = serde_json::to_string(&kept).unwrap();
         assert!(!text.contains("alice") && !text.contains("secret"), "{text}");
-        assert_eq!((&kept["timestamp"], &kept["parent_chat_id"], &kept["input_length"]), (&7.into(), &(-1).into(), &2.into()));
+        assert_eq!(
+            (&kept["timestamp"], &kept["parent_chat_id"], &kept["input_length"]),
+            (&7.into(), &(-1).into(), &2.into())
+        );
         assert_eq!(kept["hash_ids"][0], kept["hash_ids"][2]);
         assert_ne!(kept["hash_ids"][0], kept["hash_ids"][1]);
         assert_eq!(rewrite.removed.keys().collect::<Vec<_>>(), ["messages", "tag", "type"]);

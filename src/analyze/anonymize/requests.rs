@@ -117,9 +117,8 @@ fn facts(requests: &[Request]) -> Result<Facts> {
 
 impl Facts {
     fn same(&self, other: &Facts) -> bool {
-        let close = |(a, b): (&(u64, u32, u32), &(u64, u32, u32))| {
-            a.0.abs_diff(b.0) <= CLOSE_NS && (a.1, a.2) == (b.1, b.2)
-        };
+        let close =
+            |(a, b): (&(u64, u32, u32), &(u64, u32, u32))| a.0.abs_diff(b.0) <= CLOSE_NS && (a.1, a.2) == (b.1, b.2);
         self.hits == other.hits
             && self.requests.len() == other.requests.len()
             && self.requests.iter().zip(&other.requests).all(close)
@@ -149,11 +148,7 @@ fn lines(input: &Input, out: &mut impl Write, salt: &Salt, done: &mut Anonymized
     Ok(())
 }
 
-fn each_line(
-    input: &Input,
-    stop: &Stop,
-    mut each: impl FnMut(Option<Map<String, Value>>) -> Result<()>,
-) -> Result<()> {
+fn each_line(input: &Input, stop: &Stop, mut each: impl FnMut(Option<Map<String, Value>>) -> Result<()>) -> Result<()> {
     let mut reader = BufReader::with_capacity(256 << 10, input.text()?);
     let mut text = Vec::new();
     loop {
@@ -176,7 +171,8 @@ fn whole(input: &Input, out: &mut impl Write, salt: &Salt, done: &mut Anonymized
     let damaged = |e| Error::usage(format!("{} is no whole JSON ({e})", input.name));
     let value: Value = serde_json::from_reader(BufReader::new(input.text()?)).map_err(damaged)?;
     let mut rewrite = Rewrite { salt, first: 0.0, removed: std::mem::take(&mut done.removed) };
-    let session = |value: &Value, rewrite: &mut Rewrite| value.as_object().map(|object| Value::Object(rewrite.object(object)));
+    let session =
+        |value: &Value, rewrite: &mut Rewrite| value.as_object().map(|object| Value::Object(rewrite.object(object)));
     let kept = match &value {
         Value::Array(sessions) => sessions.iter().map(|value| session(value, &mut rewrite)).collect(),
         value => session(value, &mut rewrite),
@@ -185,7 +181,8 @@ fn whole(input: &Input, out: &mut impl Write, salt: &Salt, done: &mut Anonymized
     done.removed = rewrite.removed;
     let count = |value: &Value| value.get("requests").and_then(Value::as_array).map_or(0, Vec::len) as u64;
     done.rows = kept.as_array().map_or_else(|| count(&kept), |sessions| sessions.iter().map(count).sum());
-    serde_json::to_writer(&mut *out, &kept).map_err(|e| Error::io(format!("cannot write the anonymised requests: {e}")))?;
+    serde_json::to_writer(&mut *out, &kept)
+        .map_err(|e| Error::io(format!("cannot write the anonymised requests: {e}")))?;
     out.write_all(b"\n").map_err(unwritten)
 }
 

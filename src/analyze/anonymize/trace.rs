@@ -9,7 +9,9 @@ use crate::output::Overwrite;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::meta::Source;
-use crate::trace::{Meta, Op, Record, RequestsReader, RequestsWriter, TraceReader, TraceWriter, WriteOptions, requests_path};
+use crate::trace::{
+    Meta, Op, Record, RequestsReader, RequestsWriter, TraceReader, TraceWriter, WriteOptions, requests_path,
+};
 
 use super::proof::Sequence;
 use super::salt::Salt;
@@ -144,13 +146,7 @@ fn key(key: &str, salt: &Salt) -> String {
     format!("key_{}", salt.name("key", key))
 }
 
-fn write_requests(
-    requests: RequestsReader,
-    to: &Path,
-    salt: &Salt,
-    overwrite: Overwrite,
-    meta: &Meta,
-) -> Result<()> {
+fn write_requests(requests: RequestsReader, to: &Path, salt: &Salt, overwrite: Overwrite, meta: &Meta) -> Result<()> {
     let mut writer = RequestsWriter::create(&requests_path(to), overwrite)?;
     for row in requests {
         let mut row = row?;

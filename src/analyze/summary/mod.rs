@@ -197,10 +197,8 @@ impl Summary {
     /// # Errors
     /// As [`Summary::of`].
     pub fn of_files<P: AsRef<Path>>(files: &[P], stop: &Stop, progress: &dyn Progress) -> Result<Self> {
-        let source = |path: &P| Source {
-            name: path.as_ref().display().to_string(),
-            parts: vec![path.as_ref().to_owned()],
-        };
+        let source =
+            |path: &P| Source { name: path.as_ref().display().to_string(), parts: vec![path.as_ref().to_owned()] };
         Self::of(&files.iter().map(source).collect::<Vec<_>>(), Depth::default(), stop, progress)
     }
 }
@@ -227,7 +225,8 @@ impl Flow {
 
 impl Amplification {
     fn of(groups: &[Group]) -> Self {
-        let sum = |of: &dyn Fn(&&Group) -> bool| -> f64 { groups.iter().filter(of).map(|g| g.bytes as f64).sum() };
+        let sum =
+            |of: &dyn Fn(&&Group) -> bool| -> f64 { groups.iter().filter(of).fold(0.0, |sum, g| sum + g.bytes as f64) };
         let is_new = |g: &&Group| g.op == Op::Write && g.phase == Phase::Prefill;
         let new_bytes = groups.iter().filter(is_new).map(|g| g.bytes).fold(0, u64::saturating_add);
         let per_byte = |bytes: f64| (new_bytes > 0).then(|| bytes / new_bytes as f64);

@@ -20,6 +20,7 @@ use super::groups::{CODES, Groups, Sizes, of_code};
 const MOST_THREADS: usize = 8;
 
 /// What is summed up whatever the order.
+#[derive(Default)]
 pub struct Totals {
     /// Rows and bytes.
     pub groups: Groups,
@@ -40,7 +41,7 @@ pub struct Sums {
 impl Sums {
     /// Nothing so far.
     pub fn new(follower: Option<Follower>, approx: bool) -> Self {
-        let totals = Totals { groups: Groups::default(), sizes: Sizes::default() };
+        let totals = Totals::default();
         Self { totals, keys: Names::new(approx), follower }
     }
 }
@@ -65,7 +66,8 @@ pub fn scan(
     progress: &dyn Progress,
 ) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let turn = Turn { part: Mutex::new((0, sums.follower.as_mut())), next: Condvar::new(), over: AtomicBool::new(false) };
+    let turn =
+        Turn { part: Mutex::new((0, sums.follower.as_mut())), next: Condvar::new(), over: AtomicBool::new(false) };
     let (next_part, keys) = (AtomicUsize::new(0), &sums.keys);
     let work = || {
         let mut worker = Worker::new(keys);
@@ -102,12 +104,6 @@ pub fn scan(
         sums.totals.sizes.merge(&totals.sizes);
     }
     Ok(())
-}
-
-impl Default for Totals {
-    fn default() -> Self {
-        Self { groups: Groups::default(), sizes: Sizes::default() }
-    }
 }
 
 impl<'a> Turn<'a> {
@@ -181,7 +177,8 @@ impl<'a> Worker<'a> {
     /// Tier, direction and phase of each row.
     fn read_codes(&mut self, frame: &DataFrame) -> PolarsResult<Result<(), Wrong>> {
         self.codes.clear();
-        let (tier, op, phase) = (frame.column("tier")?.u8()?, frame.column("op")?.str()?, frame.column("phase")?.str()?);
+        let (tier, op, phase) =
+            (frame.column("tier")?.u8()?, frame.column("op")?.str()?, frame.column("phase")?.str()?);
         let bad = |row, column, value: &str, allowed| Ok(Err(Wrong { row, column, value: value.to_owned(), allowed }));
         self.codes.extend(values(tier).iter().map(|tier| tier.wrapping_mul(9)));
         if let Some(row) = values(tier).iter().position(|tier| Tier::try_from(*tier).is_err()) {
@@ -263,8 +260,8 @@ impl<'a> Columns<'a> {
     }
 
     fn follow(&self, codes: &[u8], keys: &[u64], first_ns: i64, follower: &mut Follower) -> Result<(), Wrong> {
-        let mut requests = self.request.map(|column| column.iter());
-        let mut turns = self.turn.map(|column| column.iter());
+        let mut requests = self.request.map(ChunkedArray::iter);
+        let mut turns = self.turn.map(ChunkedArray::iter);
         for row in 0..codes.len() {
             let Ok(at_ns) = u64::try_from(self.at_ns[row].saturating_sub(first_ns)) else {
                 let value = self.at_ns[row].to_string();

@@ -153,7 +153,8 @@ impl BlockArgs {
     fn of_requests(&self, stop: &Stop, terminal: &Terminal) -> Result<Blocks> {
         let files = trace_files(&self.inputs)?;
         let skipped = Skipped::default();
-        let requests = RequestTrace::open(&files, Seed(0), request_options(self.format, self.source_block), skipped.clone())?;
+        let requests =
+            RequestTrace::open(&files, Seed(0), request_options(self.format, self.source_block), skipped.clone())?;
         let requests = requests.noting_shared_ids();
         let trace = requests.facts();
         let references = References::of(requests, stop, terminal)?;

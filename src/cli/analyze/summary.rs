@@ -54,7 +54,11 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     check_output(&args.output)?;
     let (kind, sources) = find(&args.inputs)?;
     if kind != Kind::Trace && (args.approx || args.brief) {
-        return Err(Error::usage(format!("--approx and --brief are for traces; {} is {}", sources[0].name, kind.words())));
+        return Err(Error::usage(format!(
+            "--approx and --brief are for traces; {} is {}",
+            sources[0].name,
+            kind.words()
+        )));
     }
     if kind != Kind::Events && args.model.is_some() {
         return Err(Error::usage(format!(
@@ -143,7 +147,8 @@ fn of_lookups(files: &[PathBuf], stop: &Stop) -> Result<RequestsSummary> {
 
 fn of_request_traces(files: &[PathBuf], stop: &Stop) -> Result<RequestsSummary> {
     let skipped = Skipped::default();
-    let requests = RequestTrace::open(files, Seed(0), request_options(None, None), skipped.clone())?.noting_shared_ids();
+    let requests =
+        RequestTrace::open(files, Seed(0), request_options(None, None), skipped.clone())?.noting_shared_ids();
     let facts = requests.facts();
     let mut tally = RequestsTally::default();
     tally.add_all(requests, stop)?;

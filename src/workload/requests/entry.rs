@@ -87,7 +87,8 @@ pub struct Reading {
 pub type SharedIds = Arc<Mutex<FxHashMap<u64, (u64, bool)>>>;
 
 /// What is said of ids that several files have.
-const SHARED: &str = "id of a token block that an earlier file has too (ids are those of their own file: another block)";
+const SHARED: &str =
+    "id of a token block that an earlier file has too (ids are those of their own file: another block)";
 
 impl Reading {
     /// Notes an id, where somebody asks whether files share some.

@@ -22,8 +22,14 @@ fn what_events_tell_and_what_they_do_not() {
     bench.write("e.jsonl", LINES);
     let summary = bench.ok_json(&["analyze", "summary", "e.jsonl", "--json", "--model", "bytes:100"]);
     let gpu = medium(&summary, "GPU");
-    assert_eq!((&gpu["stored_blocks"], &gpu["removed_blocks"], &gpu["removed_unknown"]), (&4.into(), &2.into(), &1.into()));
-    assert_eq!((&gpu["stored_again"], &gpu["stored_again_bytes"], &gpu["away"]["max"]), (&1.into(), &1600.into(), &2_500_000_000u64.into()));
+    assert_eq!(
+        (&gpu["stored_blocks"], &gpu["removed_blocks"], &gpu["removed_unknown"]),
+        (&4.into(), &2.into(), &1.into())
+    );
+    assert_eq!(
+        (&gpu["stored_again"], &gpu["stored_again_bytes"], &gpu["away"]["max"]),
+        (&1.into(), &1600.into(), &2_500_000_000u64.into())
+    );
     assert_eq!((&gpu["peak_blocks"], &gpu["end_blocks"], &gpu["peak_bytes"]), (&3.into(), &2.into(), &4800.into()));
     assert_eq!(medium(&summary, "CPU")["stored_blocks"], 1);
     assert_eq!(summary["unknown_fields"]["BlockStored.mood"], 1);
@@ -81,7 +87,11 @@ fn every_encoding_that_engines_have_used() {
         let found = medium(&summary, medium_name);
         assert_eq!((&found["stored_blocks"], &found["removed_blocks"]), (&stored.into(), &removed.into()), "{name}");
         assert_eq!(found["distinct_blocks"], in_medium, "{name}");
-        assert_eq!((&summary["skipped"], &summary["unknown_fields"]), (&Value::Object(Default::default()), &Value::Object(Default::default())), "{name}");
+        assert_eq!(
+            (&summary["skipped"], &summary["unknown_fields"]),
+            (&Value::Object(Default::default()), &Value::Object(Default::default())),
+            "{name}"
+        );
         assert_eq!(bench.ok_json(&["info", &file(name), "--json"])["format"], "msgpack", "{name}");
     }
     // One message after another, and each behind its length.

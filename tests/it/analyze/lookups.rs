@@ -41,7 +41,10 @@ fn lookups_give_hits_and_curves() {
     let tokens: usize = requests.iter().map(|ids| ids.len() * 256 + 100).sum();
     assert_eq!(definition(&hits, "token.prefix"), (expected as f64 * 256.0, tokens as f64));
     // 4 x 256 x 8 elements of two bytes over 256 tokens.
-    assert_eq!((&hits["bytes_per_token"], &hits["model"], &hits["block_tokens"]), (&64.into(), &"m".into(), &256.into()));
+    assert_eq!(
+        (&hits["bytes_per_token"], &hits["model"], &hits["block_tokens"]),
+        (&64.into(), &"m".into(), &256.into())
+    );
     let curve = bench.ok_json(&["analyze", "curve", "lookup_hashes_1.jsonl", "--json", "--capacity", "1GiB"]);
     let point = &curve["policies"][0]["points"][0];
     assert_eq!(point["capacity"], (1u64 << 30) / 64 / 256);

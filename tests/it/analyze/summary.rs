@@ -5,8 +5,20 @@ use serde_json::Value;
 use crate::support::{Bench, data};
 
 const RECORD: [&str; 14] = [
-    "record", "synthetic", "--num-users", "12", "--duration", "40", "--gpu-mem-gb", "1", "--cpu-mem-gb", "2",
-    "--storage-capacity-gb", "8", "--seed", "7",
+    "record",
+    "synthetic",
+    "--num-users",
+    "12",
+    "--duration",
+    "40",
+    "--gpu-mem-gb",
+    "1",
+    "--cpu-mem-gb",
+    "2",
+    "--storage-capacity-gb",
+    "8",
+    "--seed",
+    "7",
 ];
 
 /// A trace of a small recording with evictions and deletes, in the formats of these names.
@@ -92,7 +104,10 @@ fn partitions_are_one_trace() {
     let whole = summary(&bench, &["t.csv"]);
     for name in ["h", "h/*/part.parquet"] {
         let parts = summary(&bench, &[name]);
-        assert_eq!((&parts["by"], &parts["keys"], &parts["requests"]), (&whole["by"], &whole["keys"], &whole["requests"]));
+        assert_eq!(
+            (&parts["by"], &parts["keys"], &parts["requests"]),
+            (&whole["by"], &whole["keys"], &whole["requests"])
+        );
         let input = &parts["inputs"][0];
         assert_eq!((&input["parts"], &input["inversions"]), (&11.into(), &0.into()), "{name}");
         assert_eq!(input["burstiness"], whole["inputs"][0]["burstiness"], "{name}");

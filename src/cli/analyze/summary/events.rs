@@ -16,7 +16,7 @@ pub fn csv(summary: &EventSummary) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The summary for people, within 80 columns.
+/// The summary for people, its table within 80 columns.
 pub fn table(summary: &EventSummary) -> String {
     let files: Vec<_> = summary.inputs.iter().map(|input| input.file.as_str()).collect();
     let mut text = format!(
@@ -65,7 +65,10 @@ fn push_medium(text: &mut String, medium: &Medium) {
     line("blocks at the peak", format!("{}{}", units::count(medium.peak_blocks), bytes(medium.peak_bytes)));
     line("blocks at the end", units::count(medium.end_blocks));
     line("different blocks", units::count(medium.distinct_blocks));
-    line("stored again after removal", format!("{}{}", units::count(medium.stored_again), bytes(medium.stored_again_bytes)));
+    line(
+        "stored again after removal",
+        format!("{}{}", units::count(medium.stored_again), bytes(medium.stored_again_bytes)),
+    );
     line("stored while there", units::count(medium.stored_while_resident));
     line("removed, never seen to enter", units::count(medium.removed_unknown));
     let at = |of: &crate::measure::Histogram, q: f64| of.quantile(q).map_or("-".to_owned(), units::ns);

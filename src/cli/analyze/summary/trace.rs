@@ -95,16 +95,15 @@ fn push_amplification(text: &mut String, of: &Amplification) {
     if of.new_bytes == 0 {
         return;
     }
-    let _ = writeln!(
-        text,
-        "\nfor each new byte ({} in all): written {} (storage {}), read {} (storage {}), evicted {}",
-        units::bytes(of.new_bytes),
-        times(of.written),
-        times(of.written_to_storage),
-        times(of.read),
-        times(of.read_from_storage),
-        times(of.evicted)
-    );
+    let _ = writeln!(text, "\nfor each of {} new bytes", units::bytes(of.new_bytes));
+    for (name, all, storage) in [
+        ("written", of.written, Some(of.written_to_storage)),
+        ("read", of.read, Some(of.read_from_storage)),
+        ("evicted", of.evicted, None),
+    ] {
+        let storage = storage.map_or(String::new(), |storage| format!(", storage {}", times(storage)));
+        let _ = writeln!(text, "  {name:<8}  {}{storage}", times(all));
+    }
 }
 
 fn push_input(text: &mut String, input: &InputFacts) {
@@ -122,7 +121,8 @@ fn push_input(text: &mut String, input: &InputFacts) {
     }
     push_arrivals(text, input.burstiness.as_deref().unwrap_or_default());
     let Some(occupancy) = input.occupancy.as_ref().filter(|tiers| !tiers.is_empty()) else { return };
-    let _ = writeln!(text, "\n{:<6}  {:>12}  {:>12}  {:>12}  {:>10}", "tier", "peak", "at the end", "objects", "demoted");
+    let _ =
+        writeln!(text, "\n{:<6}  {:>12}  {:>12}  {:>12}  {:>10}", "tier", "peak", "at the end", "objects", "demoted");
     for tier in occupancy {
         let _ = writeln!(
             text,
