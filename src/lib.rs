@@ -16,6 +16,7 @@ pub mod checksum;
 pub mod cli;
 pub mod distill;
 pub mod error;
+pub mod live;
 pub mod measure;
 pub mod model;
 pub mod output;

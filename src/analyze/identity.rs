@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::live::{EventRecording, LiveKind, Lookups, kind_of};
 use crate::output;
 use crate::trace::meta::{ModelFacts, Source, TierCapacity};
 use crate::trace::{Format, Input, REQUESTS_SCHEMA, RequestsReader, TraceReader, requests_path};
@@ -37,7 +38,7 @@ pub struct Identity {
     pub sha256: String,
     /// What it is, in words.
     pub what: String,
-    /// `csv`, `csv.zst`, `parquet`, `json`, `ini`, `svg`, `png` or `html`.
+    /// `csv`, `csv.zst`, `parquet`, `json`, `jsonl`, `msgpack`, `ini`, `svg`, `png` or `html`.
     pub format: &'static str,
     /// The schema that it carries; none for a stranger's file.
     pub contains: Option<String>,
@@ -102,12 +103,40 @@ impl Identity {
         if let Some((format, what)) = shown(&head) {
             return Ok(Self { what: what.to_owned(), format, contains: output::first_schema(&head), ..base });
         }
+        if let Some(kind) = kind_of(&head) {
+            return base.recording(&input, kind);
+        }
         match likeness::of(&head) {
             likeness::Likeness::Trace => base.trace(input),
             likeness::Likeness::Other(words) => {
                 Err(Error::usage(format!("{} is not a file that info knows: it looks like {words}", input.name)))
             }
         }
+    }
+
+    /// A recording of a live system, read to its end.
+    fn recording(self, input: &Input, kind: LiveKind) -> Result<Self> {
+        let base = Self { what: kind.words().to_owned(), ..self };
+        let mut stamps: Option<(f64, f64)> = None;
+        let mut note = |at_s: f64| {
+            let (first, last) = stamps.get_or_insert((at_s, at_s));
+            (*first, *last) = (first.min(at_s), last.max(at_s));
+        };
+        let mut rows = 0u64;
+        if kind == LiveKind::Lookups {
+            for lookup in Lookups::of(input)? {
+                note(lookup?.at_ns as f64 / 1e9);
+                rows += 1;
+            }
+        } else {
+            for received in EventRecording::of(input)? {
+                let batch = received?.batch;
+                note(batch.at_s);
+                rows += batch.events.len() as u64;
+            }
+        }
+        let format = if kind == LiveKind::EventFrames { "msgpack" } else { "jsonl" };
+        Ok(Self { format, rows: Some(rows), span_s: stamps.map(|(first, last)| last - first), ..base })
     }
 
     fn parquet(self, input: Input) -> Result<Self> {

@@ -1,10 +1,12 @@
 //! `kvtrace analyze`: one subcommand per analysis.
 
+mod anonymize;
 mod blocks;
 mod compare;
 mod curve;
 mod drives;
 mod endurance;
+mod flow;
 mod hits;
 mod input;
 mod objects;
@@ -36,7 +38,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Analysis {
-    /// Rows, bytes and object sizes by tier, direction and phase; keys, requests, offered load
+    /// Rows, bytes, sizes, rates and occupancy of a trace; what requests, KV events and results hold
     Summary(summary::Args),
     /// Every hit ratio by its name, for a cache without end and at capacities; of a trace also what
     /// its own tiers had
@@ -53,6 +55,10 @@ enum Analysis {
     Plan(plan::Args),
     /// Two groups of results, metric by metric, with how sure each difference is
     Compare(compare::Args),
+    /// What became of one request or conversation, turn by turn
+    Flow(flow::Args),
+    /// A file to give away: other names, other times, no text, the same hits
+    Anonymize(anonymize::Args),
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
@@ -65,6 +71,8 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         Analysis::Endurance(args) => endurance::run(&args, global, stop),
         Analysis::Plan(args) => plan::run(&args, global, stop),
         Analysis::Compare(args) => compare::run(&args, global),
+        Analysis::Flow(args) => flow::run(&args, global, stop),
+        Analysis::Anonymize(args) => anonymize::run(&args, global, stop),
     }
 }
 

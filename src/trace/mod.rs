@@ -29,6 +29,7 @@ mod zst;
 pub use input::{Format, Input};
 pub use meta::Meta;
 pub use name::{Key, Name};
+pub use parquet_rows::{meta_json as parquet_meta, parts as parquet_parts};
 pub use reader::TraceReader;
 pub use record::{Op, Phase, Record, Tier};
 pub use relay::Relay;

@@ -209,31 +209,100 @@ impl TableRows {
         Some(self.slice(first, rows).map(|frame| (first as u64, frame)))
     }
 
-    fn slice(&mut self, first: usize, rows: usize) -> Result<DataFrame> {
-        let mut reader = ParquetReader::new(&mut self.file);
-        reader.set_metadata(Arc::clone(&self.metadata));
-        let reader = reader
-            .with_columns(Some(self.columns.clone()))
-            .with_slice(Some((first, rows)))
-            .read_parallel(ParallelStrategy::RowGroups)
-            .set_rechunk(true);
-        let frame = guarded(|| reader.finish()).map_err(|e| reading(&self.name, &e))?;
-        for name in &self.needed {
-            let column = frame.column(name).map_err(|e| reading(&self.name, &e))?;
-            if column.null_count() > 0 {
-                let at = column.is_null().iter().position(|null| null == Some(true)).unwrap_or_default();
-                return Err(Error::usage(format!(
-                    "{}, row {}, column {name}: there is no value; every row has one",
-                    self.name,
-                    first + at + 1
-                )));
+    fn slice(&self, first: usize, rows: usize) -> Result<DataFrame> {
+        slice(&self.file, &self.name, &self.metadata, &self.columns, &self.needed, first, rows)
+    }
+
+    /// The same table in parts of at most so many rows, none of which spans two row groups.
+    pub fn into_parts(self, most: usize) -> TableParts {
+        let mut parts = Vec::new();
+        let mut first = 0;
+        for group in &self.metadata.row_groups {
+            let end = first + group.num_rows();
+            while first < end {
+                let rows = most.min(end - first);
+                parts.push((first, rows));
+                first += rows;
             }
         }
-        if frame.height() == rows {
-            return Ok(frame);
-        }
-        Err(Error::usage(format!("{} is damaged: rows are missing after row {first}", self.name)))
+        TableParts { table: self, parts }
     }
+}
+
+/// A table whose parts are read in any order, by several threads.
+pub struct TableParts {
+    table: TableRows,
+    /// The first row of each part, and how many it has.
+    parts: Vec<(usize, usize)>,
+}
+
+impl TableParts {
+    /// How many parts there are.
+    pub fn count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Rows of the table.
+    pub fn rows(&self) -> u64 {
+        self.table.rows()
+    }
+
+    /// The first value of a column of whole numbers; none in a table without rows.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn first_i64(&self, name: &'static str) -> Result<Option<i64>> {
+        if self.parts.is_empty() {
+            return Ok(None);
+        }
+        let table = &self.table;
+        let frame = slice(&table.file, &table.name, &table.metadata, &[name.to_owned()], &[name], 0, 1)?;
+        let column = frame.column(name).and_then(|column| column.i64()).map_err(|e| reading(&table.name, &e))?;
+        Ok(column.get(0))
+    }
+
+    /// The place of the first row of a part, and its rows.
+    ///
+    /// # Errors
+    /// When the file is damaged, or a value is missing that every row has.
+    pub fn read(&self, part: usize) -> Result<(u64, DataFrame)> {
+        let (first, rows) = self.parts[part];
+        self.table.slice(first, rows).map(|frame| (first as u64, frame))
+    }
+}
+
+fn slice(
+    file: &File,
+    name: &str,
+    metadata: &Arc<FileMetadata>,
+    columns: &[String],
+    needed: &[&'static str],
+    first: usize,
+    rows: usize,
+) -> Result<DataFrame> {
+    let mut file = file.try_clone().map_err(|e| Error::reading(Path::new(name), &e))?;
+    let mut reader = ParquetReader::new(&mut file);
+    reader.set_metadata(Arc::clone(metadata));
+    let reader = reader
+        .with_columns(Some(columns.to_vec()))
+        .with_slice(Some((first, rows)))
+        .read_parallel(ParallelStrategy::RowGroups)
+        .set_rechunk(true);
+    let frame = guarded(|| reader.finish()).map_err(|e| reading(name, &e))?;
+    for column_name in needed {
+        let column = frame.column(column_name).map_err(|e| reading(name, &e))?;
+        if column.null_count() > 0 {
+            let at = column.is_null().iter().position(|null| null == Some(true)).unwrap_or_default();
+            return Err(Error::usage(format!(
+                "{name}, row {}, column {column_name}: there is no value; every row has one",
+                first + at + 1
+            )));
+        }
+    }
+    if frame.height() == rows {
+        return Ok(frame);
+    }
+    Err(Error::usage(format!("{name} is damaged: rows are missing after row {first}")))
 }
 
 /// The value of a key in the footer of a Parquet file.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 use super::input::Input;
 use super::meta::TRACE_SCHEMA;
-use super::parquet::{TableRows, footer_value};
+use super::parquet::{Field, TableParts, TableRows, footer_value};
 use super::parquet_file::FIELDS;
 use super::record::{Record, Tier};
 
@@ -143,6 +143,17 @@ fn value<T: PolarsNumericType>(column: &ChunkedArray<T>, at: usize) -> T::Native
 /// The value of a column that may be missing or hold nulls.
 fn maybe<T: PolarsNumericType>(column: Option<&ChunkedArray<T>>, at: usize) -> Option<T::Native> {
     column?.get(at)
+}
+
+/// Some columns of a Parquet trace, in parts of at most `most` rows; a column that is not needed may
+/// be missing. All columns that every trace has must be there, whichever are asked for.
+///
+/// # Errors
+/// When it is no trace.
+pub fn parts(input: &Input, columns: &[&str], most: usize) -> Result<TableParts> {
+    TableRows::open(input.rewound()?, &input.name, &FIELDS)?;
+    let fields: Vec<Field> = FIELDS.into_iter().filter(|field| columns.contains(&field.name)).collect();
+    Ok(TableRows::open(input.rewound()?, &input.name, &fields)?.into_parts(most))
 }
 
 /// The metadata of a Parquet trace, if it carries ours.

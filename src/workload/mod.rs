@@ -30,7 +30,10 @@ pub use conversation::{Conversation, Turn};
 pub use paced::Paced;
 pub use persona::{Character, Population, PromptSharing, TEMPLATE_NAMES, Template};
 pub use rag::{Distribution, RagOptions, WithQueries};
-pub use requests::{Format as TraceFormat, RequestTrace, TimeUnit, TraceFacts, TraceOptions, expand as trace_files};
+pub use requests::{
+    Format as TraceFormat, RequestTrace, TimeUnit, TraceFacts, TraceOptions, expand as trace_files,
+    format_of as trace_format,
+};
 pub use sharegpt::{Filter, ShareGpt, ShareGptOptions};
 pub use synthetic::{Synthetic, SyntheticOptions};
 pub use tokens::Tokenizer;

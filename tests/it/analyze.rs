@@ -1,11 +1,16 @@
 //! `kvtrace analyze hits` and `curve` on files of requests.
 
+mod anonymize;
 mod compare;
 mod curves;
 mod endurance;
+mod events;
+mod flow;
+mod lookups;
 mod objects;
 mod plan;
 mod reuse;
+mod summary;
 mod what_if;
 
 use std::collections::VecDeque;

@@ -53,7 +53,8 @@ fn what_is_no_trace_at_all() {
     refused(&bench, "t.csv", &vec![b'x'; 3 << 20], &["longer than 1024 KiB"]);
     let unclosed = format!("{HEADER}\n1,Read,1,Tier-0,\"{}", "k,Decode\n".repeat(300_000));
     refused(&bench, "t.csv", unclosed.as_bytes(), &["row 1", "longer than 1024 KiB"]);
-    let said = bench.refused(2, &["analyze", "summary", "."]);
+    std::fs::create_dir(bench.path("empty")).expect("a folder");
+    let said = bench.refused(2, &["analyze", "summary", "empty"]);
     assert!(said.contains("directory"), "{said}");
     let said = bench.refused(2, &["analyze", "summary", "absent.csv"]);
     assert!(said.contains("absent.csv"), "{said}");

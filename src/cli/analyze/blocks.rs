@@ -1,11 +1,15 @@
 //! What analyses of token blocks read: request files with ids, and capacities in words.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::analyze::events::WHY_NO_HITS;
+use crate::analyze::inputs::{Kind, find};
+use crate::analyze::lookups;
 use crate::analyze::references::References;
 use crate::checksum;
 use crate::cli::terminal::Terminal;
@@ -20,8 +24,8 @@ use crate::workload::{Population, RequestTrace, Skipped, Tokenizer, TraceFormat,
 #[derive(Clone, Debug, clap::Args)]
 pub struct BlockArgs {
     /// Request files whose prompts have ids of token blocks (Mooncake, Qwen-Bailian,
-    /// kv-cache-tester, RAGPulse), patterns or folders; several follow each other, and ids are those
-    /// of their own file
+    /// kv-cache-tester, RAGPulse), or LMCache's lookup logs; patterns or folders; several follow each
+    /// other, and ids are those of their own file
     #[arg(required = true, value_name = "FILE")]
     pub inputs: Vec<PathBuf>,
     /// Their format, instead of finding it by content
@@ -63,7 +67,9 @@ pub struct BlockFacts {
     /// Requests without, which are left out.
     pub without_ids: u64,
     /// Other things that were left out, by reason.
-    pub skipped: std::collections::BTreeMap<String, u64>,
+    pub skipped: BTreeMap<String, u64>,
+    /// Requests whose stamp lies below that of one above them; they were put in order.
+    pub inversions: u64,
     /// References to blocks.
     pub blocks: u64,
     /// Different blocks.
@@ -94,32 +100,98 @@ impl BlockArgs {
     /// What cannot be read, or has no ids.
     pub fn read(&self, stop: &Stop, terminal: &Terminal) -> Result<Blocks> {
         let model = self.model.as_deref().map(|name| Model::resolve(name, None)).transpose()?;
+        let mut blocks = match self.kind()? {
+            Some((Kind::Events, name)) => {
+                return Err(Error::usage(format!("{name} is a recording of KV events: {WHY_NO_HITS}")));
+            }
+            Some((Kind::Lookups, _)) => self.of_lookups(stop, terminal)?,
+            _ => self.of_requests(stop, terminal)?,
+        };
+        if let Some(model) = &model {
+            blocks.facts.model = Some(model.name.clone());
+            blocks.facts.bytes_per_token = Some(model.bytes_per_token());
+        }
+        for (reason, count) in &blocks.facts.skipped {
+            terminal.say(format!("left out or adapted: {} x {reason}", units::count(*count)));
+        }
+        if blocks.facts.inversions > 0 {
+            let rows = units::plural(blocks.facts.inversions, "request");
+            terminal.say(format!("put in order: {rows} stamped before one above"));
+        }
+        Ok(blocks)
+    }
+
+    /// What the inputs are, and the first one; none where a format is forced. They are of one kind.
+    fn kind(&self) -> Result<Option<(Kind, String)>> {
+        if self.format.is_some() {
+            return Ok(None);
+        }
+        let (kind, sources) = find(&self.inputs)?;
+        Ok(Some((kind, sources[0].name.clone())))
+    }
+
+    fn of_lookups(&self, stop: &Stop, terminal: &Terminal) -> Result<Blocks> {
+        let (_, sources) = find(&self.inputs)?;
+        let files: Vec<PathBuf> = sources.into_iter().flat_map(|source| source.parts).collect();
+        let (requests, lookups) = lookups::read(&files, stop)?;
+        let references = References::of(requests.into_iter().map(Ok), stop, terminal)?;
+        let inputs = files.iter().zip(lookups.sha256);
+        let inputs = inputs.map(|(path, sha256)| InputFile { file: path.display().to_string(), sha256 }).collect();
+        let facts = BlockFacts {
+            inputs,
+            format: "lmcache-lookups",
+            block_tokens: lookups.chunk_tokens,
+            skipped: lookups.skipped.counts().clone(),
+            inversions: lookups.inversions,
+            model: lookups.models.keys().next().filter(|_| lookups.models.len() == 1).cloned(),
+            bytes_per_token: lookups.bytes_per_token,
+            ..BlockFacts::of(&references)
+        };
+        Ok(Blocks { references, facts })
+    }
+
+    fn of_requests(&self, stop: &Stop, terminal: &Terminal) -> Result<Blocks> {
         let files = trace_files(&self.inputs)?;
         let skipped = Skipped::default();
-        let requests = RequestTrace::open(&files, Seed(0), self.options(), skipped.clone())?;
+        let requests =
+            RequestTrace::open(&files, Seed(0), request_options(self.format, self.source_block), skipped.clone())?;
+        let requests = requests.noting_shared_ids();
         let trace = requests.facts();
         let references = References::of(requests, stop, terminal)?;
-        let block_tokens = trace.block_tokens.unwrap_or(1);
         let facts = BlockFacts {
             inputs: files.iter().map(input).collect::<Result<_>>()?,
             format: trace.format.word(),
-            block_tokens,
+            block_tokens: trace.block_tokens.unwrap_or(1),
+            skipped: skipped.counts(),
+            inversions: trace.inversions(),
+            ..BlockFacts::of(&references)
+        };
+        Ok(Blocks { references, facts })
+    }
+}
+
+impl BlockFacts {
+    /// What references say themselves.
+    fn of(references: &References) -> Self {
+        Self {
+            inputs: Vec::new(),
+            format: "",
+            block_tokens: 1,
             requests: references.requests() as u64,
             without_ids: references.without_ids,
-            skipped: skipped.counts(),
+            skipped: BTreeMap::new(),
+            inversions: 0,
             blocks: references.blocks.len() as u64,
             distinct_blocks: references.distinct.into(),
             tokens: references.total_tokens(),
             span_s: references.arrivals_ns.iter().max().map_or(0.0, |last| *last as f64 / 1e9),
-            model: model.as_ref().map(|model| model.name.clone()),
-            bytes_per_token: model.as_ref().map(Model::bytes_per_token),
-        };
-        for (reason, count) in &facts.skipped {
-            terminal.say(format!("left out or adapted: {} x {reason}", units::count(*count)));
+            model: None,
+            bytes_per_token: None,
         }
-        Ok(Blocks { references, facts })
     }
+}
 
+impl BlockArgs {
     /// What was typed of this, as words of a command: the files, and how they are read; not the
     /// model.
     pub fn words(&self) -> Vec<String> {
@@ -133,21 +205,22 @@ impl BlockArgs {
     pub fn files(&self) -> &[PathBuf] {
         &self.inputs
     }
+}
 
-    fn options(&self) -> TraceOptions {
-        TraceOptions {
-            format: self.format,
-            time_unit: None,
-            block_tokens: self.source_block,
-            keep_failures: true,
-            tokenizer: Tokenizer::Chars4,
-            users: 1,
-            speedup: 1.0,
-            cycles: 1,
-            request_rate: None,
-            strict: false,
-            population: Population::REFERENCE,
-        }
+/// How requests are read to be analysed: by their own stamps, once, whatever became of them.
+pub fn request_options(format: Option<TraceFormat>, block_tokens: Option<u32>) -> TraceOptions {
+    TraceOptions {
+        format,
+        time_unit: None,
+        block_tokens,
+        keep_failures: true,
+        tokenizer: Tokenizer::Chars4,
+        users: 1,
+        speedup: 1.0,
+        cycles: 1,
+        request_rate: None,
+        strict: false,
+        population: Population::REFERENCE,
     }
 }
 

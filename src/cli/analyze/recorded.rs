@@ -117,10 +117,10 @@ impl Recorded {
     }
 
     fn trace(path: &Path, args: &DriveArgs, stop: &Stop, terminal: &Terminal) -> Result<Self> {
-        let summary = Summary::of(&[path.to_owned()], stop, terminal)?;
+        let summary = Summary::of_files(&[path], stop, terminal)?;
         let bytes = summary.tiers.iter().filter(|tier| tier.tier == Tier::Storage).map(|tier| tier.flow.write_bytes);
         let (file, sha256) = (path.display().to_string(), summary.inputs[0].sha256.clone());
-        Ok(Self::new(&file, &sha256, "Write rows of Tier-2", bytes.sum(), summary.span_s, args))
+        Ok(Self::new(&file, &sha256, "Write rows of Tier-2", bytes.sum(), summary.span_s.unwrap_or(0.0), args))
     }
 
     fn replay(replay: &ReplayResult, input: &Input, args: &DriveArgs) -> Vec<Self> {

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
 use crate::seed::mix;
@@ -76,9 +78,30 @@ pub struct Reading {
     pub tokenizer: Tokenizer,
     /// What becomes of rows that cannot be used.
     pub refusals: Refusals,
+    /// The ids of all files and the first file that had each; none where nobody asks.
+    pub ids: Option<SharedIds>,
 }
 
+/// Ids, the number of the first file that had each, and whether another has it too. Cloning shares
+/// them.
+pub type SharedIds = Arc<Mutex<FxHashMap<u64, (u64, bool)>>>;
+
+/// What is said of ids that several files have.
+const SHARED: &str =
+    "id of a token block that an earlier file has too (ids are those of their own file: another block)";
+
 impl Reading {
+    /// Notes an id, where somebody asks whether files share some.
+    pub fn note_id(&self, id: u64) {
+        let Some(ids) = &self.ids else { return };
+        let mut ids = ids.lock().expect("no holder of this lock panics");
+        let first = ids.entry(id).or_insert((self.number, false));
+        if first.0 != self.number && !first.1 {
+            first.1 = true;
+            self.refusals.note(SHARED, 1);
+        }
+    }
+
     /// A place in the file.
     pub fn at(&self, line: u64, byte: u64) -> Place<'_> {
         Place { path: &self.path, line: Some(line), byte }

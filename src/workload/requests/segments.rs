@@ -57,6 +57,9 @@ pub fn of_ids(
     let covered = u64::from(block_tokens) * ids.len() as u64;
     let uncovered = u64::from(prompt_tokens).saturating_sub(covered);
     reading.refusals.note(FEW_IDS, u64::from(uncovered >= u64::from(block_tokens)));
+    if reading.ids.is_some() {
+        ids.iter().for_each(|id| reading.note_id(id.0));
+    }
     let local = ids.iter().map(|id| reading.local(id.0));
     match of_blocks(local, block_tokens, prompt_tokens, reading.local(number)) {
         Ok(segments) => Ok(Some(segments)),
