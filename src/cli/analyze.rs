@@ -36,10 +36,11 @@ enum Analysis {
     Hits(hits::Args),
     /// Hit ratio by capacity: LRU exactly for all of them, other policies at chosen ones
     Curve(curve::Args),
-    /// Host writes by the day, drive writes per day and years of the drives, by policy and filter
+    /// Host writes by the day, DWPD and years of drives: by policy and filter for requests, as recorded
+    /// for traces, replay results and captures
     Endurance(endurance::Args),
     /// The smallest DRAM and NVMe for a hit ratio, a time to the first token or a life, and its cost
-    Plan(plan::Args),
+    Plan(Box<plan::Args>),
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {

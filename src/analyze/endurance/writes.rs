@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
     }
 
     fn exclusive(mut self, mut drives: Recency, semantics: Semantics) -> Outcome {
-        self.walk(&mut drives, semantics, |run, drives, at| run.move_up(drives, at))
+        self.walk(&mut drives, semantics, Run::move_up)
     }
 
     /// Looks up and uses the blocks of every prompt; hits are of either tier.
