@@ -21,6 +21,8 @@ use crate::stop::Stop;
 use super::Global;
 use super::terminal::Terminal;
 
+pub use recorded::head;
+
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -27,6 +27,7 @@ mod report;
 mod run;
 mod shell;
 mod terminal;
+mod what_if;
 
 pub use terminal::{fail, install_stop};
 

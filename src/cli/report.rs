@@ -9,17 +9,17 @@ use crate::error::{Error, Result};
 use crate::measure::{BlockResult, Input, ReplayResult, Saved};
 use crate::output;
 use crate::plot::report::REPORT_SCHEMA;
-use crate::plot::what_if::{self, PlanFile};
 use crate::plot::{ReportInput, report_html};
 use crate::trace::meta::TRACE_SCHEMA;
 use crate::trace::{Meta, TraceReader};
 
 use super::Global;
+use super::what_if::plan_page;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A plan of `analyze plan`, or a replay result; and, in any order, a block result, the trace or its .meta.json, a distilled fio job
+    /// A plan of `analyze plan`, alone; or a replay result, and, in any order, a block result, the trace or its .meta.json, a distilled fio job
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// The page (`-` is stdout)
@@ -37,7 +37,6 @@ struct Parts {
     block: Option<(Box<BlockResult>, String)>,
     meta: Option<Box<Meta>>,
     job: Option<(String, String)>,
-    plan: Option<(PlanFile, Input)>,
 }
 
 impl Parts {
@@ -49,8 +48,6 @@ impl Parts {
         } else if input.schema().as_deref() == Some(TRACE_SCHEMA) {
             let meta = Meta::from_json(input.text.as_bytes()).map_err(|e| e.context(&name))?;
             return self.add_meta(meta, Path::new(&name));
-        } else if PlanFile::is(&input) {
-            self.plan.replace((PlanFile::of(&input)?, input)).is_some()
         } else {
             match input.result()? {
                 Saved::Replay(replay) => self.replay.replace((replay, input)).is_some(),
@@ -93,22 +90,15 @@ fn begins_as_text(path: &Path) -> Result<bool> {
 }
 
 pub fn run(args: Args, global: Global) -> Result<()> {
+    if let Some(page) = plan_page(&args.inputs)? {
+        return output::write_all(&args.output, REPORT_SCHEMA, global.overwrite(), page.as_bytes());
+    }
     let mut parts = Parts::default();
     for path in &args.inputs {
         match begins_as_text(path)? {
             true => parts.add(Input::read(path)?)?,
             false => parts.add_meta(TraceReader::open(path)?.meta().clone(), path)?,
         }
-    }
-    if let Some((plan, input)) = &parts.plan {
-        if args.inputs.len() > 1 {
-            return Err(Error::usage(format!(
-                "{} is a plan, which gets a page of its own; name nothing else",
-                input.name
-            )));
-        }
-        let page = what_if::page(plan, input);
-        return output::write_all(&args.output, REPORT_SCHEMA, global.overwrite(), page.as_bytes());
     }
     let Some((replay, input)) = &parts.replay else {
         return Err(Error::usage(

@@ -68,7 +68,7 @@ pub fn simulate(cache: &mut impl BlockCache, references: &References, tail_first
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, hits: &[bool], tokens: &[u32]) {
+    fn add(&mut self, hits: &[bool], tokens: &[u32]) {
         let leading = hits.iter().take_while(|hit| **hit).count();
         let sum = |tokens: &[u32]| tokens.iter().map(|tokens| u64::from(*tokens)).sum::<u64>();
         let found = sum(&tokens[..leading]);
