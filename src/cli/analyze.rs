@@ -29,6 +29,7 @@ use crate::stop::Stop;
 use super::Global;
 use super::terminal::Terminal;
 
+
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -49,10 +50,11 @@ enum Analysis {
     Reuse(reuse::Args),
     /// Blocks in use at a time, and how large a cache has to be for shares of all hits
     WorkingSet(working_set::Args),
-    /// Host writes by the day, drive writes per day and years of the drives, by policy and filter
+    /// Host writes by the day, DWPD and years of drives: by policy and filter for requests, as recorded
+    /// for traces, replay results and captures
     Endurance(endurance::Args),
     /// The smallest DRAM and NVMe for a hit ratio, a time to the first token or a life, and its cost
-    Plan(plan::Args),
+    Plan(Box<plan::Args>),
     /// Two groups of results, metric by metric, with how sure each difference is
     Compare(compare::Args),
     /// What became of one request or conversation, turn by turn

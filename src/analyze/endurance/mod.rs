@@ -6,6 +6,8 @@ pub mod writes;
 
 use serde::{Deserialize, Serialize};
 
+use crate::units;
+
 /// Seconds of a day.
 const DAY_S: f64 = 86_400.0;
 /// Days of a year, as drives are rated.
@@ -33,7 +35,7 @@ impl Load {
         if self.span_s <= 0.0 {
             return "no day is extrapolated: all requests arrive at one moment".to_owned();
         }
-        let span = crate::units::ns(self.span_s * 1e9);
+        let span = units::ns(self.span_s * 1e9);
         let scale = match self.rate_scale {
             1.0 => String::new(),
             scale => format!(" and {scale} times the load"),
@@ -92,7 +94,7 @@ impl Drives {
         };
         format!(
             "{}{each}{rated}, worn evenly; write amplification {} times that of the rating's workload (--waf)",
-            crate::units::plural(self.count.into(), "drive"),
+            units::plural(self.count.into(), "drive"),
             self.waf
         )
     }
@@ -102,7 +104,7 @@ impl Drives {
 pub fn decimal(bytes: f64) -> String {
     let steps = [("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
     match steps.iter().find(|(_, scale)| bytes >= *scale) {
-        Some((unit, scale)) => format!("{} {unit}", crate::units::three_digits(bytes / scale)),
+        Some((unit, scale)) => format!("{} {unit}", units::three_digits(bytes / scale)),
         None => format!("{bytes:.0} B"),
     }
 }

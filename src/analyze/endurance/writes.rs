@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
     }
 
     fn exclusive(mut self, mut drives: Recency, semantics: Semantics) -> Outcome {
-        self.walk(&mut drives, semantics, |run, drives, at| run.move_up(drives, at))
+        self.walk(&mut drives, semantics, Run::move_up)
     }
 
     /// Looks up and uses the blocks of every prompt; hits are of either tier.
@@ -156,9 +156,7 @@ impl<'a> Run<'a> {
             if semantics == Semantics::TailFirst {
                 range.clone().rev().for_each(|at| take(self, drives, at));
             }
-            let hits = found.iter().map(|hit| u64::from(*hit)).sum();
-            let leading = found.iter().take_while(|hit| **hit).count();
-            counts.add(hits, leading, &self.references.tokens[range]);
+            count(&mut counts, &found, &self.references.tokens[range]);
         }
         Outcome { counts, writes: self.writes }
     }
@@ -213,6 +211,17 @@ impl<'a> Run<'a> {
             drives.put(evicted, self.demotions);
         }
     }
+}
+
+/// Adds what was found of a prompt.
+fn count(counts: &mut Counts, found: &[bool], tokens: &[u32]) {
+    let leading = found.iter().take_while(|found| **found).count();
+    let sum = |tokens: &[u32]| tokens.iter().map(|tokens| u64::from(*tokens)).sum::<u64>();
+    counts.any_blocks += found.iter().filter(|found| **found).count() as u64;
+    counts.prefix_blocks += leading as u64;
+    counts.prefix_tokens += sum(&tokens[..leading]);
+    counts.prefix_shares += sum(&tokens[..leading]) as f64 / sum(tokens).max(1) as f64;
+    counts.requests_with_hits += u64::from(leading > 0);
 }
 
 /// The outcome of each of some tiers, as many at a time as there are processors.

@@ -90,7 +90,7 @@ pub fn simulate(cache: &mut impl BlockCache, references: &References, tail_first
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, hits: u64, leading: usize, tokens: &[u32]) {
+    fn add(&mut self, hits: u64, leading: usize, tokens: &[u32]) {
         self.any_blocks += hits;
         if leading == 0 {
             return;

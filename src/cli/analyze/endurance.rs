@@ -202,6 +202,9 @@ fn assumptions(args: &Args, blocks: &Blocks, load: &Load, block_bytes: u64) -> V
         format!("every block is written in full: {} tokens, {}", blocks.facts.block_tokens, units::bytes(block_bytes));
     let mut all = vec![load.words(), args.drives.drives(None).words(), full];
     all.push("the caches start empty, and what fills them first counts as written".to_owned());
+    if args.drives.drives.is_none() && args.drives.drive_capacity.is_some() {
+        all.push("each capacity has as many drives as it needs, one without end has one (--drives)".to_owned());
+    }
     if args.admit.iter().any(|admit| *admit > 1) {
         all.push("a filter remembers the touches of every block over the whole trace".to_owned());
     }

@@ -110,7 +110,7 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
         targets: args.targets(),
         ceiling: args.definition.ratio(&study.hits.ceiling(), &totals),
         break_even: break_even::of(&study.setting, &totals),
-        assumptions: assumptions(&study, &chosen),
+        assumptions: assumptions(&study, &chosen, &args.targets()),
         source: args.blocks.words(),
         command: command(&args.blocks.words(), &study.setting, &chosen),
         setting: study.setting.clone(),
@@ -203,7 +203,7 @@ impl Args {
 }
 
 /// What is assumed, one sentence each.
-fn assumptions(study: &Study, chosen: &Point) -> Vec<String> {
+fn assumptions(study: &Study, chosen: &Point, targets: &Targets) -> Vec<String> {
     let setting = &study.setting;
     let mut all = vec![setting.load.words()];
     all.extend(setting.drives_for(chosen.nvme_bytes).map(|drives| drives.words()));
@@ -217,7 +217,6 @@ fn assumptions(study: &Study, chosen: &Point) -> Vec<String> {
         ),
     });
     all.push("blocks are stored and written in full; the caches start empty".to_owned());
-    let prices = &setting.prices;
     if setting.prefill_tokens_per_s.is_some() {
         all.push(
             "computing takes the same time for every token: attention's share, which grows with the context, is not \
@@ -225,15 +224,29 @@ fn assumptions(study: &Study, chosen: &Point) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if prices.gpu_hour.is_some() || prices.dram_per_gib.is_some() || prices.nvme_per_tb.is_some() {
-        let what = if setting.drive_capacity_bytes.is_some() { "whole drives" } else { "the bytes used" };
-        all.push(format!(
+    all.extend(cost_assumption(setting));
+    if !targets.is_empty() {
+        all.push(match chosen.cost_per_million.total {
+            Some(_) => "of what meets the targets the cheapest was looked for".to_owned(),
+            None => "the smallest sum of DRAM and NVMe was looked for, then the least DRAM: not every price is known \
+                     (--price, --prefill-tokens-per-s)"
+                .to_owned(),
+        });
+    }
+    all
+}
+
+fn cost_assumption(setting: &Setting) -> Option<String> {
+    let prices = &setting.prices;
+    let any = [prices.gpu_hour, prices.dram_per_gib, prices.nvme_per_tb].iter().any(Option::is_some);
+    let what = if setting.drive_capacity_bytes.is_some() { "whole drives" } else { "the bytes used" };
+    any.then(|| {
+        format!(
             "DRAM is written off over {} years, NVMe ({what}) over these or the life of its rating, whichever is shorter; \
              GPU hours are paid for what is computed, at full use",
             prices.years
-        ));
-    }
-    all
+        )
+    })
 }
 
 /// The command that gives a point.

@@ -1,7 +1,7 @@
 //! Host writes as they were recorded: by a trace, a replay, a capture.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
@@ -54,6 +54,20 @@ pub enum Recording {
     No,
 }
 
+/// The first bytes of a file, decompressed.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn head(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(bytes).read_to_end(&mut head)?;
+    if head.starts_with(&zstd::zstd_safe::MAGICNUMBER.to_le_bytes()) {
+        head.clear();
+        zstd::Decoder::new(File::open(path)?)?.take(bytes).read_to_end(&mut head)?;
+    }
+    Ok(head)
+}
+
 /// Whether a file is a recording of I/O, by its first bytes.
 ///
 /// # Errors
@@ -62,15 +76,7 @@ pub fn recording(path: &Path) -> Result<Recording> {
     if !path.is_file() {
         return Ok(Recording::No);
     }
-    let failed = |e| Error::reading(path, &e);
-    let mut head = Vec::new();
-    File::open(path).map_err(failed)?.take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
-    if head.starts_with(&zstd::zstd_safe::MAGICNUMBER.to_le_bytes()) {
-        let mut plain = Vec::new();
-        let decoder = zstd::Decoder::new(File::open(path).map_err(failed)?).map_err(failed)?;
-        decoder.take(HEAD_BYTES).read_to_end(&mut plain).map_err(failed)?;
-        head = plain;
-    }
+    let head = head(path, HEAD_BYTES).map_err(|e| Error::reading(path, &e))?;
     let text = String::from_utf8_lossy(&head);
     let ours = [REPLAY_SCHEMA, BLOCK_SCHEMA].iter().any(|schema| text.contains(&format!("\"{schema}\"")));
     Ok(match () {
