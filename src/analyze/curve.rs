@@ -79,11 +79,16 @@ pub fn counts_after(
     }
     // One pass costs as much as some simulations, and has no need of a capacity.
     if eviction == Eviction::Lru {
-        return Ok(LruCurve::after(references, semantics, warmup).at(capacities));
+        let curve = LruCurve::until(references, semantics, warmup, stop);
+        return if stop.requested() { Err(interrupted()) } else { Ok(curve.at(capacities)) };
     }
     let next_uses = if eviction == Eviction::Belady { next_uses(references, semantics) } else { Vec::new() };
-    let simulation = Simulation { references, eviction, semantics, warmup, next_uses };
+    let simulation = Simulation { references, eviction, semantics, warmup, next_uses, stop };
     in_parallel(capacities, stop, |capacity| simulation.at(*capacity))
+}
+
+fn interrupted() -> Error {
+    Error::interrupted("interrupted; nothing was written")
 }
 
 /// Does something with each item, as many at a time as there are processors.
@@ -108,7 +113,7 @@ pub fn in_parallel<I: Sync, T: Send>(items: &[I], stop: &Stop, each: impl Fn(&I)
         threads.into_iter().flat_map(|thread| thread.join().expect("a simulation does not panic")).collect()
     });
     if stop.requested() {
-        return Err(Error::interrupted("interrupted; nothing was written"));
+        return Err(interrupted());
     }
     found.sort_unstable_by_key(|(number, _)| *number);
     Ok(found.into_iter().map(|(_, found)| found).collect())
@@ -139,6 +144,7 @@ struct Simulation<'a> {
     semantics: Semantics,
     warmup: usize,
     next_uses: Vec<u32>,
+    stop: &'a Stop,
 }
 
 impl Simulation<'_> {
@@ -159,7 +165,7 @@ impl Simulation<'_> {
     }
 
     fn run(&self, mut cache: impl BlockCache) -> Counts {
-        simulate(&mut cache, self.references, self.semantics == Semantics::TailFirst, self.warmup)
+        simulate(&mut cache, self.references, self.semantics == Semantics::TailFirst, self.warmup, self.stop)
     }
 }
 
@@ -167,7 +173,8 @@ impl Simulation<'_> {
 /// for one capacity than the pass that gives all.
 pub fn simulated(references: &References, eviction: Eviction, semantics: Semantics, capacity: u32) -> Counts {
     let next_uses = if eviction == Eviction::Belady { next_uses(references, semantics) } else { Vec::new() };
-    Simulation { references, eviction, semantics, warmup: 0, next_uses }.at(capacity)
+    let stop = &Stop::new();
+    Simulation { references, eviction, semantics, warmup: 0, next_uses, stop }.at(capacity)
 }
 
 /// Capacities from 1 to `most`, so many of them, each about the same factor above the one before.
@@ -220,7 +227,7 @@ mod tests {
                 let curve = counts_at(&references, Eviction::Lru, semantics, &capacities, &Stop::new()).unwrap();
                 for (capacity, counts) in capacities.iter().zip(curve) {
                     let tail_first = semantics == Semantics::TailFirst;
-                    let plain = simulate(&mut Plain(Vec::new(), *capacity as usize), &references, tail_first, 0);
+                    let plain = simulate(&mut Plain(Vec::new(), *capacity as usize), &references, tail_first, 0, &Stop::new());
                     prop_assert_eq!(plain.any_blocks, counts.any_blocks);
                     prop_assert_eq!(plain.prefix_blocks, counts.prefix_blocks);
                     prop_assert_eq!(plain.prefix_tokens, counts.prefix_tokens);

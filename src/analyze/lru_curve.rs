@@ -1,9 +1,14 @@
 //! The hits of LRU caches of every capacity, in one pass.
 
+use crate::stop::Stop;
+
 use super::curve::Semantics;
 use super::policies::Counts;
 use super::references::References;
 use super::stack::Stack;
+
+/// Requests between two looks at the stop flag.
+const STRIDE: usize = 4096;
 
 /// The hits of LRU caches of every capacity: what the cache of each capacity hits more than the one
 /// below, in arrays of which only what is used takes memory.
@@ -31,11 +36,20 @@ impl LruCurve {
 
     /// The same, of which the first `warmup` requests fill the caches and count nowhere.
     pub fn after(references: &References, semantics: Semantics, warmup: usize) -> Self {
+        Self::until(references, semantics, warmup, &Stop::new())
+    }
+
+    /// The same, unless somebody asks to stop: then it is of what was passed until then, and of no
+    /// use.
+    pub(super) fn until(references: &References, semantics: Semantics, warmup: usize, stop: &Stop) -> Self {
         let mut stack = Stack::new(references.blocks.len(), references.distinct);
         let steps = references.distinct as usize + 1;
         let mut curve = Self { counts: vec![[0; 3]; steps], tokens: vec![0; steps], shares: vec![0.0; steps] };
         let mut distances = Vec::new();
         for (number, range) in references.ranges().enumerate() {
+            if number.is_multiple_of(STRIDE) && stop.requested() {
+                break;
+            }
             let blocks = &references.blocks[range.clone()];
             distances.clear();
             if semantics == Semantics::TailFirst {

@@ -233,6 +233,21 @@ mod tests {
     }
 
     #[test]
+    fn traces_side_by_side_have_their_own_objects_and_one_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let trace = |name: &str, first: u32| {
+            let path = dir.path().join(name);
+            let header = "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase";
+            let rows = format!("{first},Write,5,Tier-0,a,Prefill\n{},Read,5,Tier-0,a,Decode\n", first + 2);
+            std::fs::write(&path, format!("{header}\n{rows}")).unwrap();
+            path
+        };
+        let traces = Traces::read(&[trace("a.csv", 0), trace("b.csv", 1)], &Stop::new(), &Silent).unwrap();
+        assert_eq!(traces.objects.uses, [0, 1, 0, 1]);
+        assert_eq!(traces.objects.lookups, [false, false, true, true]);
+    }
+
+    #[test]
     fn a_trace_that_looks_for_nothing_is_refused() {
         let refused = read("0,Write,10,Tier-0,a,Prefill\n").unwrap_err().to_string();
         assert!(refused.contains("nothing to hit"), "{refused}");

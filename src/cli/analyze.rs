@@ -44,7 +44,8 @@ enum Analysis {
     /// Every hit ratio by its name, for a cache without end and at capacities; of a trace also what
     /// its own tiers had
     Hits(hits::Args),
-    /// Hit ratio by capacity: LRU exactly for all of them, other policies at chosen ones
+    /// Hit ratio by capacity: LRU exactly for all of them, other policies at chosen ones; of requests
+    /// in token blocks, of a trace in bytes
     Curve(curve::Args),
     /// When and how deep blocks are used again, and how few of them have most of it
     Reuse(reuse::Args),

@@ -12,6 +12,8 @@ mod sieve;
 
 use std::ops::AddAssign;
 
+use crate::stop::Stop;
+
 use super::references::References;
 
 pub use arc::Arc;
@@ -24,6 +26,8 @@ pub use sieve::Sieve;
 
 /// No block.
 const NONE: u32 = u32::MAX;
+/// Requests between two looks at the stop flag.
+const STRIDE: usize = 4096;
 
 /// A cache of blocks.
 pub trait BlockCache {
@@ -63,10 +67,20 @@ impl AddAssign for Counts {
 /// Sends all references through a cache: block after block from the first of a prompt to the
 /// last, or, `tail_first`, as engines do: all of a prompt is looked up, then used from the last
 /// block to the first, so that the ends of prompts go before their beginnings. The first `warmup`
-/// requests fill the cache and count nowhere.
-pub fn simulate(cache: &mut impl BlockCache, references: &References, tail_first: bool, warmup: usize) -> Counts {
+/// requests fill the cache and count nowhere. When somebody asks to stop, the counts are of what was
+/// passed until then, and of no use.
+pub fn simulate(
+    cache: &mut impl BlockCache,
+    references: &References,
+    tail_first: bool,
+    warmup: usize,
+    stop: &Stop,
+) -> Counts {
     let mut counts = Counts::default();
     for (number, range) in references.ranges().enumerate() {
+        if number.is_multiple_of(STRIDE) && stop.requested() {
+            break;
+        }
         let (mut hits, mut leading, mut unbroken) = (0, 0, true);
         let mut count = |hit: bool| {
             hits += u64::from(hit);

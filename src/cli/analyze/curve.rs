@@ -11,6 +11,7 @@ use crate::analyze::hits::Totals;
 use crate::analyze::object_curve::{object_counts, spread_bytes};
 use crate::analyze::sample::Sampled;
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::units;
 
@@ -125,7 +126,7 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     let warmup = args.warmup.map_or(Ok(0), |warmup| warmup.of(blocks.references.requests(), "requests"))?;
     let (policies, sample) = match args.sample {
         Some(rate) => sampled(args, &blocks, rate, warmup)?,
-        None => (exact(args, &blocks, warmup, stop)?, None),
+        None => (exact(args, &blocks, warmup, stop, &terminal)?, None),
     };
     let (facts, warmup_requests) = (&blocks.facts, Some(warmup as u64));
     let curve = Curve { schema, kind, tool, facts, warmup_requests, sample, policies };
@@ -155,19 +156,38 @@ fn point(blocks: &Blocks, capacity: u32, total: u64) -> Point {
     }
 }
 
-fn exact(args: &Args, blocks: &Blocks, warmup: usize, stop: &Stop) -> Result<Vec<PolicyCurve>> {
+/// References that are counted.
+fn counted(blocks: &Blocks, warmup: usize) -> Result<u64> {
+    match Totals::after(&blocks.references, warmup).blocks {
+        0 => {
+            Err(Error::usage("--warmup leaves requests without a token block only, so that nothing counts; take fewer"))
+        }
+        total => Ok(total),
+    }
+}
+
+fn exact(
+    args: &Args,
+    blocks: &Blocks,
+    warmup: usize,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<Vec<PolicyCurve>> {
     let (capacities, semantics) = (capacities(args, blocks)?, args.semantics.unwrap_or(Semantics::Prefix));
-    let total = Totals::after(&blocks.references, warmup).blocks;
+    let total = counted(blocks, warmup)?;
+    progress.stage("curves", Some(args.policy.len() as u64), "policies");
     let of = |policy: &Eviction| {
         let counts = counts_after(&blocks.references, *policy, semantics, &capacities, warmup, stop)?;
         let points = capacities.iter().zip(counts).map(|(capacity, counts)| {
             let hits = semantics.blocks(&counts);
-            let hit_ratio = if total > 0 { hits as f64 / total as f64 } else { 0.0 };
-            Point { hit_ratio, hits, ..point(blocks, *capacity, total) }
+            Point { hit_ratio: hits as f64 / total as f64, hits, ..point(blocks, *capacity, total) }
         });
+        progress.advance(1);
         Ok(PolicyCurve { policy: policy.word(), semantics, points: points.collect() })
     };
-    args.policy.iter().map(of).collect()
+    let policies = args.policy.iter().map(of).collect();
+    progress.done();
+    policies
 }
 
 fn sampled(args: &Args, blocks: &Blocks, rate: f64, warmup: usize) -> Result<(Vec<PolicyCurve>, Option<SampleFacts>)> {
@@ -175,7 +195,7 @@ fn sampled(args: &Args, blocks: &Blocks, rate: f64, warmup: usize) -> Result<(Ve
         return Err(Error::usage("--sample: only --policy lru is sampled; leave --sample out for the others"));
     }
     let (capacities, semantics) = (capacities(args, blocks)?, args.semantics.unwrap_or(Semantics::Prefix));
-    let total = Totals::after(&blocks.references, warmup).blocks;
+    let total = counted(blocks, warmup)?;
     let sample = Sampled::of(&blocks.references, semantics, rate, warmup)?;
     let points = capacities.iter().zip(sample.at(semantics, &capacities)).map(|(capacity, estimate)| Point {
         hit_ratio: estimate.ratio,

@@ -191,12 +191,13 @@ fn csv(definitions: &[Definition]) -> Vec<u8> {
 }
 
 fn table(line: &str, definitions: &[Definition], block_bytes: Option<u64>, explain: bool) -> String {
-    let mut text = line.to_owned();
+    let mut text = format!("{line}\n");
     let mut last = None;
-    for d in definitions {
+    // The first tier with those above it is the first tier.
+    for d in definitions.iter().filter(|d| (d.tier, d.cumulative) != (Some(0), Some(true))) {
         let title = title(d, block_bytes);
         if last.as_ref() != Some(&title) {
-            let _ = writeln!(text, "\n\n{title}");
+            let _ = writeln!(text, "\n{title}");
             last = Some(title);
         }
         let figure = |value: f64| if d.unit == "bytes" { units::bytes(value as u64) } else { of(value) };

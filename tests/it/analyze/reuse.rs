@@ -113,7 +113,7 @@ fn figures_of_reuse_of_the_conversation_trace() {
     assert_eq!(times, [114.0, 324.0, 519.0, 1578.0]);
     let popularity = &reuse["popularity"];
     assert_eq!(four(&popularity["one_hit_share"]), "0.7585");
-    assert_eq!(four(&popularity["top"][2]["share_of_reuse"]), "0.7509");
+    assert_eq!(four(&popularity["top"][2]["share_of_reuse"]), "0.7514");
     let ten_minutes = reuse["time"]["within"].as_array().unwrap().iter().find(|w| w["window_s"] == 600).unwrap();
     assert_eq!(four(&ten_minutes["share"]), "0.9371");
     let set = bench.ok_json(&["analyze", "working-set", &file, "--json"]);
