@@ -131,7 +131,7 @@ pub fn endurance(analysis: &Analysis, file: &str) -> Result<Picture> {
 /// What tells a row from the others: its words, its capacity, after how many uses it stores.
 fn label(entry: &Value) -> String {
     let part = |(name, value): (&String, &Value)| match (name.as_str(), value) {
-        ("policy" | "admission" | "writing" | "name", Value::String(word)) => Some(word.clone()),
+        ("policy" | "writes" | "admission" | "name", Value::String(word)) => Some(word.clone()),
         ("capacity_blocks" | "nvme_blocks" | "capacity", Value::Number(n)) => {
             Some(format!("{} blocks", units::count(n.as_u64()?)))
         }
