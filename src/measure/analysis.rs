@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_none() {
-        let analysis = Analysis::of(json!({"kind": "curve", "inputs": [{"file": "a/b.jsonl", "sha256": "ab"}, "c"], "n": null}));
+        let analysis =
+            Analysis::of(json!({"kind": "curve", "inputs": [{"file": "a/b.jsonl", "sha256": "ab"}, "c"], "n": null}));
         let analysis = analysis.unwrap();
         assert_eq!(analysis.inputs(), ["b.jsonl", "c"]);
         assert_eq!((analysis.number("n"), analysis.number("m"), analysis.list("x").len()), (None, None, 0));

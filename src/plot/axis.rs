@@ -287,7 +287,10 @@ mod tests {
         assert_eq!(words(&log_time("", 900.0, 2e9)).len(), 7);
         assert_eq!(words(&log_time("", 1e9, 4e14)), ["1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "1 d"]);
         assert_eq!(words(&log_count("", 1.0, 3e6)), ["1", "10", "100", "1 k", "10 k", "100 k", "1 M"]);
-        assert_eq!(words(&log_size("", 4096.0, 524_288.0)), "4 8 16 32 64 128 256 512".split(' ').map(|n| format!("{n} KiB")).collect::<Vec<_>>());
+        assert_eq!(
+            words(&log_size("", 4096.0, 524_288.0)),
+            "4 8 16 32 64 128 256 512".split(' ').map(|n| format!("{n} KiB")).collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -179,10 +179,8 @@ fn panel(series: Vec<Series>, legend: Vec<Key>, scale: Scale) -> Panel {
         Scale::Gib => axis::log_size(scale.label(), low, high),
         _ => axis::log_count(scale.label(), low, high),
     };
-    let percent = |series: Series| Series {
-        points: series.points.into_iter().map(|(x, y)| (x, y * 100.0)).collect(),
-        ..series
-    };
+    let percent =
+        |series: Series| Series { points: series.points.into_iter().map(|(x, y)| (x, y * 100.0)).collect(), ..series };
     Panel {
         title: "share of references that hit".to_owned(),
         height: 340,

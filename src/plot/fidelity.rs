@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn an_outline_holds_all_of_it() {
-        let histogram = Histogram { count: 10, buckets: vec![(0, 1, 4), (5, 6, 5), (99, 100, 1)], ..Histogram::default() };
+        let histogram =
+            Histogram { count: 10, buckets: vec![(0, 1, 4), (5, 6, 5), (99, 100, 1)], ..Histogram::default() };
         let points = outline(&histogram, (0.0, 10.0), 10, |bucket| bucket.0 as f64);
         assert_eq!((points.len(), points[0], points[1]), (20, (0.0, 40.0), (1.0, 40.0)));
         assert_eq!(points[10].1, 50.0);
@@ -244,7 +245,12 @@ mod tests {
 
     #[test]
     fn places_begin_where_the_lowest_is() {
-        let mut lba = Histogram { name: "lba".to_owned(), count: 2, buckets: vec![(100, 200, 1), (300, 400, 1)], ..Histogram::default() };
+        let mut lba = Histogram {
+            name: "lba".to_owned(),
+            count: 2,
+            buckets: vec![(100, 200, 1), (300, 400, 1)],
+            ..Histogram::default()
+        };
         prepare(&mut lba);
         assert_eq!(lba.buckets, [(0, 100, 1), (200, 300, 1)]);
     }

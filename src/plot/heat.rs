@@ -207,7 +207,10 @@ mod tests {
         let many = steps(1_000_000);
         assert_eq!((many.len(), many.last()), (8, Some(&1_000_000)));
         assert!(many.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!((shade_of(0, 1), shade_of(0, 8), shade_of(7, 8)), (Colour::Shade(7), Colour::Shade(0), Colour::Shade(7)));
+        assert_eq!(
+            (shade_of(0, 1), shade_of(0, 8), shade_of(7, 8)),
+            (Colour::Shade(7), Colour::Shade(0), Colour::Shade(7))
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 
 use super::PLOT_SCHEMA;
 use super::html::escape;
-use super::picture::Picture;
 use super::layout;
+use super::picture::Picture;
 use super::render;
 
 /// The family that pictures are drawn in. An SVG names it with what to fall back on: Verdana has

@@ -343,7 +343,11 @@ mod tests {
                 at as i64
             })
             .collect();
-        assert!(dispersion(&poisson).iter().take(5).all(|(_, index)| (0.8..1.2).contains(index)), "{:?}", dispersion(&poisson));
+        assert!(
+            dispersion(&poisson).iter().take(5).all(|(_, index)| (0.8..1.2).contains(index)),
+            "{:?}",
+            dispersion(&poisson)
+        );
         let clock: Vec<i64> = (0..50_000).map(|i| i * 10_000_000).collect();
         assert!(dispersion(&clock).iter().all(|(_, index)| *index < 0.01));
         let bursts: Vec<i64> = (0..50_000).map(|i| i / 100 * 1_000_000_000).collect();

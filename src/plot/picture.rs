@@ -205,15 +205,8 @@ fn between(faint: [u8; 3], strong: [u8; 3], step: u8) -> [u8; 3] {
 /// so that 28 are told apart, on paper without colours too, and one that lies on another lets it
 /// show.
 pub fn style(place: usize) -> (Colour, Mark) {
-    let colours = [
-        Colour::Blue,
-        Colour::Vermillion,
-        Colour::Green,
-        Colour::Purple,
-        Colour::Orange,
-        Colour::Sky,
-        Colour::Ink,
-    ];
+    let colours =
+        [Colour::Blue, Colour::Vermillion, Colour::Green, Colour::Purple, Colour::Orange, Colour::Sky, Colour::Ink];
     let marks = [Mark::Line, Mark::Dashes, Mark::DashDots, Mark::Dots];
     (colours[place % colours.len()], marks[place % marks.len()])
 }

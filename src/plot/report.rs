@@ -91,7 +91,8 @@ pub fn report_html(sources: &[Source]) -> String {
     }
     parts.others.iter().for_each(|source| body.push_str(&other(source)));
     for &(meta, file) in &parts.metas {
-        let heading = if parts.metas.len() > 1 { format!("The recording of {file}") } else { "The recording".to_owned() };
+        let heading =
+            if parts.metas.len() > 1 { format!("The recording of {file}") } else { "The recording".to_owned() };
         body.push_str(&section(&heading, &sections::recording(Some(meta))));
     }
     for replay in &parts.replays {
@@ -133,10 +134,9 @@ fn below(sources: &[Source], parts: &Parts) -> String {
 fn other(source: &Source) -> String {
     let name = &source.name;
     match &source.content {
-        Content::Fidelity(card) => section(
-            &format!("How like its source the job behaves: {name}"),
-            &fidelity_sections::card(card, name),
-        ),
+        Content::Fidelity(card) => {
+            section(&format!("How like its source the job behaves: {name}"), &fidelity_sections::card(card, name))
+        }
         Content::Analysis(of) => section(&format!("Analysis of the kind {}: {name}", of.kind), &analysis(of, name)),
         Content::Trace(over) => {
             let drawn = [trace::occupancy(over, name), trace::arrivals(over, name)];
@@ -150,8 +150,12 @@ fn other(source: &Source) -> String {
 
 /// Every picture that a capture allows.
 pub fn block_pictures(block: &BlockResult, file: &str) -> String {
-    let drawn =
-        [latency::of_block(block, file), blocks::sizes(block, file), blocks::in_flight(block, file), blocks::lba(block, file)];
+    let drawn = [
+        latency::of_block(block, file),
+        blocks::sizes(block, file),
+        blocks::in_flight(block, file),
+        blocks::lba(block, file),
+    ];
     drawn.into_iter().flatten().map(|picture| figure(&picture)).collect()
 }
 

@@ -18,7 +18,8 @@ type Named<'a> = [(&'a str, &'a Analysis)];
 /// When no analysis has such histograms.
 pub fn picture(analyses: &Named) -> Result<Picture> {
     let time = |low: f64, high: f64| axis::log_time("time since the block was last used (log scale)", low, high);
-    let depth = |low: f64, high: f64| axis::log_count("different blocks used since, itself included (log scale)", low, high);
+    let depth =
+        |low: f64, high: f64| axis::log_count("different blocks used since, itself included (log scale)", low, high);
     let panels = [
         cumulative(analyses, "time", "reuse within a time", time),
         cumulative(analyses, "stack_distance", "reuse within a stack distance", depth),
@@ -126,7 +127,10 @@ pub fn popularity(analyses: &Named) -> Result<Picture> {
         legend.push(Key { text: shortened(file, 30), swatch: Some((colour, mark)) });
         if analyses.len() == 1 {
             for (share, reuse) in &points {
-                legend.push(Key { text: format!("top {} %: {:.1} % of reuse", axis::short(*share), reuse * 100.0), swatch: None });
+                legend.push(Key {
+                    text: format!("top {} %: {:.1} % of reuse", axis::short(*share), reuse * 100.0),
+                    swatch: None,
+                });
             }
         }
     }

@@ -60,10 +60,10 @@ pub fn hits(analysis: &Analysis, file: &str) -> Result<Picture> {
         return Err(Error::usage(format!("{file} has no hit ratios; `kvtrace analyze hits … -o hits.json` has them")));
     }
     names.truncate(MAX_ROWS);
-    let legend = caches.iter().enumerate().map(|(i, (cache, _))| Key {
-        text: cache.clone(),
-        swatch: Some((style(i).0, Mark::Points)),
-    });
+    let legend = caches
+        .iter()
+        .enumerate()
+        .map(|(i, (cache, _))| Key { text: cache.clone(), swatch: Some((style(i).0, Mark::Points)) });
     let legend = legend.collect();
     let highest = caches.iter().flat_map(|(_, points)| points).map(|point| point.0).fold(0.0, f64::max);
     // Beside each other in a row, so that equal ones are seen.
@@ -179,17 +179,17 @@ pub fn compare(analysis: &Analysis, file: &str) -> Result<Picture> {
         }
     }
     if names.is_empty() {
-        return Err(Error::usage(format!("{file} has no changes; `kvtrace analyze compare … -o compare.json` has them")));
+        return Err(Error::usage(format!(
+            "{file} has no changes; `kvtrace analyze compare … -o compare.json` has them"
+        )));
     }
     let room = ((high - low) * 0.04).max(0.5);
     let x = axis::linear("change of the median (%), with its 95 % interval", low - room, high + room, 8.0);
-    let zero = Series {
-        colour: Colour::Ink,
-        mark: Mark::Dashes,
-        points: vec![(0.0, 1.0), (0.0, -(names.len() as f64))],
-    };
+    let zero =
+        Series { colour: Colour::Ink, mark: Mark::Dashes, points: vec![(0.0, 1.0), (0.0, -(names.len() as f64))] };
     let legend = of.iter().filter(|(points, _, _)| !points.is_empty());
-    let legend = legend.map(|(_, colour, words)| Key { text: (*words).to_owned(), swatch: Some((*colour, Mark::Points)) });
+    let legend =
+        legend.map(|(_, colour, words)| Key { text: (*words).to_owned(), swatch: Some((*colour, Mark::Points)) });
     let legend = legend.collect();
     let mut series = vec![zero];
     series.extend(intervals);

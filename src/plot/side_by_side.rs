@@ -56,7 +56,8 @@ fn rate(value: Option<f64>) -> String {
 
 /// The quantile over all phases.
 fn storage(replay: &ReplayResult, op: Op, q: f64) -> Option<f64> {
-    let mut rows = replay.latency.iter().filter(|l: &&Latency| l.tier == Tier::Storage && l.op == op && l.service.count > 0);
+    let mut rows =
+        replay.latency.iter().filter(|l: &&Latency| l.tier == Tier::Storage && l.op == op && l.service.count > 0);
     let mut all = rows.next()?.service.clone();
     rows.for_each(|latency| all.merge(&latency.service));
     all.quantile(q)

@@ -145,7 +145,8 @@ fn of_trace(over: &OverTime) -> String {
     let peaks: Vec<String> = peaks.map(|(tier, bytes)| format!("{} on {tier}", units::bytes(bytes))).collect();
     let arrivals: u64 = over.arrivals.iter().sum();
     let what = if over.arrivals_from == "rows" { "row" } else { "request" };
-    let most = if peaks.is_empty() { "nothing is ever written".to_owned() } else { format!("at most {}", peaks.join(", ")) };
+    let most =
+        if peaks.is_empty() { "nothing is ever written".to_owned() } else { format!("at most {}", peaks.join(", ")) };
     format!("{} and {}; {most}.", units::plural(over.rows, "row"), units::plural(arrivals, what))
 }
 
@@ -232,8 +233,12 @@ fn of_comparison(analysis: &Analysis, named: &str) -> String {
         ("no_difference", "without a difference"),
         ("too_few_runs", "with too few runs to tell"),
     ];
-    let said: Vec<String> =
-        kinds.iter().map(|(key, words)| (count(key), words)).filter(|(n, _)| *n > 0).map(|(n, w)| format!("{n} {w}")).collect();
+    let said: Vec<String> = kinds
+        .iter()
+        .map(|(key, words)| (count(key), words))
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, w)| format!("{n} {w}"))
+        .collect();
     let tone = if count("worse") > 0 { Tone::Bad } else { Tone::Good };
     boxed(&tone, &format!("{named}Of {} metrics {}.", analysis.list("metrics").len(), said.join(", ")), "")
 }

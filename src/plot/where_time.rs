@@ -28,13 +28,13 @@ pub fn section(replayed: &Replayed) -> String {
         out.push_str(&breakdown(&parts, of));
         out.push_str(&paragraph(explanation(replayed)));
     }
-    out + "<h3>Below the objects of tier 2</h3>\n"
-        + &block_sections::where_time_went(replayed.replay, replayed.capture)
+    out + "<h3>Below the objects of tier 2</h3>\n" + &block_sections::where_time_went(replayed.replay, replayed.capture)
 }
 
 fn bar(parts: &[Part]) -> String {
     let whole: f64 = parts.iter().map(|part| part.ns).sum();
-    let piece = |part: &Part| format!("<i class=\"c{}\" style=\"width:{:.2}%\"></i>", part.colour, part.ns / whole * 100.0);
+    let piece =
+        |part: &Part| format!("<i class=\"c{}\" style=\"width:{:.2}%\"></i>", part.colour, part.ns / whole * 100.0);
     let key = |part: &Part| {
         format!(
             "<span class=\"part\"><span class=\"key c{}\"></span>{} {:.1} %</span>",

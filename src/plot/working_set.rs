@@ -20,8 +20,12 @@ pub fn picture(analyses: &[(&str, &Analysis)]) -> Result<Picture> {
         let colour = style(legend.len() / 2).0;
         for (name, field, mark) in [("most", "max_blocks", Mark::Line), ("mean", "mean_blocks", Mark::Dashes)] {
             let point = |window| Some((number(window, "window_s")? * 1e9, number(window, field)?));
-            let points: Vec<(f64, f64)> =
-                analysis.entries_with("window_s").iter().filter_map(point).filter(|p| p.0 >= 1.0 && p.1 > 0.0).collect();
+            let points: Vec<(f64, f64)> = analysis
+                .entries_with("window_s")
+                .iter()
+                .filter_map(point)
+                .filter(|p| p.0 >= 1.0 && p.1 > 0.0)
+                .collect();
             if points.is_empty() {
                 continue;
             }
@@ -38,7 +42,9 @@ pub fn picture(analyses: &[(&str, &Analysis)]) -> Result<Picture> {
     }
     if series.is_empty() {
         let first = analyses.first().map_or("the input", |(file, _)| file);
-        return Err(Error::usage(format!("{first} has no working set; `kvtrace analyze reuse` or working-set has one")));
+        return Err(Error::usage(format!(
+            "{first} has no working set; `kvtrace analyze reuse` or working-set has one"
+        )));
     }
     let ends = |of: fn(&(f64, f64)) -> f64| {
         let values = all.iter().map(of);

@@ -156,9 +156,8 @@ impl Comparison {
             .map(|metric| compared(metric, base, new, ranked, exact))
             .collect();
         let left_out = ours.symmetric_difference(&theirs).map(|metric| (*metric).to_owned()).collect();
-        let files = |runs: &[Run]| {
-            runs.iter().map(|run| File { file: run.file.clone(), sha256: run.sha256.clone() }).collect()
-        };
+        let files =
+            |runs: &[Run]| runs.iter().map(|run| File { file: run.file.clone(), sha256: run.sha256.clone() }).collect();
         Ok(Self {
             schema: ANALYSIS_SCHEMA,
             kind: "compare",

@@ -103,7 +103,17 @@ pub fn replay(result: &ReplayResult, file: &str, sha256: &str) -> Run {
     }
     let (file, sha256) = (file.to_owned(), sha256.to_owned());
     let what = "replay result".to_owned();
-    Run { file, sha256, what, exact: false, load, shape: BTreeMap::new(), settings, doubts, figures: replay_figures(result) }
+    Run {
+        file,
+        sha256,
+        what,
+        exact: false,
+        load,
+        shape: BTreeMap::new(),
+        settings,
+        doubts,
+        figures: replay_figures(result),
+    }
 }
 
 fn replay_figures(result: &ReplayResult) -> Vec<Figure> {
@@ -168,7 +178,17 @@ pub fn block(result: &BlockResult, file: &str, sha256: &str) -> Run {
     let doubts = result.tainted.then(|| format!("it is tainted: {}", result.taint_reasons.join("; ")));
     let (file, sha256) = (file.to_owned(), sha256.to_owned());
     let what = "capture of the block layer".to_owned();
-    Run { file, sha256, what, exact: false, load: BTreeMap::new(), shape, settings, doubts: doubts.into_iter().collect(), figures }
+    Run {
+        file,
+        sha256,
+        what,
+        exact: false,
+        load: BTreeMap::new(),
+        shape,
+        settings,
+        doubts: doubts.into_iter().collect(),
+        figures,
+    }
 }
 
 fn block_figures(
@@ -212,7 +232,17 @@ pub fn trace(meta: &Meta, file: &str, sha256: &str) -> Run {
     }
     load.extend(meta.record.as_ref().map(|stats| ("requests".to_owned(), stats.requests.to_string())));
     let (file, sha256) = (file.to_owned(), sha256.to_owned());
-    Run { file, sha256, what: "recording".to_owned(), exact: true, load, shape: BTreeMap::new(), settings, doubts, figures }
+    Run {
+        file,
+        sha256,
+        what: "recording".to_owned(),
+        exact: true,
+        load,
+        shape: BTreeMap::new(),
+        settings,
+        doubts,
+        figures,
+    }
 }
 
 fn exact(metric: &str, unit: &str, better: Option<Better>, value: f64) -> Figure {
@@ -250,7 +280,17 @@ pub fn recording(stats: &RecordStats, file: &str, sha256: &str) -> Run {
     let load = [("requests", stats.requests), ("conversations", stats.conversations)];
     let load = load.map(|(name, n)| (name.to_owned(), n.to_string())).into();
     let (file, sha256, what) = (file.to_owned(), sha256.to_owned(), "recording".to_owned());
-    Run { file, sha256, what, exact: true, load, shape: BTreeMap::new(), settings: BTreeMap::new(), doubts: Vec::new(), figures }
+    Run {
+        file,
+        sha256,
+        what,
+        exact: true,
+        load,
+        shape: BTreeMap::new(),
+        settings: BTreeMap::new(),
+        doubts: Vec::new(),
+        figures,
+    }
 }
 
 /// Figures of an analysis that say which way is better.
@@ -277,7 +317,17 @@ pub fn analysis(analysis: &Analysis, file: &str, sha256: &str) -> Run {
     }
     figures.truncate(MOST);
     let (file, sha256, what) = (file.to_owned(), sha256.to_owned(), format!("analysis ({})", analysis.kind));
-    Run { file, sha256, what, exact: true, load, shape: BTreeMap::new(), settings: BTreeMap::new(), doubts: Vec::new(), figures }
+    Run {
+        file,
+        sha256,
+        what,
+        exact: true,
+        load,
+        shape: BTreeMap::new(),
+        settings: BTreeMap::new(),
+        doubts: Vec::new(),
+        figures,
+    }
 }
 
 fn flatten(path: &str, name: &str, value: &Value, figures: &mut Vec<Figure>) {

@@ -97,9 +97,10 @@ fn of_file(path: &Path) -> Result<Run> {
 }
 
 fn csv(comparison: &Comparison) -> Vec<u8> {
-    let mut text = "metric,unit,verdict,base_runs,base_median,base_low,base_high,base_mean,new_runs,new_median,new_low,\
+    let mut text =
+        "metric,unit,verdict,base_runs,base_median,base_low,base_high,base_mean,new_runs,new_median,new_low,\
                     new_high,new_mean,change,change_low,change_high,p\n"
-        .to_owned();
+            .to_owned();
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for m in &comparison.metrics {
         let side = |s: &Side| {
@@ -141,8 +142,13 @@ fn table(comparison: &Comparison) -> String {
         units::plural(comparison.new.len() as u64, "file")
     );
     for difference in &comparison.differences {
-        let _ =
-            writeln!(text, "differs: {}: {} -> {}", difference.setting, difference.base.join(", "), difference.new.join(", "));
+        let _ = writeln!(
+            text,
+            "differs: {}: {} -> {}",
+            difference.setting,
+            difference.base.join(", "),
+            difference.new.join(", ")
+        );
     }
     for why in &comparison.not_ranked {
         let _ = writeln!(text, "NOT RANKED: {why}");
@@ -162,14 +168,19 @@ fn table(comparison: &Comparison) -> String {
         let p = m.p.map_or("-".to_owned(), |p| format!("{p:.3}"));
         let metric = crate::plot::picture::shortened(&m.metric, NAME);
         let (base, new, verdict) = (shown(&m.base), shown(&m.new), m.verdict.words());
-        let _ = writeln!(text, "{metric:<name$}  {base:>11}  {new:>11}  {change:>9}  {interval:<21}  {p:>6}  {verdict}");
+        let _ =
+            writeln!(text, "{metric:<name$}  {base:>11}  {new:>11}  {change:>9}  {interval:<21}  {p:>6}  {verdict}");
     }
     let counts = verdicts(&comparison.metrics);
     let said: Vec<String> = counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
     let _ = writeln!(text, "\nmedians; {}", said.join(", "));
     if comparison.metrics.iter().any(|m| m.p.is_some_and(|p| p <= 0.05)) && comparison.metrics.len() >= 20 {
         let chance = comparison.metrics.len() as f64 * 0.05;
-        let _ = writeln!(text, "of {} metrics chance alone makes up to {chance:.0} seem to differ", comparison.metrics.len());
+        let _ = writeln!(
+            text,
+            "of {} metrics chance alone makes up to {chance:.0} seem to differ",
+            comparison.metrics.len()
+        );
     }
     text
 }

@@ -148,11 +148,14 @@ fn the_check_sees_what_overlaps() {
 
 #[test]
 fn a_single_point_of_any_mark_leaves_ink() {
-    for mark in [Mark::Line, Mark::Dashes, Mark::Dots, Mark::DashDots, Mark::Bars(1e-9), Mark::Points, Mark::Cells(1e-9, 1e-9)] {
+    for mark in
+        [Mark::Line, Mark::Dashes, Mark::Dots, Mark::DashDots, Mark::Bars(1e-9), Mark::Points, Mark::Cells(1e-9, 1e-9)]
+    {
         let series = vec![Series { colour: Colour::Purple, mark, points: vec![(1.0, 1.0)] }];
         let (x, y) = (axis::from_zero_to("", 2.0), axis::from_zero("", 2.0, 100));
         let panels = vec![Panel { title: String::new(), height: 100, x, y, series, legend: Vec::new() }];
-        let picture = Picture { kind: "test", title: String::new(), subtitle: String::new(), layout: Layout::Stack, panels };
+        let picture =
+            Picture { kind: "test", title: String::new(), subtitle: String::new(), layout: Layout::Stack, panels };
         assert!(svg(&picture).unwrap().contains("#CC79A7"), "{mark:?}");
     }
 }

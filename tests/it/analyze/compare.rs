@@ -39,7 +39,12 @@ fn a_faster_group_is_better_and_the_same_twice_is_no_difference() {
     let comparison = of(&slow, &fast);
     assert_eq!((&comparison["schema"], &comparison["kind"]), (&"kvtrace.analysis/1".into(), &"compare".into()));
     let find = |metric: &str| {
-        comparison["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == metric).unwrap_or_else(|| panic!("{metric}"))
+        comparison["metrics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|m| m["metric"] == metric)
+            .unwrap_or_else(|| panic!("{metric}"))
     };
     let p50 = find("tier2.read.decode.service.p50");
     assert_eq!((&p50["verdict"], &p50["better"]), (&"better".into(), &"lower".into()));

@@ -59,7 +59,14 @@ fn several_replays_stand_side_by_side() {
     other.trace.sha256 = "cd".repeat(32);
     bench.write("b.json", samples::json(&other));
     let page = bench.ok(&["report", "a.json", "b.json", "-o", "-"]);
-    for said in ["2 replays", "The replays side by side", "Their loads DIFFER", "Key numbers · a.json", "Latency · b.json", "24.0 s"] {
+    for said in [
+        "2 replays",
+        "The replays side by side",
+        "Their loads DIFFER",
+        "Key numbers · a.json",
+        "Latency · b.json",
+        "24.0 s",
+    ] {
         assert!(page.contains(said), "no `{said}`");
     }
     other.trace.sha256.clone_from(&replay.trace.sha256);
@@ -89,9 +96,9 @@ fn where_the_time_went_adds_up() {
     for part in parts {
         assert!(section.contains(part), "no `{part}` in {section}");
     }
-    let widths = section.match_indices("width:").map(|(at, found)| {
-        section[at + found.len()..].split('%').next().unwrap().parse::<f64>().unwrap()
-    });
+    let widths = section
+        .match_indices("width:")
+        .map(|(at, found)| section[at + found.len()..].split('%').next().unwrap().parse::<f64>().unwrap());
     let sum: f64 = widths.sum();
     assert!((sum - 100.0).abs() < 0.1, "{sum}");
     bench.write("without.json", samples::json(&samples::replay(None)));

@@ -73,7 +73,19 @@ fn a_kind_that_a_file_does_not_hold_is_refused_with_the_way_out() {
     let bench = Bench::new();
     let files = sources::all(&bench);
     let mut refusals = 0;
-    for kind in ["latency", "throughput", "size", "fidelity", "occupancy", "arrivals", "curve", "hits", "reuse", "endurance", "compare"] {
+    for kind in [
+        "latency",
+        "throughput",
+        "size",
+        "fidelity",
+        "occupancy",
+        "arrivals",
+        "curve",
+        "hits",
+        "reuse",
+        "endurance",
+        "compare",
+    ] {
         for file in &files {
             let ended = bench.run(&["plot", kind, file, "-o", "-"]);
             assert!([0, 2].contains(&ended.code), "{kind} of {file}: {}", ended.stderr);
@@ -104,7 +116,11 @@ fn one_value_zeros_and_twelve_orders_of_magnitude_are_drawn() {
     for (number, values) in cases.into_iter().enumerate() {
         let mut block = samples::block(&[samples::Load { op: "read", sizes: &[(512, 1)], depths: &[(1, 1)] }]);
         block.histograms.retain(|h| h.name != "d2c" && h.name != "q2d");
-        block.histograms.extend([times("d2c", "read", values), times("q2d", "read", values), times("gap", "read", values)]);
+        block.histograms.extend([
+            times("d2c", "read", values),
+            times("q2d", "read", values),
+            times("gap", "read", values),
+        ]);
         let mut replay = samples::replay(Some(block.clone()));
         for latency in &mut replay.latency {
             latency.response = times("response", "read", values);
@@ -159,8 +175,21 @@ fn twenty_curves_of_several_files_are_told_apart() {
 #[test]
 fn tiers_are_as_full_over_time_as_the_recording_says() {
     let bench = Bench::new();
-    let flags = ["--num-users", "6", "--duration", "6s", "--gpu-mem-gb", "1", "--cpu-mem-gb", "1", "--storage-capacity-gb", "2"];
-    for (name, more) in [("t.csv.zst", &[][..]), ("p.parquet", &["--promotion", "on-read"]), ("e.csv.zst", &["--profile", "engine"])] {
+    let flags = [
+        "--num-users",
+        "6",
+        "--duration",
+        "6s",
+        "--gpu-mem-gb",
+        "1",
+        "--cpu-mem-gb",
+        "1",
+        "--storage-capacity-gb",
+        "2",
+    ];
+    for (name, more) in
+        [("t.csv.zst", &[][..]), ("p.parquet", &["--promotion", "on-read"]), ("e.csv.zst", &["--profile", "engine"])]
+    {
         bench.ok(&[&["record", "synthetic", "-o", name], &flags[..], more].concat());
         let page = bench.ok(&["report", name, "-o", "-"]);
         let (over, _) = kvtrace::plot::over_time::OverTime::of(
@@ -183,5 +212,8 @@ fn a_heat_map_holds_every_request_and_leaves_strays_out_aloud() {
     let bench = Bench::new();
     sources::events(&bench, "e.parquet", 2_000);
     let svg = bench.ok(&["plot", "lba", "e.parquet", "-o", "-"]);
-    assert!(svg.contains("1,500 reads") && svg.contains("500 writes") && svg.contains("not shown: 1 request elsewhere"), "{svg}");
+    assert!(
+        svg.contains("1,500 reads") && svg.contains("500 writes") && svg.contains("not shown: 1 request elsewhere"),
+        "{svg}"
+    );
 }

@@ -107,7 +107,13 @@ pub fn all(bench: &Bench) -> Vec<&'static str> {
             {"policy": "lru", "capacity_blocks": 1000, "host_writes_per_day_bytes": 7.5e12, "dwpd": 0.98, "years": 3.2},
             {"policy": "fifo", "capacity_blocks": 1000, "host_writes_per_day_bytes": 9.5e9, "dwpd": 1e-3, "years": null}]})),
     );
-    bench.write("strange.json", analysis("strange", &json!({"answer": 42, "things": [{"name": "<b>", "size": 1.5}, {"name": "y", "more": null}]})));
+    bench.write(
+        "strange.json",
+        analysis(
+            "strange",
+            &json!({"answer": 42, "things": [{"name": "<b>", "size": 1.5}, {"name": "y", "more": null}]}),
+        ),
+    );
     bench.ok(&["analyze", "compare", "r.json", "r.json", "-o", "compare.json"]);
     events(bench, "e.parquet", 2_000);
     let flags = ["--num-users", "4", "--duration", "3s", "--gpu-mem-gb", "1", "--cpu-mem-gb", "1"];
