@@ -267,7 +267,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
         let Some((colour, mark)) = key.swatch else { return Ok(left) };
         match mark {
             Mark::Bars(_) | Mark::Cells(..) => {
-                self.bar((left + width - 18.0, y - 5.0), (left + width - 4.0, y + 5.0), colour)?
+                self.bar((left + width - 18.0, y - 5.0), (left + width - 4.0, y + 5.0), colour)?;
             }
             Mark::Points => self.disc((left + width / 2.0, y), 3.5, colour)?,
             stroke => self.stroke(&[(left, y), (left + width, y)], stroke, colour, 2.5)?,
