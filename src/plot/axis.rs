@@ -101,10 +101,10 @@ pub fn log_any(label: &str, low: f64, high: f64) -> Axis {
 
 fn log_from(label: &str, low: f64, high: f64, least: f64) -> Axis {
     let (low, high) = log_ends(low, high, least);
-    let spelled = high - low < 2.0;
+    let (spelled, crowded) = (high - low < 2.0, high - low > 14.0);
     let mut ticks = Vec::new();
     for decade in (low.floor() as i32)..=(high.ceil() as i32) {
-        for multiple in 1..10u32 {
+        for multiple in 1..if crowded { 2 } else { 10u32 } {
             let at = f64::from(decade) + f64::from(multiple).log10();
             if at < low || at > high {
                 continue;

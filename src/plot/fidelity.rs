@@ -68,11 +68,14 @@ fn side(blocks: &[BlockResult], name: &str) -> Side {
     DIRECTIONS.iter().filter_map(of).collect()
 }
 
+/// Corners of a line, or the middles of bars with their heights.
+type Line = Vec<(f64, f64)>;
+
 /// What both sides are drawn on: the axes but for the height, and the shares of a histogram.
 struct Ground {
     x: Axis,
     mark: fn(usize, usize) -> (f64, Mark),
-    shares: Box<dyn Fn(&Histogram) -> Vec<(f64, f64)>>,
+    shares: Box<dyn Fn(&Histogram) -> Line>,
     show: fn(f64) -> String,
 }
 

@@ -182,12 +182,12 @@ fn each(reader: EventsReader, stop: &Stop, progress: &dyn Progress, mut take: im
     Ok(())
 }
 
-/// The part of the device from the first to the last place that saw a fiftieth of what places with
+/// The part of the device from the first to the last place that saw a twentieth of what places with
 /// any saw in the mean: a stray request to a journal far away would squeeze everything else.
 fn touched(coarse: &[u64], size: u64) -> (u64, u64) {
     let used = coarse.iter().filter(|count| **count > 0).count() as u64;
     let total: u64 = coarse.iter().sum();
-    let matters = |count: &u64| *count > 0 && u128::from(*count) * u128::from(used) * 50 >= u128::from(total);
+    let matters = |count: &u64| *count > 0 && u128::from(*count) * u128::from(used) * 20 >= u128::from(total);
     let first = coarse.iter().position(matters).unwrap_or(0);
     let last = coarse.iter().rposition(matters).unwrap_or(coarse.len() - 1);
     let edge = |place: usize| (u128::from(size) * place as u128 / coarse.len() as u128) as u64;

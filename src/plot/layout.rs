@@ -15,7 +15,7 @@ const LEGEND: f64 = 236.0;
 const HEAD: f64 = 62.0;
 const PANEL_TITLE: f64 = 26.0;
 /// The line of a legend above an area.
-const LEGEND_LINE: f64 = 20.0;
+const LEGEND_LINE: f64 = 26.0;
 /// The words and the name of the horizontal axis.
 const PANEL_FOOT: f64 = 52.0;
 const FOOT: f64 = 6.0;

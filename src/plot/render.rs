@@ -248,7 +248,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
 
     /// The legend in the line above the area, as much of it as there is room for.
     fn legend_above(&self, frame: &Frame) -> Drawn<DB> {
-        let (mut x, y) = (frame.word_left - 20.0, frame.top - 9.0);
+        let (mut x, y) = (frame.word_left - 20.0, frame.top - 15.0);
         for key in &frame.panel.legend {
             let room = frame.title_right - x - NARROW_SWATCH - 8.0;
             if room < 40.0 {
@@ -267,7 +267,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
         let Some((colour, mark)) = key.swatch else { return Ok(left) };
         match mark {
             Mark::Bars(_) | Mark::Cells(..) => {
-                self.bar((left + width - 18.0, y - 5.0), (left + width - 4.0, y + 5.0), colour)?
+                self.bar((left + width - 18.0, y - 5.0), (left + width - 4.0, y + 5.0), colour)?;
             }
             Mark::Points => self.disc((left + width / 2.0, y), 3.5, colour)?,
             stroke => self.stroke(&[(left, y), (left + width, y)], stroke, colour, 2.5)?,

@@ -15,6 +15,11 @@ use super::picture::{Axis, Colour, Key, Layout, Mark, Panel, Picture, Series, sh
 /// The most rows of a picture.
 const MAX_ROWS: usize = 48;
 
+/// Figures with the rows that they are in.
+type Dots = Vec<(f64, f64)>;
+/// A logarithmic axis by its name and ends.
+type LogAxis = fn(&str, f64, f64) -> Axis;
+
 /// Pixels of a row.
 const ROW: u32 = 22;
 
@@ -39,7 +44,7 @@ fn dots(colour: Colour, points: Vec<(f64, f64)>) -> Series {
 /// When the analysis has no definitions.
 pub fn hits(analysis: &Analysis, file: &str) -> Result<Picture> {
     let mut names: Vec<String> = Vec::new();
-    let mut caches: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
+    let mut caches: Vec<(String, Dots)> = Vec::new();
     for definition in analysis.list("definitions") {
         let (Some(name), Some(ratio)) = (text(definition, "name"), number(definition, "ratio")) else { continue };
         let row = names.iter().position(|known| known == name).unwrap_or_else(|| {
@@ -68,7 +73,7 @@ pub fn hits(analysis: &Analysis, file: &str) -> Result<Picture> {
     let highest = caches.iter().flat_map(|(_, points)| points).map(|point| point.0).fold(0.0, f64::max);
     // Beside each other in a row, so that equal ones are seen.
     let beside = |i: usize| (i as f64 - (caches.len() - 1) as f64 / 2.0) * (0.6 / caches.len() as f64).min(0.16);
-    let dodged = |(i, (_, points)): (usize, &(String, Vec<(f64, f64)>))| {
+    let dodged = |(i, (_, points)): (usize, &(String, Dots))| {
         dots(style(i).0, points.iter().map(|(x, y)| (*x, y - beside(i))).collect())
     };
     let series = caches.iter().enumerate().map(dodged).collect();
@@ -97,7 +102,7 @@ pub fn endurance(analysis: &Analysis, file: &str) -> Result<Picture> {
         values.filter_map(|(i, entry)| Some((number(entry, field).filter(|v| *v > 0.0)?, -(i as f64)))).collect()
     };
     let mut panels = Vec::new();
-    let kinds: [(&str, &str, fn(&str, f64, f64) -> Axis, Colour); 3] = [
+    let kinds: [(&str, &str, LogAxis, Colour); 3] = [
         ("host_writes_per_day_bytes", "host writes a day (bytes, log scale)", axis::log_size, Colour::Blue),
         ("dwpd", "drive writes per day (log scale)", axis::log_any, Colour::Vermillion),
         ("years", "years until the rated writes are used up (log scale)", axis::log_any, Colour::Green),
@@ -131,7 +136,7 @@ pub fn endurance(analysis: &Analysis, file: &str) -> Result<Picture> {
 /// What tells a row from the others: its words, its capacity, after how many uses it stores.
 fn label(entry: &Value) -> String {
     let part = |(name, value): (&String, &Value)| match (name.as_str(), value) {
-        ("policy" | "admission" | "writing" | "name", Value::String(word)) => Some(word.clone()),
+        ("policy" | "writes" | "admission" | "name", Value::String(word)) => Some(word.clone()),
         ("capacity_blocks" | "nvme_blocks" | "capacity", Value::Number(n)) => {
             Some(format!("{} blocks", units::count(n.as_u64()?)))
         }
@@ -148,19 +153,20 @@ fn label(entry: &Value) -> String {
 /// When no metric of the comparison has a change.
 pub fn compare(analysis: &Analysis, file: &str) -> Result<Picture> {
     let mut names = Vec::new();
-    let mut of: [(Vec<(f64, f64)>, Colour, &str); 4] = [
+    let mut of: [(Dots, Colour, &str); 4] = [
         (Vec::new(), Colour::Green, "better"),
         (Vec::new(), Colour::Vermillion, "worse"),
         (Vec::new(), Colour::Blue, "differs, no way is better"),
         (Vec::new(), Colour::Faded, "no difference, or not known"),
     ];
-    let mut intervals = Vec::new();
+    let (mut intervals, mut left_out) = (Vec::new(), 0);
     let (mut low, mut high) = (0f64, 0f64);
     for metric in analysis.list("metrics") {
         let Some(change) = metric.get("change") else { continue };
         let Some(value) = number(change, "value").map(|value| value * 100.0) else { continue };
         if names.len() == MAX_ROWS {
-            break;
+            left_out += 1;
+            continue;
         }
         let row = -(names.len() as f64);
         names.push(text(metric, "metric").unwrap_or("unnamed").to_owned());
@@ -201,8 +207,9 @@ pub fn compare(analysis: &Analysis, file: &str) -> Result<Picture> {
         kind: "compare",
         title: "What changed".to_owned(),
         subtitle: format!(
-            "{} · base {} · new {}",
+            "{}{} · base {} · new {}",
             shortened(file, 30),
+            if left_out > 0 { format!(" · the first {MAX_ROWS}, {left_out} more in the file") } else { String::new() },
             files(&strs(&group("base"))),
             files(&strs(&group("new")))
         ),

@@ -123,7 +123,7 @@ fn captures_recordings_and_analyses_are_compared_too() {
         bench.ok(&[&["record", "synthetic", "-o", name], &flags[..]].concat());
     }
     let text = bench.ok(&["analyze", "compare", "small.csv.zst", "large.csv.zst"]);
-    assert!(text.contains("differs: cpu-mem-gb: 1 -> 4") && text.contains("demotions"), "{text}");
+    assert!(text.contains("differs: cpu-mem-gb: 1.0 -> 4.0") && text.contains("demotions"), "{text}");
     let refused = bench.refused(2, &["analyze", "compare", "small.csv.zst", "b.json"]);
     assert!(refused.contains("of one kind"), "{refused}");
     bench.write("c.json", r#"{"schema": "kvtrace.analysis/1", "kind": "hits", "inputs": [{"sha256": "x"}], "definitions": [{"name": "token.prefix", "ratio": 0.5}]}"#);

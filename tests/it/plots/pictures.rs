@@ -131,7 +131,7 @@ fn one_value_zeros_and_twelve_orders_of_magnitude_are_drawn() {
         // A name as long as names get.
         let name = format!("{}-{number}.json", "a-very-long-name-of-a-result".repeat(8));
         bench.write(&name, samples::json(&replay));
-        bench.write("card.json", samples::json(&sources::card(block.clone(), samples::kv_block())));
+        bench.write("card.json", samples::json(&sources::card(&block, &samples::kv_block())));
         for kind in ["latency", "throughput", "size", "inflight", "lba"] {
             let svg = bench.ok(&["plot", kind, &name, "-o", "-"]);
             sound(&svg, kind);

@@ -3,7 +3,7 @@
 use kvtrace::measure::BlockResult;
 use kvtrace::measure::block::BlockDevice;
 use kvtrace::measure::events::{BlockOp, Event, EventsMeta, EventsWriter, Side};
-use kvtrace::measure::fidelity::{FIDELITY_SCHEMA, Fidelity, Metric, Proved};
+use kvtrace::measure::fidelity::FIDELITY_SCHEMA;
 use kvtrace::output::Overwrite;
 use serde_json::{Value, json};
 
@@ -11,38 +11,20 @@ use crate::samples;
 use crate::support::Bench;
 
 /// A card of two captures; it misses one bound of two.
-pub fn card(original: BlockResult, distilled: BlockResult) -> Fidelity {
-    let side = |file: &str, runs, block: BlockResult| Proved {
-        file: file.to_owned(),
-        sha256: "ef".repeat(32),
-        runs,
-        command: (runs > 0).then(|| format!("fio {file}")),
-        devices: vec!["vda".to_owned()],
-        blocks: vec![block.clone(), block],
+pub fn card(original: &BlockResult, distilled: &BlockResult) -> Value {
+    let side = |file: &str, runs: u32, block: &BlockResult| {
+        let command = (runs > 0).then(|| format!("fio {file}"));
+        json!({"file": file, "sha256": "ef".repeat(32), "runs": runs, "command": command, "devices": ["vda"],
+            "blocks": [block, block]})
     };
-    let metric = |name: &str, op: Option<&str>, distance: f64, pass: bool| Metric {
-        name: name.to_owned(),
-        op: op.map(str::to_owned),
-        unit: "bytes".to_owned(),
-        original: Some(131_072.0),
-        distilled: Some(132_000.0),
-        measure: "wasserstein".to_owned(),
-        distance: Some(distance),
-        noise_floor: None,
-        bound: Some(0.03),
-        allowed: Some(0.03),
-        pass: Some(pass),
+    let metric = |name: &str, op: &str, distance: f64, pass: bool| {
+        json!({"name": name, "op": op, "unit": "bytes", "original": 131_072.0, "distilled": 132_000.0,
+            "measure": "wasserstein", "distance": distance, "noise_floor": null, "bound": 0.03, "allowed": 0.03, "pass": pass})
     };
-    Fidelity {
-        schema: FIDELITY_SCHEMA.to_owned(),
-        tool: kvtrace::TOOL.to_owned(),
-        complete: true,
-        original: side("replay.json", 0, original),
-        distilled: side("job.fio", 2, distilled),
-        metrics: vec![metric("size", Some("read"), 0.01, true), metric("d2c_p99", Some("write"), 0.5, false)],
-        pass: false,
-        notes: vec!["the original is a recording".to_owned()],
-    }
+    json!({"schema": FIDELITY_SCHEMA, "tool": kvtrace::TOOL, "complete": true, "pass": false,
+        "original": side("replay.json", 0, original), "distilled": side("job.fio", 2, distilled),
+        "metrics": [metric("size", "read", 0.01, true), metric("d2c_p99", "write", 0.5, false)],
+        "notes": ["the original is a recording"]})
 }
 
 /// An analysis as it lies in a file.
@@ -59,7 +41,7 @@ pub fn curve(policies: usize, points: &[(u64, f64)]) -> String {
         .iter()
         .map(|(capacity, ratio)| {
             json!({"capacity": capacity, "unit": "blocks", "capacity_tokens": capacity * 512,
-                "capacity_bytes": capacity * 67_108_864, "hit_ratio": ratio, "hits": 1, "total": 2})
+                "capacity_bytes": capacity.saturating_mul(67_108_864), "hit_ratio": ratio, "hits": 1, "total": 2})
         })
         .collect();
     let policy = |i: usize| json!({"policy": format!("policy-{i}"), "semantics": "any", "points": points});
@@ -109,7 +91,7 @@ pub fn events(bench: &Bench, name: &str, rows: u64) {
 pub fn all(bench: &Bench) -> Vec<&'static str> {
     bench.write("r.json", samples::json(&samples::replay(Some(samples::kv_block()))));
     bench.write("b.json", samples::json(&samples::kv_block()));
-    bench.write("card.json", samples::json(&card(samples::kv_block(), samples::kv_block())));
+    bench.write("card.json", samples::json(&card(&samples::kv_block(), &samples::kv_block())));
     bench.write("curve.json", curve(3, &[(1, 0.01), (100, 0.2), (182_790, 0.366)]));
     bench.write("reuse.json", reuse(&[1_000, 50_000, 1_000_000, 90_000_000_000]));
     bench.write(
