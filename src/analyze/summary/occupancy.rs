@@ -41,8 +41,11 @@ pub struct Occupancy {
     demoted: [u64; 3],
     promoted: [u64; 3],
     deleted: [u64; 3],
-    /// The Read row above, which may be the first of a pair.
-    read: Option<(u64, Tier, Phase)>,
+    /// The Read row above, which may be the first of a promotion.
+    read: Option<(u64, Tier)>,
+    /// Objects that were read to make room and are not written yet: in a trace of several threads
+    /// the two rows need not be neighbours.
+    evicting: HashMap<u64, Tier, BuildAsIs>,
     /// Whether a promotion copies.
     copies: bool,
 }
@@ -60,26 +63,30 @@ impl Occupancy {
     #[inline]
     pub fn take(&mut self, at_ns: u64, op: Op, tier: Tier, phase: Phase, key: u64, size: u64) {
         match op {
-            Op::Read => self.read = Some((key, tier, phase)),
+            Op::Read if phase == Phase::Evict => {
+                self.evicting.insert(key, tier);
+            }
+            Op::Read => self.read = Some((key, tier)),
             Op::Write => self.write(at_ns, tier, phase, key, size),
             Op::Delete => {
                 self.read = None;
+                self.evicting.remove(&key);
                 self.deleted[tier.index()] += u64::from(self.leave(at_ns, tier, key));
             }
         }
     }
 
     fn write(&mut self, at_ns: u64, tier: Tier, phase: Phase, key: u64, size: u64) {
-        let pair = self.read.take().filter(|(read, from, why)| *read == key && *why == phase && *from != tier);
-        if let Some((_, from, _)) = pair {
-            if phase == Phase::Evict {
+        let read = self.read.take().filter(|(read, from)| *read == key && tier < *from);
+        if phase == Phase::Evict {
+            if let Some(from) = self.evicting.remove(&key).filter(|from| *from != tier) {
                 self.demoted[from.index()] += 1;
                 self.leave(at_ns, from, key);
-            } else if phase == Phase::Decode && tier < from {
-                self.promoted[tier.index()] += 1;
-                if !self.copies {
-                    self.leave(at_ns, from, key);
-                }
+            }
+        } else if let Some((_, from)) = read.filter(|_| phase == Phase::Decode) {
+            self.promoted[tier.index()] += 1;
+            if !self.copies {
+                self.leave(at_ns, from, key);
             }
         }
         let t = tier.index();
@@ -148,5 +155,13 @@ mod tests {
         // A read and a write of other objects are no pair.
         let apart = [(Write, Gpu, Prefill, 1, 5), (Read, Gpu, Evict, 1, 5), (Write, Dram, Evict, 3, 7)];
         assert_eq!(after(false, &apart), [(Gpu, 5, 5, 1), (Dram, 7, 7, 1)]);
+        // A pair with another row in between is one.
+        let between = [
+            (Write, Gpu, Prefill, 1, 5),
+            (Read, Gpu, Evict, 1, 5),
+            (Read, Gpu, Decode, 3, 7),
+            (Write, Dram, Evict, 1, 5),
+        ];
+        assert_eq!(after(false, &between), [(Gpu, 5, 0, 0), (Dram, 5, 5, 1)]);
     }
 }

@@ -43,7 +43,7 @@ pub fn table(summary: &RequestsSummary) -> String {
         let at = |q: f64| tokens.quantile(q).map_or("-".to_owned(), |tokens| units::count(tokens as u64));
         let _ = writeln!(
             text,
-            "tokens of a {:<6}  {:>14} in all; mean {}, p50 {}, p90 {}, p99 {}",
+            "{:<6} tokens       {:>14} in all; mean {}, p50 {}, p90 {}, p99 {}",
             tokens.name,
             units::count(tokens.sum as u64),
             tokens.mean().map_or("-".to_owned(), |mean| units::count(mean as u64)),
