@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::capture::bpftrace;
+use crate::distill::fio;
 use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA};
 use crate::distill::logical::{self, Splitting};
+use crate::distill::machine::Machine;
 use crate::distill::pace::span_ns;
 use crate::distill::slices::{MOST_ASKED, Wanted};
 use crate::distill::{Division, Job, Method, Options, Origin};
@@ -28,6 +30,7 @@ use super::terminal::Terminal;
 
 mod card;
 mod course;
+mod exact;
 mod ground;
 mod kind;
 mod prove;
@@ -71,6 +74,10 @@ pub struct Args {
     /// other
     #[arg(long, value_enum, value_name = "phase", conflicts_with_all = ["slices", "method"])]
     by: Option<By>,
+    /// Write every request as a fio iolog (version 3, fio 3.31 or later) beside the job, which replays
+    /// it, times included; from events. fio keeps the times between requests: what is late stays late
+    #[arg(long, conflicts_with_all = ["slices", "by", "method", "runtime", "size", "prove"])]
+    exact: bool,
     /// Distil a capture that is tainted (its losses stand in the job)
     #[arg(long)]
     accept_tainted: bool,
@@ -129,6 +136,12 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     if args.prove.prove && output::is_standard(&args.output) {
         return Err(Error::usage("--prove runs the job, so it needs a file: -o JOB.fio"));
     }
+    if args.exact {
+        return exact::run(&args, &options(&args, &BlockResult::default()), global, stop, &terminal);
+    }
+    if global.json && !args.prove.prove && output::is_standard(&args.output) {
+        return Err(Error::usage("--json and -o - both write to standard output; give the job a file: -o JOB.fio"));
+    }
     let config = args.replay.config(&args.input, Path::new("."), global);
     let proof = Proof::of(&args.prove, &config.destroys, stop, &terminal)?;
     let source = source(&args, proof.as_ref(), global, stop)?;
@@ -139,11 +152,31 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     }
     let options = options(&args, block);
     let job = written(block, &source.division, &source.origin, &options, &args.output, global, &terminal)?;
-    let Some(proof) = proof else { return Ok(()) };
+    let Some(proof) = proof else {
+        say_fio(fio::OLDEST, &terminal);
+        if global.json {
+            output::to_stdout(&output::to_json(&Machine::of(&job, &source.origin, options.method)))?;
+        }
+        return Ok(());
+    };
     let distilled = proof.distilled(&job, &args.output);
     proof.ground.clean();
     let card = proof.card(&source.blocks, &distilled?, proved(&args, &source, &proof)?);
     proof.show(&card, &args.output, global)
+}
+
+/// That this machine's fio is too old for what was written. It is written for a newer one all the
+/// same: what an older one does not know cannot be left out without bending the job.
+fn say_fio(oldest: (u32, u32), terminal: &Terminal) {
+    let (major, minor) = oldest;
+    match fio::here() {
+        None => terminal.say(format!("fio is not installed here; the job needs fio {major}.{minor} or later")),
+        Some((version, Some(number))) if number < oldest => terminal.warn(format!(
+            "{version} on this machine is older than fio {major}.{minor}, which knows every option of the job; nothing is \
+             left out of it, so run it with a newer one"
+        )),
+        Some(_) => {}
+    }
 }
 
 /// What the input did, as far as it says so or a proof makes it say so.

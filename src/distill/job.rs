@@ -24,7 +24,7 @@ pub const JOB_SCHEMA: &str = "kvtrace.job/1";
 pub const HUGE_PAGES: &str = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1";
 
 /// Where the numbers come from, for the header.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Origin {
     /// The input's file name.
     pub file: String,

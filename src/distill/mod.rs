@@ -5,12 +5,14 @@
 
 pub mod body;
 pub mod depth;
+pub mod exact;
 pub mod facts;
 pub mod fidelity;
 pub mod fio;
 pub mod header;
 pub mod job;
 pub mod logical;
+pub mod machine;
 pub mod mlperf;
 pub mod pace;
 pub mod portions;

@@ -8,7 +8,7 @@ use crate::TOOL;
 use crate::capture::devices::SECTOR;
 use crate::error::{Error, Result};
 use crate::measure::block::{BLOCK_SCHEMA, BlockSet, KernelCounters};
-use crate::measure::events::{BlockOp, Event, EventKind, EventsMeta, EventsReader, Side};
+use crate::measure::events::{Ahead, BlockOp, Event, EventKind, EventsMeta, EventsReader, Side};
 use crate::measure::{BlockResult, Histogram};
 use crate::stop::Stop;
 use crate::trace::Input;
@@ -154,10 +154,11 @@ pub fn reduce_input(input: &Input, stop: &Stop) -> Result<BlockResult> {
 /// # Errors
 /// As [`reduce`].
 pub fn reduce_watched(input: &Input, stop: &Stop, mut watch: impl FnMut(&Event, &Reduction)) -> Result<BlockResult> {
-    let mut events = EventsReader::of(input)?;
-    let mut reduction = Reduction::new(events.meta().devices.iter().map(|device| device.size_bytes));
+    let events = EventsReader::of(input)?;
+    let meta = events.meta().clone();
+    let mut reduction = Reduction::new(meta.devices.iter().map(|device| device.size_bytes));
     let mut rows = 0u64;
-    for event in &mut events {
+    for event in Ahead::of(events) {
         let event = event?;
         watch(&event, &reduction);
         reduction.add(&event);
@@ -167,7 +168,7 @@ pub fn reduce_watched(input: &Input, stop: &Stop, mut watch: impl FnMut(&Event, 
         }
     }
     let missing = reduction.end();
-    let mut result = reduction.result(events.meta());
+    let mut result = reduction.result(&meta);
     if missing > 0 {
         result.taint_reasons.push(format!(
             "{missing} changes of the number of requests in flight are missing among the events, so inflight_time and \
