@@ -192,11 +192,12 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
                 Source {
                     blocks: proof.originals(&args.input, &args.replay, global)?,
                     origin,
-                    division: Division::Whole,
+                    division: if args.by.is_some() { Division::Phases } else { Division::Whole },
                     ran: true,
                 }
             }
             None => {
+                refuse_division(args)?;
                 let config = args.replay.config(&args.input, Path::new("."), global);
                 let io_size = config.io_size_bytes;
                 let splitting = Splitting { io_size, bytes_in_flight: logical::BYTES_IN_FLIGHT.max(io_size) };
@@ -223,8 +224,24 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
     Ok(Source { blocks: vec![taken.result], origin, division, ran: false })
 }
 
+/// A trace alone has no time at a device and no phases there.
+fn refuse_division(args: &Args) -> Result<()> {
+    if args.by.is_none() && !matches!(args.slices, Wanted::Exactly(_)) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{} is a trace: what a device did at which time, and in which phase, is known after `kvtrace replay {} --capture \
+         --events EVENTS.parquet`; distil that",
+        args.input.display(),
+        args.input.display()
+    )))
+}
+
 /// A capture, and how it is divided.
 fn taken(args: &Args, stop: &Stop) -> Result<(Taken, Division)> {
+    if args.method == How::Mlperf && matches!(args.slices, Wanted::Exactly(_)) {
+        return Err(Error::usage("--method mlperf knows one job for all of the time; leave --slices out"));
+    }
     if args.by.is_some() || args.method == How::Mlperf {
         let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
         return Ok((from::read(&args.input, stop)?, division));

@@ -30,8 +30,9 @@ pub fn lines(block: &BlockResult, origin: &Origin, source: &Source, facts: &[Fac
         "Run it with fio 3.28 or later; FILE is created if it is missing, and is overwritten if the job writes:".into(),
         format!("  {}", command(&origin.job_file)),
         "Options must stand before the job file: fio does not apply later ones to the file's jobs. The first".into(),
-        "word puts fio's buffers on huge pages (glibc 2.35 or later); on 4 KiB pages, a large request has more".into(),
-        "segments than most devices take at once, and is split.".into(),
+        "word puts fio's buffers on huge pages (glibc 2.35 or later, none have to be reserved); on 4 KiB pages, a"
+            .into(),
+        "large request has more segments than most devices take at once, and is split.".into(),
         String::new(),
     ];
     lines.extend(of_source(block, origin));

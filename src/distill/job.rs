@@ -124,7 +124,10 @@ impl Job {
         let whole = Source::of(block);
         let size = FileSize::of(&whole, options.size_bytes);
         let (streams, sections) = match options.method {
-            Method::Kvtrace => sections(&division.portions(block, &whole, &origin.file)?, division, options, &size),
+            Method::Kvtrace => {
+                let portions = division.portions(block, &whole, &origin.file)?;
+                sections(&portions, division, body::global(options, &size, whole.largest()), options, &size)
+            }
             Method::Mlperf => {
                 let stream = mlperf::stream(&whole, block);
                 let sections = mlperf::sections(&stream, block, options, &size);
@@ -155,6 +158,7 @@ impl Job {
 fn sections(
     portions: &[Portion],
     division: &Division,
+    mut global: Section,
     options: &Options,
     size: &FileSize,
 ) -> (Vec<Stream>, Vec<Section>) {
@@ -164,7 +168,6 @@ fn sections(
         portions::balance(&mut streams);
     }
     let flat: Vec<Stream> = streams.concat();
-    let mut global = body::global(options, size);
     if one_by_one {
         global.settings.retain(|setting| setting.name != "runtime");
     }

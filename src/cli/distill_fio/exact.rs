@@ -9,7 +9,7 @@ use crate::distill::job::{JOB_SCHEMA, Origin};
 use crate::distill::machine::Machine;
 use crate::distill::{Method, Options};
 use crate::error::{Error, Result};
-use crate::measure::events::{EVENTS_SCHEMA, Event, EventsMeta, EventsReader};
+use crate::measure::events::{Ahead, EVENTS_SCHEMA, Event, EventsMeta, EventsReader};
 use crate::output::{self, Output};
 use crate::stop::Stop;
 use crate::trace::Input;
@@ -87,6 +87,7 @@ pub fn run(args: &Args, options: &Options, global: Global, stop: &Stop, terminal
     warnings.iter().for_each(|warning| terminal.warn(warning));
     terminal.say(format!("{} and {}; replay them with", job_path.display(), iolog_path.display()));
     terminal.say(format!("  {}", Iolog::command(&origin.job_file)));
+    say_fio(OLDEST, terminal);
     terminal
         .say("fio keeps the times between requests, not their moments: what is late stays late (the job says more)");
     if global.json {
@@ -112,7 +113,7 @@ pub fn run(args: &Args, options: &Options, global: Global, stop: &Stop, terminal
 /// Rows, until somebody asks to stop.
 fn watched<'a>(rows: EventsReader, stop: &'a Stop) -> impl Iterator<Item = Result<Event>> + 'a {
     let mut seen = 0u64;
-    rows.map(move |row| {
+    Ahead::of(rows).map(move |row| {
         seen += 1;
         if seen.is_multiple_of(LOOK) && stop.requested() {
             return Err(Error::interrupted("interrupted; nothing was written"));

@@ -89,6 +89,7 @@ fn phases_run_beside_each_other_and_need_to_be_there() {
 fn an_old_fio_is_named_and_none_is_needed() {
     let bench = Bench::new();
     bench.write("b.json", samples::json(&samples::kv_block()));
+    std::fs::create_dir(bench.path("bin")).unwrap();
     let fake = bench.write("bin/fio", "#!/bin/sh\necho fio-3.19\n");
     std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
     let with_path = |path: &str| {

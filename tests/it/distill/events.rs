@@ -1,7 +1,5 @@
 //! `distill-fio` of events: slices where the load changes, and every request as an iolog.
 
-use std::process::Command;
-
 use kvtrace::measure::block::BlockDevice;
 use kvtrace::measure::events::{BlockOp, Event, EventsMeta, EventsWriter};
 use kvtrace::output::Overwrite;
@@ -137,7 +135,7 @@ fn an_iolog_holds_every_request_and_is_replaced() {
     let bytes =
         |word: &str| -> u64 { rows.iter().filter(|r| r[2] == word).map(|r| r[4].parse::<u64>().unwrap()).sum() };
     assert_eq!((bytes("read"), bytes("write")), (666 * 4096 + 400 * 12_288, 334 * 4096 + 100 * 12_288));
-    assert_eq!((rows[0][0], rows[1][0], rows[0][3]), ("1", "201", "28704768"), "{:?}", &rows[..2]);
+    assert_eq!((rows[0][0], rows[1][0], rows[1][3]), ("1", "201", "60227584"), "{:?}", &rows[..2]);
     let machine = bench.ok_json(&["--json", "distill-fio", "e.parquet", "-o", "x.fio", "--exact"]);
     assert_eq!((machine["iolog"]["reads"].as_u64(), machine["iolog"]["in_flight"].as_u64()), (Some(1066), Some(1)));
     bench.write("mine.iolog", "fio version 2 iolog\n");
@@ -188,6 +186,4 @@ fn fio_replays_an_iolog_request_by_request() {
     let command = printed.expect("a command line").replace("FILE", &device.path);
     let replayed = watched(&format!("{command} --output-format=terse"), "b.json", &[]);
     assert_eq!(moved(&original), moved(&replayed), "every request, and every byte");
-    let mut check = Command::new("fio");
-    assert!(check.arg("--version").status().is_ok_and(|status| status.success()));
 }
