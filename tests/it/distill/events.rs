@@ -187,3 +187,33 @@ fn fio_replays_an_iolog_request_by_request() {
     let replayed = watched(&format!("{command} --output-format=terse"), "b.json", &[]);
     assert_eq!(moved(&original), moved(&replayed), "every request, and every byte");
 }
+
+#[test]
+fn the_series_of_a_replay_cuts_a_paced_load() {
+    use kvtrace::measure::LogLinear;
+    use kvtrace::measure::replay::Series;
+
+    let bench = Bench::new();
+    let load = crate::samples::Load { op: "read", sizes: &[(65_536, 6000)], depths: &[(1, 600_000_000)] };
+    let mut block = crate::samples::block(&[load]);
+    // Half of the time at 500 a second, half at 1000, as random as that.
+    let mut gaps = LogLinear::times();
+    for (mean, count) in [(2_000_000.0, 2000), (1_000_000.0, 4000)] {
+        (0..count).for_each(|i| gaps.record((-mean * (1.0 - (f64::from(i) + 0.5) / f64::from(count)).ln()) as u64));
+    }
+    block.histograms.push(gaps.save("gap", Some("read"), "ns"));
+    let mut busy = LogLinear::new(5);
+    busy.record_many(1, 600_000_000);
+    block.histograms.push(busy.save("inflight_time", None, "ios"));
+    let mut replay = crate::samples::replay(Some(block));
+    let rates = (0..40).map(|at| (if at < 20 { 100 } else { 200 }) * 65_536u64);
+    replay.series = Series { interval_s: 0.2, tier2_read_bytes: rates.collect(), ..Series::default() };
+    bench.write("r.json", crate::samples::json(&replay));
+    bench.ok(&["distill-fio", "r.json", "-o", "job.fio", "--runtime", "8s"]);
+    let job = String::from_utf8(bench.read("job.fio")).unwrap();
+    let rate =
+        |section: &str| option(&job, section, "rate_iops").unwrap_or_else(|| panic!("{job}")).parse::<f64>().unwrap();
+    let (slow, fast) = (rate("slice-1-read"), rate("slice-2-read"));
+    assert!((slow / 500.0 - 1.0).abs() < 0.1 && (fast / slow - 2.0).abs() < 0.1, "{slow} {fast}\n{job}");
+    assert_eq!(runtime_ms(&job, "slice-1-read"), 4000.0);
+}
