@@ -149,13 +149,13 @@ fn scaled(whole: &Source, own: &[Window], windows: &[Window]) -> Source {
     let active = windows.iter().filter(|window| window.bytes.iter().sum::<f64>() > 0.0).copied().collect::<Vec<_>>();
     let mut source = whole.clone();
     let mut faster = [1.0; 2];
-    for way in 0..2 {
+    for (way, faster) in faster.iter_mut().enumerate() {
         let share = if bytes(windows, way) > 0.0 { bytes(own, way) / bytes(windows, way) } else { 0.0 };
-        faster[way] = share * seconds(&active) / seconds(own);
+        *faster = share * seconds(&active) / seconds(own);
         let mix = &mut source.loads[way].mix;
         let part = |count: u64| ((count as f64 * share).round() as u64).max(u64::from(share > 0.0));
         *mix = SizeMix::from_sizes(mix.sizes().iter().map(|&(size, count)| (size, part(count))));
-        source.loads[way].in_flight *= faster[way];
+        source.loads[way].in_flight *= *faster;
     }
     if let Pace::Rate { per_second, .. } = &mut source.paced.pace {
         per_second.iter_mut().zip(faster).for_each(|(rate, faster)| *rate *= faster);

@@ -88,7 +88,8 @@ impl Window {
     pub fn of_series(series: &Series, mean_bytes: [f64; 2]) -> Vec<Self> {
         let length = (series.interval_s * 1e9) as u64;
         let columns = [&series.tier2_read_bytes, &series.tier2_write_bytes];
-        let count = columns.iter().map(|column| column.len()).max().unwrap_or(0) as u64;
+        // Intervals of no length say nothing.
+        let count = if length == 0 { 0 } else { columns.iter().map(|column| column.len()).max().unwrap_or(0) as u64 };
         let window = |at: u64| {
             let bytes = columns.map(|column| column.get(at as usize).map_or(0.0, |bytes| *bytes as f64));
             let requests = [0, 1].map(|way| if mean_bytes[way] > 0.0 { bytes[way] / mean_bytes[way] } else { 0.0 });
