@@ -100,17 +100,14 @@ fn split(mix: &SizeMix) -> Split {
     let powers = SizeMix::from_sizes(mix.sizes().iter().map(|&(size, count)| (lower(size), count)));
     let total = powers.count();
     let mut entries: Vec<(u64, u32)> =
-        powers.sizes().iter().map(|&(size, count)| (size, ((count * 100 / total) as u32).max(1))).collect();
+        powers.sizes().iter().map(|&(size, count)| (size, (count * 100 / total) as u32)).collect();
     let sum = |entries: &[(u64, u32)]| entries.iter().map(|entry| entry.1).sum::<u32>();
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|&at| (std::cmp::Reverse(powers.sizes()[at].1 * 100 % total), at));
-    for at in order.into_iter().cycle() {
-        if sum(&entries) >= 100 {
-            break;
-        }
-        entries[at].1 += 1;
-    }
-    // Rare sizes that got a percent each may have made it too many.
+    let missing = 100 - sum(&entries);
+    order.into_iter().take(missing as usize).for_each(|at| entries[at].1 += 1);
+    // The percent that a rare size gets all the same is the most frequent one's.
+    entries.iter_mut().for_each(|entry| entry.1 = entry.1.max(1));
     while sum(&entries) > 100 {
         let Some(most) = entries.iter_mut().max_by_key(|entry| entry.1) else { break };
         most.1 -= 1;
