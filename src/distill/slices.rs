@@ -303,7 +303,7 @@ mod tests {
         let rhythm: Vec<_> = (0..24).map(|at| (5, if at % 2 == 0 { 4000.0 } else { 100.0 }, 4096.0, 0.7)).collect();
         let cuts = cut(&windows(&rhythm), Wanted::Auto);
         assert!(cuts.slices.len() == 1 && cuts.why.contains("rhythm"), "{}", cuts.why);
-        assert_eq!(cut(&[], Wanted::Auto).slices, [0..0]);
+        assert_eq!(cut(&[], Wanted::Auto).slices.len(), 1);
         assert_eq!(lengths(&[(4, 1000.0, 4096.0, 0.7)], Wanted::Auto), [4]);
     }
 
