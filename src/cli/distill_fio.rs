@@ -6,29 +6,36 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::capture::bpftrace;
+use crate::distill::fio;
 use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA};
 use crate::distill::logical::{self, Splitting};
+use crate::distill::machine::Machine;
 use crate::distill::pace::span_ns;
-use crate::distill::{Job, Options, Origin};
+use crate::distill::slices::{MOST_ASKED, Wanted};
+use crate::distill::{Division, Job, Method, Options, Origin};
 use crate::error::{Error, Result};
 use crate::measure::fidelity::Proved;
 use crate::measure::{BlockResult, Input};
 use crate::output;
 use crate::stop::Stop;
-use crate::trace::TraceReader;
 use crate::trace::meta::TRACE_SCHEMA;
+use crate::trace::{Input as Rows, TraceReader};
 use crate::units::{self, Size, Time};
 
 use super::Global;
-use super::capture::from;
+use super::capture::from::Taken;
+use super::capture::{events, from};
 use super::replay::ReplayFlags;
 use super::terminal::Terminal;
 
 mod card;
+mod course;
+mod exact;
 mod ground;
 mod kind;
 mod prove;
 
+use course::Course;
 use kind::Kind;
 use prove::{Proof, ProveFlags};
 
@@ -46,15 +53,31 @@ pub struct Args {
     /// The job file (`-` is stdout)
     #[arg(long, short, value_name = "JOB")]
     output: PathBuf,
-    /// fio's I/O engine
-    #[arg(long, value_enum, default_value = "io_uring")]
-    ioengine: Engine,
+    /// fio's I/O engine [default: io_uring; with --method mlperf libaio, as the reference has it]
+    #[arg(long, value_enum)]
+    ioengine: Option<Engine>,
+    /// How the capture becomes a job: ours, or as the MLPerf Storage KV cache benchmark's distiller
+    /// does, to be compared with
+    #[arg(long, value_enum, default_value = "kvtrace")]
+    method: How,
     /// How long the job runs [default: 30s; with --prove as long as its source, 5s to 60s]
     #[arg(long)]
     runtime: Option<Time>,
     /// Size of the file that the job runs on, e.g. 10GiB [default: the source's working set]
     #[arg(long)]
     size: Option<Size>,
+    /// Jobs for slices of the source's time, one after another: auto (where the load changes; from
+    /// events, and from a replay's series), off, or how many (2 to 16, from events)
+    #[arg(long, value_name = "auto|off|N", default_value = "auto", value_parser = slices)]
+    slices: Wanted,
+    /// Jobs for each phase (prefill, decode, evict) of a capture that tells them apart, beside each
+    /// other
+    #[arg(long, value_enum, value_name = "phase", conflicts_with_all = ["slices", "method"])]
+    by: Option<By>,
+    /// Write every request as a fio iolog (version 3, fio 3.31 or later) beside the job, which replays
+    /// it, times included; from events. fio keeps the times between requests: what is late stays late
+    #[arg(long, conflicts_with_all = ["slices", "by", "method", "runtime", "size", "prove"])]
+    exact: bool,
     /// Distil a capture that is tainted (its losses stand in the job)
     #[arg(long)]
     accept_tainted: bool,
@@ -73,10 +96,34 @@ enum Engine {
     Libaio,
 }
 
+/// A method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum How {
+    Kvtrace,
+    Mlperf,
+}
+
+/// What jobs are made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    Phase,
+}
+
+fn slices(text: &str) -> Result<Wanted, String> {
+    match (text, text.parse()) {
+        ("auto", _) => Ok(Wanted::Auto),
+        ("off", _) => Ok(Wanted::Off),
+        (_, Ok(count @ 2..=MOST_ASKED)) => Ok(Wanted::Exactly(count)),
+        _ => Err(format!("`{text}` is none of auto, off, 2 to {MOST_ASKED}")),
+    }
+}
+
 /// A source: what it did, once or several times, and what is said of it.
 struct Source {
     blocks: Vec<BlockResult>,
     origin: Origin,
+    /// How it is divided.
+    division: Division,
     /// Whether it was run for the proof.
     ran: bool,
 }
@@ -89,6 +136,12 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     if args.prove.prove && output::is_standard(&args.output) {
         return Err(Error::usage("--prove runs the job, so it needs a file: -o JOB.fio"));
     }
+    if args.exact {
+        return exact::run(&args, &options(&args, &BlockResult::default()), global, stop, &terminal);
+    }
+    if global.json && !args.prove.prove && output::is_standard(&args.output) {
+        return Err(Error::usage("--json and -o - both write to standard output; give the job a file: -o JOB.fio"));
+    }
     let config = args.replay.config(&args.input, Path::new("."), global);
     let proof = Proof::of(&args.prove, &config.destroys, stop, &terminal)?;
     let source = source(&args, proof.as_ref(), global, stop)?;
@@ -98,12 +151,32 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         refuse_tainted(block, &source.origin.file, args.accept_tainted)?;
     }
     let options = options(&args, block);
-    let job = write(block, source.origin.clone(), &options, &args.output, global, &terminal)?;
-    let Some(proof) = proof else { return Ok(()) };
+    let job = written(block, &source.division, &source.origin, &options, &args.output, global, &terminal)?;
+    let Some(proof) = proof else {
+        say_fio(fio::OLDEST, &terminal);
+        if global.json {
+            output::to_stdout(&output::to_json(&Machine::of(&job, &source.origin, options.method)))?;
+        }
+        return Ok(());
+    };
     let distilled = proof.distilled(&job, &args.output);
     proof.ground.clean();
     let card = proof.card(&source.blocks, &distilled?, proved(&args, &source, &proof)?);
     proof.show(&card, &args.output, global)
+}
+
+/// That this machine's fio is too old for what was written. It is written for a newer one all the
+/// same: what an older one does not know cannot be left out without bending the job.
+fn say_fio(oldest: (u32, u32), terminal: &Terminal) {
+    let (major, minor) = oldest;
+    match fio::here() {
+        None => terminal.say(format!("fio is not installed here; the job needs fio {major}.{minor} or later")),
+        Some((version, Some(number))) if number < oldest => terminal.warn(format!(
+            "{version} on this machine is older than fio {major}.{minor}, which knows every option of the job; nothing is \
+             left out of it, so run it with a newer one"
+        )),
+        Some(_) => {}
+    }
 }
 
 /// What the input did, as far as it says so or a proof makes it say so.
@@ -116,17 +189,24 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
         return Ok(match proof {
             Some(proof) => {
                 drop(reader);
-                Source { blocks: proof.originals(&args.input, &args.replay, global)?, origin, ran: true }
+                Source {
+                    blocks: proof.originals(&args.input, &args.replay, global)?,
+                    origin,
+                    division: if args.by.is_some() { Division::Phases } else { Division::Whole },
+                    ran: true,
+                }
             }
             None => {
+                refuse_division(args)?;
                 let config = args.replay.config(&args.input, Path::new("."), global);
                 let io_size = config.io_size_bytes;
                 let splitting = Splitting { io_size, bytes_in_flight: logical::BYTES_IN_FLIGHT.max(io_size) };
-                Source { blocks: vec![logical::of_rows(reader, splitting)?], origin, ran: false }
+                let blocks = vec![logical::of_rows(reader, splitting)?];
+                Source { blocks, origin, division: Division::Whole, ran: false }
             }
         });
     }
-    let taken = from::read(&args.input, stop)?;
+    let (taken, division) = taken(args, stop)?;
     if let Some(cut) = taken.cut {
         return Err(Error::usage(format!(
             "{}, {cut}; `kvtrace capture --from {} -o BLOCK.json` keeps what came before it",
@@ -141,13 +221,56 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
         facts: taken.facts,
         job_file: job_name(&args.output),
     };
-    Ok(Source { blocks: vec![taken.result], origin, ran: false })
+    Ok(Source { blocks: vec![taken.result], origin, division, ran: false })
+}
+
+/// A trace alone has no time at a device and no phases there.
+fn refuse_division(args: &Args) -> Result<()> {
+    if args.by.is_none() && !matches!(args.slices, Wanted::Exactly(_)) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{} is a trace: what a device did at which time, and in which phase, is known after `kvtrace replay {} --capture \
+         --events EVENTS.parquet`; distil that",
+        args.input.display(),
+        args.input.display()
+    )))
+}
+
+/// A capture, and how it is divided.
+fn taken(args: &Args, stop: &Stop) -> Result<(Taken, Division)> {
+    if args.method == How::Mlperf && matches!(args.slices, Wanted::Exactly(_)) {
+        return Err(Error::usage("--method mlperf knows one job for all of the time; leave --slices out"));
+    }
+    if args.by.is_some() || args.method == How::Mlperf {
+        let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
+        return Ok((from::read(&args.input, stop)?, division));
+    }
+    if Kind::of(&args.input)? != Kind::Events || args.slices == Wanted::Off {
+        let taken = from::read(&args.input, stop)?;
+        let division = match &taken.series {
+            Some(series) => course::of_series(series, &taken.result, args.slices),
+            None if matches!(args.slices, Wanted::Exactly(_)) => {
+                return Err(Error::usage(format!(
+                    "{} keeps no order in time, so --slices has nothing to cut; capture with --events FILE.parquet and \
+                     distil that",
+                    taken.name
+                )));
+            }
+            None => Division::Whole,
+        };
+        return Ok((taken, division));
+    }
+    let input = Rows::open(&args.input)?;
+    let (result, course) = Course::read(&input, stop)?;
+    let division = course.divided(&result, args.slices);
+    Ok((events::taken(&input, result), division))
 }
 
 fn options(args: &Args, block: &BlockResult) -> Options {
-    let ioengine = match args.ioengine {
-        Engine::IoUring => "io_uring",
-        Engine::Libaio => "libaio",
+    let ioengine = match (args.ioengine, args.method) {
+        (Some(Engine::IoUring), _) | (None, How::Kvtrace) => "io_uring",
+        (Some(Engine::Libaio), _) | (None, How::Mlperf) => "libaio",
     };
     let proved_ns = || {
         let seconds = span_ns(block).map_or(block.duration_s, |ns| Some(ns / 1e9)).unwrap_or(PROOF_SECONDS.0);
@@ -158,6 +281,10 @@ fn options(args: &Args, block: &BlockResult) -> Options {
         ioengine: ioengine.to_owned(),
         runtime_ns: args.runtime.map_or(default_ns, |runtime| runtime.0),
         size_bytes: args.size.map(|size| size.0),
+        method: match args.method {
+            How::Kvtrace => Method::Kvtrace,
+            How::Mlperf => Method::Mlperf,
+        },
     }
 }
 
@@ -241,7 +368,19 @@ pub fn write(
     terminal: &Terminal,
 ) -> Result<Job> {
     origin.job_file = job_name(output);
-    let job = Job::distil(block, &origin, options)?;
+    written(block, &Division::Whole, &origin, options, output, global, terminal)
+}
+
+fn written(
+    block: &BlockResult,
+    division: &Division,
+    origin: &Origin,
+    options: &Options,
+    output: &Path,
+    global: Global,
+    terminal: &Terminal,
+) -> Result<Job> {
+    let job = Job::divided(block, division, origin, options)?;
     for warning in &job.warnings {
         terminal.warn(warning);
     }

@@ -17,6 +17,15 @@ pub struct Fio {
     pub version: String,
 }
 
+/// What the fio on the search path calls itself, and its number where that is one; none where there
+/// is no fio.
+pub fn here() -> Option<(String, Option<(u32, u32)>)> {
+    let said = Command::new("fio").arg("--version").stderr(Stdio::null()).output().ok()?;
+    let version = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+    let number = number(&version);
+    Some((version, number))
+}
+
 impl Fio {
     /// The one on the search path.
     ///

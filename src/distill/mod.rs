@@ -1,23 +1,34 @@
 //! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
-//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`]), [`streams`]
-//! cuts it into fio jobs, [`job`] writes them down ([`header`], [`body`]) with the reason for every
-//! value. [`fidelity`] says how like its source a job behaves; [`fio`] is the program that runs it.
+//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`]), [`portions`]
+//! divides it where it changes over time ([`slices`]) or by phase, [`streams`] cuts each part into
+//! fio jobs, [`job`] writes them down ([`header`] with [`facts`], [`body`] in [`section`]s,
+//! [`machine`]) with the reason for every value. [`exact`] writes every request instead, [`mlperf`]
+//! does what the reference does. [`fidelity`] says how like its source a job behaves; [`fio`] is the
+//! program that runs it.
 
 pub mod body;
 pub mod depth;
+pub mod exact;
+pub mod facts;
 pub mod fidelity;
 pub mod fio;
 pub mod header;
 pub mod job;
 pub mod logical;
+pub mod machine;
+pub mod mlperf;
 pub mod pace;
+pub mod portions;
+pub mod section;
 pub mod sizes;
+pub mod slices;
 pub mod source;
 pub mod streams;
 pub mod zones;
 
 pub use depth::InFlight;
 pub use fio::Fio;
-pub use job::{Job, Options, Origin};
+pub use job::{Job, Method, Options, Origin};
+pub use portions::Division;
 pub use sizes::{SizeMix, Split};
 pub use streams::{Direction, Load, Stream};

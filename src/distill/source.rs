@@ -49,6 +49,11 @@ pub struct Sync {
 impl Source {
     /// From a capture's target.
     pub fn of(block: &BlockResult) -> Self {
+        Self::within(block, block)
+    }
+
+    /// A part of a capture's target, on the parts of the device that the `whole` of it touched.
+    pub fn within(whole: &BlockResult, block: &BlockResult) -> Self {
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
@@ -58,7 +63,7 @@ impl Source {
             loads,
             stray,
             paced: Paced::of(block),
-            zones: Zones::of(block),
+            zones: Zones::within(whole, block),
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
             sync: Sync::of(block),
         }
@@ -67,6 +72,12 @@ impl Source {
     /// All bytes that were moved.
     pub fn bytes(&self) -> u128 {
         self.loads.iter().map(|load| load.mix.bytes()).sum()
+    }
+
+    /// A size that is no multiple of 4 KiB.
+    pub fn odd_size(&self) -> Option<u64> {
+        let sizes = self.loads.iter().flat_map(|load| load.mix.sizes());
+        sizes.map(|size| size.0).find(|size| !size.is_multiple_of(4096))
     }
 
     /// The largest request; 0 when there is none.

@@ -9,9 +9,11 @@ use crate::trace::Phase;
 
 use super::block::{BlockDevice, BlockFilter};
 
+mod ahead;
 mod columns;
 pub mod file;
 
+pub use ahead::Ahead;
 pub use file::{EventsReader, EventsWriter};
 
 /// The schema of an events file, the key of its metadata in the footer.

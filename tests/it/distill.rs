@@ -1,5 +1,9 @@
 //! `kvtrace distill-fio`: what the job says, and what real fio makes of it.
 
+mod bad_input;
+mod events;
+mod mlperf;
+
 use std::process::Command;
 
 use serde_json::Value;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use polars::prelude::DataFrame;
+
 use crate::error::{Error, Result};
 use crate::output::{Output, Overwrite};
 use crate::trace::parquet::{Effort, TableFile, TableRows, footer_value};
@@ -119,19 +121,27 @@ impl EventsReader {
         self.table.rows()
     }
 
+    /// The rows that were decoded together; none at the end.
+    pub fn next_slice(&mut self) -> Option<Result<Vec<Event>>> {
+        let slice = self.table.next_slice()?;
+        Some(slice.and_then(|(first, frame)| self.rows_of(first, &frame)))
+    }
+
+    fn rows_of(&self, first: u64, frame: &DataFrame) -> Result<Vec<Event>> {
+        let rows = columns::rows(frame, &self.devices).map_err(|e| Error::usage(format!("{}: {e}", self.name)))?;
+        rows.map_err(|(at, column, value, allowed)| {
+            let row = first + at as u64 + 1;
+            Error::usage(format!("{}, row {row}, column {column}: `{value}` is not allowed; {allowed}", self.name))
+        })
+    }
+
     fn read(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(row) = self.slice.next() {
                 return Ok(Some(row));
             }
-            let Some(slice) = self.table.next_slice() else { return Ok(None) };
-            let (first, frame) = slice?;
-            let rows = columns::rows(&frame, &self.devices).map_err(|e| Error::usage(format!("{}: {e}", self.name)))?;
-            let rows = rows.map_err(|(at, column, value, allowed)| {
-                let row = first + at as u64 + 1;
-                Error::usage(format!("{}, row {row}, column {column}: `{value}` is not allowed; {allowed}", self.name))
-            })?;
-            self.slice = rows.into_iter();
+            let Some(slice) = self.next_slice() else { return Ok(None) };
+            self.slice = slice?.into_iter();
         }
     }
 }
