@@ -2,6 +2,7 @@
 
 use crate::units;
 
+use super::depth::ring;
 use super::job::Options;
 use super::sizes::fio_size;
 use super::source::Source;
@@ -10,6 +11,9 @@ use super::streams::{Brake, Direction, Stream};
 /// The file of a job is at least this many times its largest request, so that fio seldom has to
 /// draw another size because the end of the file is near.
 const SIZE_IN_REQUESTS: u64 = 64;
+/// Bytes to which places are rounded: a page where all sizes are whole ones, else a sector.
+const BLOCK: u64 = 4096;
+const SECTOR: u64 = 512;
 /// The percentage of requests in order from which on a job is sequential rather than a mixture.
 const ALL_IN_ORDER: u64 = 100;
 
@@ -124,7 +128,28 @@ fn sizes(stream: &Stream) -> Vec<String> {
     let mut lines: Vec<String> = stream.parts.iter().map(of).collect();
     let splits: Vec<_> = stream.parts.iter().map(|part| part.split.text()).collect();
     lines.push(format!("bssplit={}", splits.join(",")));
+    lines.extend(uneven(stream));
     lines
+}
+
+/// What keeps fio 3.33 from rounding every size down to a multiple of the smallest one of its
+/// direction, and places with it; none where all are such multiples anyway. (`get_next_buflen` in
+/// io_u.c; a smallest size that is a power of two is a mask there.)
+fn uneven(stream: &Stream) -> Vec<String> {
+    let sizes = || stream.parts.iter().map(|part| part.split.entries.iter().map(|entry| entry.0));
+    let rounded = |mut sizes: Box<dyn Iterator<Item = u64> + '_>| {
+        let smallest = sizes.next().unwrap_or(1).max(1);
+        sizes.any(|size| !size.is_multiple_of(smallest))
+    };
+    if !sizes().any(|part| rounded(Box::new(part))) {
+        return Vec::new();
+    }
+    let blocks = sizes().flatten().all(|size| size.is_multiple_of(BLOCK));
+    vec![
+        "# without these two, fio rounds sizes down to multiples of the smallest one".to_owned(),
+        "bs_unaligned=1".to_owned(),
+        format!("blockalign={}", fio_size(if blocks { BLOCK } else { SECTOR })),
+    ]
 }
 
 /// Requests of a direction that begin where its last one ended, whole percents.
@@ -159,12 +184,20 @@ fn depth(stream: &Stream, ioengine: &str) -> Vec<String> {
         _ => "# the mean number in flight, at least 1",
     };
     let mut lines = vec![why.to_owned()];
-    if ioengine == "io_uring" && !stream.depth.is_power_of_two() {
-        // Measured with fio 3.33: 12 keeps 14.8 in flight, with libaio 12.0.
-        let power = stream.depth.next_power_of_two();
-        lines.push(format!("# (fio's io_uring goes up to the next power of two, {power}, at times; libaio does not)"));
+    let mut depth = stream.depth;
+    if ioengine == "io_uring" {
+        match ring(stream.depth) {
+            Some(near) => depth = near,
+            None if stream.brake.is_some_and(|brake| !matches!(brake, Brake::Think { .. })) => {
+                depth = depth.next_power_of_two();
+            }
+            None => {
+                lines.push("# (fio's io_uring keeps powers of two in flight, and this is far from one)".to_owned());
+                lines.push("ioengine=libaio".to_owned());
+            }
+        }
     }
-    lines.push(format!("iodepth={}", stream.depth));
+    lines.push(format!("iodepth={depth}"));
     lines
 }
 

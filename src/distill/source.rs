@@ -11,9 +11,10 @@ use super::zones::Zones;
 /// Syncs of which there are fewer than this many requests each, written ones, are the load's own;
 /// rarer ones belong to its end.
 const RAREST_SYNC: u64 = 10_000;
-/// The share of all requests and of all bytes below which a direction is left out: what a command
-/// reads to start is not its load.
-const STRAY: f64 = 0.002;
+/// The shares of all requests and of all bytes below which a direction is left out: what a command
+/// reads to start (its program, its libraries) is not its load.
+const STRAY_REQUESTS: f64 = 0.01;
+const STRAY_BYTES: f64 = 0.002;
 /// The share of requests in flight at most, of those counted, for which a paced job has room.
 const ROOM: f64 = 0.999;
 
@@ -90,13 +91,18 @@ impl Sync {
     }
 }
 
+/// The direction of which a capture has next to nothing, so that a job of it has nothing.
+pub fn left_out(block: &BlockResult) -> Option<Direction> {
+    stray(&Direction::ALL.map(|direction| load(block, direction))).map(|(direction, _)| direction)
+}
+
 /// The direction of which there is next to nothing.
 fn stray(loads: &[Load; 2]) -> Option<(Direction, u64)> {
     let requests: u64 = loads.iter().map(|load| load.mix.count()).sum();
     let bytes: u128 = loads.iter().map(|load| load.mix.bytes()).sum();
     let little = |load: &Load| {
         let (count, moved) = (load.mix.count() as f64, load.mix.bytes() as f64);
-        count > 0.0 && count < STRAY * requests as f64 && moved < STRAY * bytes as f64
+        count > 0.0 && count < STRAY_REQUESTS * requests as f64 && moved < STRAY_BYTES * bytes as f64
     };
     Direction::ALL.into_iter().find(|d| little(&loads[*d as usize])).map(|d| (d, loads[d as usize].mix.count()))
 }

@@ -122,6 +122,7 @@ impl<'a> Proof<'a> {
             complete: true,
             pass: passes(&metrics),
             metrics,
+            tuned: None,
             notes: notes(originals, distilled, original.runs),
             original,
             distilled: distilled_by,
