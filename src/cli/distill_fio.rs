@@ -9,7 +9,7 @@ use crate::capture::bpftrace;
 use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA};
 use crate::distill::logical::{self, Splitting};
 use crate::distill::pace::span_ns;
-use crate::distill::{Job, Options, Origin};
+use crate::distill::{Job, Method, Options, Origin};
 use crate::error::{Error, Result};
 use crate::measure::fidelity::Proved;
 use crate::measure::{BlockResult, Input};
@@ -46,9 +46,13 @@ pub struct Args {
     /// The job file (`-` is stdout)
     #[arg(long, short, value_name = "JOB")]
     output: PathBuf,
-    /// fio's I/O engine
-    #[arg(long, value_enum, default_value = "io_uring")]
-    ioengine: Engine,
+    /// fio's I/O engine [default: io_uring; with --method mlperf libaio, as the reference has it]
+    #[arg(long, value_enum)]
+    ioengine: Option<Engine>,
+    /// How the capture becomes a job: ours, or as the MLPerf Storage KV cache benchmark's distiller
+    /// does, to be compared with
+    #[arg(long, value_enum, default_value = "kvtrace")]
+    method: How,
     /// How long the job runs [default: 30s; with --prove as long as its source, 5s to 60s]
     #[arg(long)]
     runtime: Option<Time>,
@@ -71,6 +75,13 @@ enum Engine {
     IoUring,
     #[value(name = "libaio")]
     Libaio,
+}
+
+/// A method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum How {
+    Kvtrace,
+    Mlperf,
 }
 
 /// A source: what it did, once or several times, and what is said of it.
@@ -145,9 +156,9 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
 }
 
 fn options(args: &Args, block: &BlockResult) -> Options {
-    let ioengine = match args.ioengine {
-        Engine::IoUring => "io_uring",
-        Engine::Libaio => "libaio",
+    let ioengine = match (args.ioengine, args.method) {
+        (Some(Engine::IoUring), _) | (None, How::Kvtrace) => "io_uring",
+        (Some(Engine::Libaio), _) | (None, How::Mlperf) => "libaio",
     };
     let proved_ns = || {
         let seconds = span_ns(block).map_or(block.duration_s, |ns| Some(ns / 1e9)).unwrap_or(PROOF_SECONDS.0);
@@ -158,6 +169,10 @@ fn options(args: &Args, block: &BlockResult) -> Options {
         ioengine: ioengine.to_owned(),
         runtime_ns: args.runtime.map_or(default_ns, |runtime| runtime.0),
         size_bytes: args.size.map(|size| size.0),
+        method: match args.method {
+            How::Kvtrace => Method::Kvtrace,
+            How::Mlperf => Method::Mlperf,
+        },
     }
 }
 

@@ -179,7 +179,7 @@ fn distil(block: &BlockResult, folder: &Folder, args: &Args, global: Global, ter
         facts: Vec::new(),
         job_file: JOB_FILE.to_owned(),
     };
-    let options = Options { ioengine: "io_uring".to_owned(), runtime_ns: args.runtime.0, size_bytes: None };
+    let options = Options { runtime_ns: args.runtime.0, ..Options::default() };
     let job = Job::distil(block, &origin, &options)?;
     job.warnings.iter().for_each(|warning| terminal.warn(warning));
     output::write_all(&folder.job, JOB_SCHEMA, global.overwrite(), job.text().as_bytes())?;

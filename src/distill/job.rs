@@ -1,12 +1,17 @@
 //! A distilled job: what it is made from, what it warns of, and its text (`kvtrace.job/1`), of which
 //! [`super::header`] says where every value comes from and [`super::body`] is what fio reads.
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::measure::BlockResult;
 use crate::units;
 
-use super::body::{self, FileSize};
-use super::header::{self, comment};
+use super::body::{self, Context, FileSize};
+use super::facts::Facts;
+use super::header;
+use super::mlperf;
+use super::section::{Section, comment};
 use super::source::Source;
 use super::streams::{Direction, MAX_FLOW, Stream, streams};
 
@@ -32,6 +37,30 @@ pub struct Origin {
     pub job_file: String,
 }
 
+/// How a capture becomes a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Ours.
+    #[default]
+    Kvtrace,
+    /// [`super::mlperf`].
+    Mlperf,
+}
+
+impl Method {
+    /// What the header says of it.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Kvtrace => "kvtrace",
+            Self::Mlperf => {
+                "mlperf: the rules of the MLPerf Storage KV cache benchmark's distiller, computed without its losses, to \
+                 be compared with"
+            }
+        }
+    }
+}
+
 /// What the user decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -41,12 +70,19 @@ pub struct Options {
     pub runtime_ns: u64,
     /// The size of the file that it runs on; none is the source's working set.
     pub size_bytes: Option<u64>,
+    /// How the capture becomes a job.
+    pub method: Method,
 }
 
 impl Default for Options {
     /// As `kvtrace distill-fio` does without being told.
     fn default() -> Self {
-        Self { ioengine: "io_uring".to_owned(), runtime_ns: 30 * units::SECOND_NS, size_bytes: None }
+        Self {
+            ioengine: "io_uring".to_owned(),
+            runtime_ns: 30 * units::SECOND_NS,
+            size_bytes: None,
+            method: Method::Kvtrace,
+        }
     }
 }
 
@@ -59,6 +95,10 @@ pub struct Job {
     pub warnings: Vec<String>,
     /// The size of the file that it runs on.
     pub size_bytes: u64,
+    /// The parts of the file.
+    pub sections: Vec<Section>,
+    /// What the source did, by direction.
+    pub facts: Vec<Facts>,
     text: String,
 }
 
@@ -66,40 +106,94 @@ impl Job {
     /// Distils what a capture saw of its target.
     ///
     /// # Errors
-    /// When the capture has no sizes, or saw no request with one.
+    /// When the capture has no sizes, or saw no request with one; when the file that is asked for
+    /// is smaller than a request.
     pub fn distil(block: &BlockResult, origin: &Origin, options: &Options) -> Result<Self> {
-        if Direction::ALL.iter().all(|direction| block.histogram("size", Some(direction.word())).is_none()) {
-            return Err(Error::usage(format!(
-                "{}: its source ({}) has no request sizes, so there is nothing to distil; capture with eBPF (`kvtrace \
-                 doctor` says what that needs)",
-                origin.file, block.source
-            )));
-        }
+        check_sizes(block, origin)?;
         let source = Source::of(block);
-        let streams = streams(&source.loads[0], &source.loads[1], source.paced.pace, source.sync.is_some());
+        let streams = match options.method {
+            Method::Kvtrace => streams(&source.loads[0], &source.loads[1], source.paced.pace, source.sync.is_some()),
+            Method::Mlperf => Some(mlperf::stream(&source, block)).filter(|one| one.count() > 0).into_iter().collect(),
+        };
         if streams.is_empty() {
-            return Err(Error::usage(format!(
-                "{}: the capture saw no read and no write of its target, so there is nothing to distil; check its \
-                 --dev and process filter ({} on the same devices came from others)",
-                origin.file,
-                units::count(block.other.histograms.iter().filter(|h| h.name == "size").map(|h| h.count).sum())
-            )));
+            return Err(nothing(block, origin));
         }
         let size = FileSize::of(&source, options.size_bytes);
-        let warnings = warnings(block, &streams);
-        let mut text = String::new();
-        header::write(&mut text, block, origin, &source);
-        for warning in &warnings {
-            comment(&mut text, &format!("WARNING: {warning}"));
-        }
-        body::write(&mut text, &streams, &source, options, &size);
-        Ok(Self { streams, warnings, size_bytes: size.bytes, text })
+        check_file(&size, &streams)?;
+        let facts: Vec<Facts> = Direction::ALL.into_iter().map(|d| Facts::of(block, &source, d)).collect();
+        let sections = match options.method {
+            Method::Kvtrace => {
+                let context = Context { source: &source, beside: &streams, options, size: size.bytes, flow_id: None };
+                let jobs = streams.iter().map(|stream| body::section(stream, &context));
+                std::iter::once(body::global(options, &size)).chain(jobs).collect()
+            }
+            Method::Mlperf => mlperf::sections(&streams[0], block, options, &size),
+        };
+        let mut warnings = warnings(block, &streams);
+        warnings.extend(smaller(&size));
+        let header = header::lines(block, origin, &source, &facts, options.method);
+        let text = text(&header, &warnings, &sections);
+        Ok(Self { streams, warnings, size_bytes: size.bytes, sections, facts, text })
     }
 
     /// The job file.
     pub fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// A file of comments and sections.
+fn text(header: &[String], warnings: &[String], sections: &[Section]) -> String {
+    let warnings = warnings.iter().map(|warning| comment(&format!("WARNING: {warning}")));
+    let lines = header.iter().map(|line| comment(line)).chain(warnings).chain(sections.iter().flat_map(Section::lines));
+    lines.map(|line| line + "\n").collect()
+}
+
+fn check_sizes(block: &BlockResult, origin: &Origin) -> Result<()> {
+    if Direction::ALL.iter().any(|direction| block.histogram("size", Some(direction.word())).is_some()) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{}: its source ({}) has no request sizes, so there is nothing to distil; capture with eBPF (`kvtrace doctor` \
+         says what that needs)",
+        origin.file, block.source
+    )))
+}
+
+fn nothing(block: &BlockResult, origin: &Origin) -> Error {
+    Error::usage(format!(
+        "{}: the capture saw no read and no write of its target, so there is nothing to distil; check its --dev and \
+         process filter ({} on the same devices came from others)",
+        origin.file,
+        units::count(block.other.histograms.iter().filter(|h| h.name == "size").map(|h| h.count).sum())
+    ))
+}
+
+/// Refuses a file that does not hold the largest request: fio would.
+fn check_file(size: &FileSize, streams: &[Stream]) -> Result<()> {
+    let largest = streams.iter().flat_map(|stream| &stream.parts).map(|part| part.split.largest()).max().unwrap_or(0);
+    if size.bytes >= largest {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "--size {} is smaller than the job's largest request ({}), and fio refuses such a job; give at least that, or \
+         leave --size out for the source's working set ({})",
+        units::bytes(size.bytes),
+        units::bytes(largest),
+        units::bytes(size.touched)
+    )))
+}
+
+/// That the file is smaller than what the source worked on.
+fn smaller(size: &FileSize) -> Option<String> {
+    (size.bytes < size.touched).then(|| {
+        format!(
+            "the file ({}) is smaller than what the source worked on ({}): requests come back to the same place more \
+             often, which caches below the file may serve",
+            units::bytes(size.bytes),
+            units::bytes(size.touched)
+        )
+    })
 }
 
 fn warnings(block: &BlockResult, streams: &[Stream]) -> Vec<String> {

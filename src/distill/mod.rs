@@ -5,12 +5,15 @@
 
 pub mod body;
 pub mod depth;
+pub mod facts;
 pub mod fidelity;
 pub mod fio;
 pub mod header;
 pub mod job;
 pub mod logical;
+pub mod mlperf;
 pub mod pace;
+pub mod section;
 pub mod sizes;
 pub mod source;
 pub mod streams;
@@ -18,6 +21,6 @@ pub mod zones;
 
 pub use depth::InFlight;
 pub use fio::Fio;
-pub use job::{Job, Options, Origin};
+pub use job::{Job, Method, Options, Origin};
 pub use sizes::{SizeMix, Split};
 pub use streams::{Direction, Load, Stream};

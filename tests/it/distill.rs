@@ -1,5 +1,7 @@
 //! `kvtrace distill-fio`: what the job says, and what real fio makes of it.
 
+mod mlperf;
+
 use std::process::Command;
 
 use serde_json::Value;
