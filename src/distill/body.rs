@@ -235,7 +235,15 @@ fn sync(stream: &Stream, source: &Source) -> Option<Setting> {
     let writes = stream.parts.iter().any(|part| part.direction == Direction::Write);
     source.sync.filter(|_| writes).map(|sync| {
         let why = format!("{} syncs, one to {} write requests", units::count(sync.count), units::count(sync.every));
-        Setting::because(sync.option, sync.every, why)
+        let mut setting = Setting::because(sync.option, sync.every, why);
+        setting.why.extend((sync.journal > 0).then(|| {
+            format!(
+                "({} small writes of the filesystem's journal are left out: on such a filesystem the syncs make them \
+                 again)",
+                units::count(sync.journal)
+            )
+        }));
+        setting
     })
 }
 

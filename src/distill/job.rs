@@ -14,6 +14,7 @@ use super::mlperf;
 use super::section::{Section, comment};
 use super::source::Source;
 use super::streams::{Direction, MAX_FLOW, Stream, streams};
+use super::tuning::Tuning;
 
 /// The schema that a job's first line names.
 pub const JOB_SCHEMA: &str = "kvtrace.job/1";
@@ -72,6 +73,8 @@ pub struct Options {
     pub size_bytes: Option<u64>,
     /// How the capture becomes a job.
     pub method: Method,
+    /// What a proof changed.
+    pub tuning: Tuning,
 }
 
 impl Default for Options {
@@ -82,6 +85,7 @@ impl Default for Options {
             runtime_ns: 30 * units::SECOND_NS,
             size_bytes: None,
             method: Method::Kvtrace,
+            tuning: Tuning::default(),
         }
     }
 }
@@ -91,6 +95,8 @@ impl Default for Options {
 pub struct Job {
     /// The streams, reads first.
     pub streams: Vec<Stream>,
+    /// What [`Options::tuning`] changed, a line each.
+    pub tuned: Vec<String>,
     /// What a user should hear beside the file.
     pub warnings: Vec<String>,
     /// The size of the file that it runs on.
@@ -111,13 +117,14 @@ impl Job {
     pub fn distil(block: &BlockResult, origin: &Origin, options: &Options) -> Result<Self> {
         check_sizes(block, origin)?;
         let source = Source::of(block);
-        let streams = match options.method {
+        let mut streams = match options.method {
             Method::Kvtrace => streams(&source.loads[0], &source.loads[1], source.paced.pace, source.sync.is_some()),
             Method::Mlperf => Some(mlperf::stream(&source, block)).filter(|one| one.count() > 0).into_iter().collect(),
         };
         if streams.is_empty() {
             return Err(nothing(block, origin));
         }
+        let tuned = options.tuning.apply(&mut streams);
         let size = FileSize::of(&source, options.size_bytes);
         check_file(&size, &streams)?;
         let facts: Vec<Facts> = Direction::ALL.into_iter().map(|d| Facts::of(block, &source, d)).collect();
@@ -131,9 +138,10 @@ impl Job {
         };
         let mut warnings = warnings(block, &streams);
         warnings.extend(smaller(&size));
-        let header = header::lines(block, origin, &source, &facts, options.method);
+        let mut header = header::lines(block, origin, &source, &facts, options.method);
+        header.extend(tuned.iter().map(|change| format!("Tuned by a proof: {change}.")));
         let text = text(&header, &warnings, &sections);
-        Ok(Self { streams, warnings, size_bytes: size.bytes, sections, facts, text })
+        Ok(Self { streams, tuned, warnings, size_bytes: size.bytes, sections, facts, text })
     }
 
     /// The job file.

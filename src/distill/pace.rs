@@ -19,7 +19,7 @@ const STARVED_NS: f64 = 300_000.0;
 const KEPT: f64 = 0.75;
 /// The squared coefficient of variation of pauses up to which they are a program's own, whatever
 /// their length: what stops a program from outside is of many lengths. Random pauses have 1.
-const REGULAR: f64 = 0.4;
+const REGULAR: f64 = 0.2;
 /// And the mean pause from which on less regular ones are its own too: longer than what a scheduler
 /// takes from one program for another.
 const LONG_PAUSE_NS: f64 = 20_000_000.0;
@@ -34,6 +34,9 @@ const BURST: f64 = 4.0;
 /// a clock rather than at random (a Poisson process has 1, a clock 0), and above which in bursts.
 const CLOCKWORK: f64 = 0.5;
 const BURSTY: f64 = 3.0;
+/// How near to the median, relative, so large a share of the gaps of a clock lies, however often a
+/// busy host makes it late. Of a Poisson process a fifth does (exp(-0.7 ln 2) - exp(-1.3 ln 2)).
+const ON_TIME: (f64, f64) = (0.3, 0.45);
 
 /// How requests begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,17 +99,19 @@ impl Paced {
             ));
         }
         let variation = squared_variation(leader).unwrap_or(1.0);
-        let poisson = variation >= CLOCKWORK;
+        let on_time = on_time(leader);
+        let poisson = variation >= CLOCKWORK && on_time < ON_TIME.1;
         let how = match variation {
-            v if v < CLOCKWORK => "they come as by a clock",
-            v if v < BURSTY => "they come at random",
-            _ => "they come in bursts of many sizes, which a random rate follows only roughly",
+            v if v < CLOCKWORK => "so they come as by a clock",
+            _ if !poisson => "but most are near the median: they come as by a clock that is late at times",
+            v if v < BURSTY => "so they come at random",
+            _ => "so they come in bursts of many sizes, which a random rate follows only roughly",
         };
         Self {
             pace: Pace::Rate { per_second: requests.map(|n| n * 1e9 / span), poisson },
             why: format!(
                 "requests were in flight in {:.0} % of the time; the squared variation of the times between them is \
-                 {variation:.2} (a clock has 0, a Poisson process 1), so {how}",
+                 {variation:.2} (a clock has 0, a Poisson process 1), {how}",
                 share * 100.0
             ),
         }
@@ -130,6 +135,13 @@ pub fn squared_variation(gap: &Histogram) -> Option<f64> {
     let mean = gap.mean().filter(|mean| *mean > 0.0)?;
     let squares: f64 = gap.buckets.iter().map(|b| (middle(b) - mean).powi(2) * b.2 as f64).sum();
     Some(squares / gap.count as f64 / (mean * mean))
+}
+
+/// The share of the gaps near the median.
+fn on_time(gap: &Histogram) -> f64 {
+    let median = gap.quantile(0.5).unwrap_or(0.0);
+    let near = |bucket: &&(i64, i64, u64)| (middle(bucket) / median.max(1.0) - 1.0).abs() <= ON_TIME.0;
+    gap.buckets.iter().filter(near).map(|bucket| bucket.2).sum::<u64>() as f64 / gap.count.max(1) as f64
 }
 
 fn middle(&(low, high, _): &(i64, i64, u64)) -> f64 {

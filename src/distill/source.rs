@@ -3,6 +3,7 @@
 use crate::measure::{BlockResult, Histogram};
 
 use super::depth::InFlight;
+use super::journal;
 use super::pace::Paced;
 use super::sizes::SizeMix;
 use super::streams::{Direction, Load};
@@ -45,11 +46,25 @@ pub struct Sync {
     pub every: u64,
     /// Syncs that were counted.
     pub count: u64,
+    /// Writes of the filesystem's journal that they caused, which are not among the load's.
+    pub journal: u64,
 }
 
 impl Source {
     /// From a capture's target.
     pub fn of(block: &BlockResult) -> Self {
+        let sync = Sync::of(block);
+        match sync.and_then(|sync| journal::without(block, sync.count).map(|own| (sync, own))) {
+            Some((sync, (own, journal))) => {
+                let writes = own.histogram("size", Some("write")).map_or(0, |h| h.count);
+                let every = (writes as f64 / sync.count as f64).round().max(1.0) as u64;
+                Self::with(&own, Some(Sync { every, journal, ..sync }))
+            }
+            None => Self::with(block, sync),
+        }
+    }
+
+    fn with(block: &BlockResult, sync: Option<Sync>) -> Self {
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
@@ -61,7 +76,7 @@ impl Source {
             paced: Paced::of(block),
             zones: Zones::of(block),
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
-            sync: Sync::of(block),
+            sync,
         }
     }
 
@@ -87,7 +102,7 @@ impl Sync {
             _ => seen[2],
         };
         let every = writes.checked_div(count)?.max(1);
-        (writes > 0 && count > 1 && every <= RAREST_SYNC).then_some(Self { option, every, count })
+        (writes > 0 && count > 1 && every <= RAREST_SYNC).then_some(Self { option, every, count, journal: 0 })
     }
 }
 
@@ -144,7 +159,7 @@ mod tests {
 
     #[test]
     fn syncs_are_counted_by_the_writes_between_them() {
-        let sync = |option, every, count| Some(Sync { option, every, count });
+        let sync = |option, every, count| Some(Sync { option, every, count, journal: 0 });
         assert_eq!(sync_of(&[("fsync", 100), ("flush", 100)], 1600), sync("fsync", 16, 100));
         assert_eq!(sync_of(&[("fdatasync", 100), ("fsync", 1)], 1600), sync("fdatasync", 16, 100));
         assert_eq!(sync_of(&[("flush", 50)], 1600), sync("fdatasync", 32, 50), "a capture without system calls");

@@ -66,7 +66,7 @@ pub struct Proved {
 }
 
 /// One metric of the card.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
     /// What is compared, e.g. `size`, `d2c_p99`.
     pub name: String,
