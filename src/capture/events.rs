@@ -15,7 +15,7 @@ mod reduce;
 mod ring;
 mod turns;
 
-pub use reduce::{Reduction, reduce, reduce_input};
+pub use reduce::{Reduction, reduce, reduce_input, reduce_watched};
 #[cfg(feature = "ebpf")]
 pub use ring::Recorder;
 

@@ -9,27 +9,31 @@ use crate::capture::bpftrace;
 use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA};
 use crate::distill::logical::{self, Splitting};
 use crate::distill::pace::span_ns;
-use crate::distill::{Job, Method, Options, Origin, Tuning};
+use crate::distill::slices::{MOST_ASKED, Wanted};
+use crate::distill::{Division, Job, Method, Options, Origin, Tuning};
 use crate::error::{Error, Result};
 use crate::measure::fidelity::Proved;
 use crate::measure::{BlockResult, Input};
 use crate::output;
 use crate::stop::Stop;
-use crate::trace::TraceReader;
 use crate::trace::meta::TRACE_SCHEMA;
+use crate::trace::{Input as Rows, TraceReader};
 use crate::units::{self, Size, Time};
 
 use super::Global;
-use super::capture::from;
+use super::capture::from::Taken;
+use super::capture::{events, from};
 use super::replay::ReplayFlags;
 use super::terminal::Terminal;
 
 mod card;
+mod course;
 mod ground;
 mod kind;
 mod prove;
 mod tune;
 
+use course::Course;
 use kind::Kind;
 use prove::{Proof, ProveFlags};
 
@@ -60,6 +64,14 @@ pub struct Args {
     /// Size of the file that the job runs on, e.g. 10GiB [default: the source's working set]
     #[arg(long)]
     size: Option<Size>,
+    /// Jobs for slices of the source's time, one after another: auto (where the load changes; from
+    /// events, and from a replay's series), off, or how many (2 to 16, from events)
+    #[arg(long, value_name = "auto|off|N", default_value = "auto", value_parser = slices)]
+    slices: Wanted,
+    /// Jobs for each phase (prefill, decode, evict) of a capture that tells them apart, beside each
+    /// other
+    #[arg(long, value_enum, value_name = "phase", conflicts_with_all = ["slices", "method"])]
+    by: Option<By>,
     /// Distil a capture that is tainted (its losses stand in the job)
     #[arg(long)]
     accept_tainted: bool,
@@ -85,10 +97,27 @@ enum How {
     Mlperf,
 }
 
+/// What jobs are made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    Phase,
+}
+
+fn slices(text: &str) -> Result<Wanted, String> {
+    match (text, text.parse()) {
+        ("auto", _) => Ok(Wanted::Auto),
+        ("off", _) => Ok(Wanted::Off),
+        (_, Ok(count @ 2..=MOST_ASKED)) => Ok(Wanted::Exactly(count)),
+        _ => Err(format!("`{text}` is none of auto, off, 2 to {MOST_ASKED}")),
+    }
+}
+
 /// A source: what it did, once or several times, and what is said of it.
 struct Source {
     blocks: Vec<BlockResult>,
     origin: Origin,
+    /// How it is divided.
+    division: Division,
     /// Whether it was run for the proof.
     ran: bool,
     /// Why it did not run as often as it should.
@@ -119,7 +148,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         refuse_tainted(block, &source.origin.file, args.accept_tainted)?;
     }
     let options = options(&args, block);
-    let job = write(block, source.origin.clone(), &options, &args.output, global, &terminal)?;
+    let job = written(block, &source.division, &source.origin, &options, &args.output, global, &terminal)?;
     match proof {
         Some(proof) => tune::prove(&args, &proof, &source, &options, job, global),
         None => Ok(()),
@@ -137,17 +166,18 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
             Some(proof) => {
                 drop(reader);
                 let ran = proof.originals(&args.input, &args.replay, global)?;
-                Source { blocks: ran.blocks, origin, ran: true, cut: ran.cut }
+                Source { blocks: ran.blocks, origin, division: Division::Whole, ran: true, cut: ran.cut }
             }
             None => {
                 let config = args.replay.config(&args.input, Path::new("."), global);
                 let io_size = config.io_size_bytes;
                 let splitting = Splitting { io_size, bytes_in_flight: logical::BYTES_IN_FLIGHT.max(io_size) };
-                Source { blocks: vec![logical::of_rows(reader, splitting)?], origin, ran: false, cut: None }
+                let blocks = vec![logical::of_rows(reader, splitting)?];
+                Source { blocks, origin, division: Division::Whole, ran: false, cut: None }
             }
         });
     }
-    let taken = from::read(&args.input, stop)?;
+    let (taken, division) = taken(args, stop)?;
     if let Some(cut) = taken.cut {
         return Err(Error::usage(format!(
             "{}, {cut}; `kvtrace capture --from {} -o BLOCK.json` keeps what came before it",
@@ -162,7 +192,34 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
         facts: taken.facts,
         job_file: job_name(&args.output),
     };
-    Ok(Source { blocks: vec![taken.result], origin, ran: false, cut: None })
+    Ok(Source { blocks: vec![taken.result], origin, division, ran: false, cut: None })
+}
+
+/// A capture, and how it is divided.
+fn taken(args: &Args, stop: &Stop) -> Result<(Taken, Division)> {
+    if args.by.is_some() || args.method == How::Mlperf {
+        let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
+        return Ok((from::read(&args.input, stop)?, division));
+    }
+    if Kind::of(&args.input)? != Kind::Events || args.slices == Wanted::Off {
+        let taken = from::read(&args.input, stop)?;
+        let division = match &taken.series {
+            Some(series) => course::of_series(series, &taken.result, args.slices),
+            None if matches!(args.slices, Wanted::Exactly(_)) => {
+                return Err(Error::usage(format!(
+                    "{} keeps no order in time, so --slices has nothing to cut; capture with --events FILE.parquet and \
+                     distil that",
+                    taken.name
+                )));
+            }
+            None => Division::Whole,
+        };
+        return Ok((taken, division));
+    }
+    let input = Rows::open(&args.input)?;
+    let (result, course) = Course::read(&input, stop)?;
+    let division = course.divided(&result, args.slices);
+    Ok((events::taken(&input, result), division))
 }
 
 fn options(args: &Args, block: &BlockResult) -> Options {
@@ -279,7 +336,19 @@ pub fn write(
     terminal: &Terminal,
 ) -> Result<Job> {
     origin.job_file = job_name(output);
-    let job = Job::distil(block, &origin, options)?;
+    written(block, &Division::Whole, &origin, options, output, global, terminal)
+}
+
+fn written(
+    block: &BlockResult,
+    division: &Division,
+    origin: &Origin,
+    options: &Options,
+    output: &Path,
+    global: Global,
+    terminal: &Terminal,
+) -> Result<Job> {
+    let job = Job::divided(block, division, origin, options)?;
     for warning in &job.warnings {
         terminal.warn(warning);
     }

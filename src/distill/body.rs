@@ -4,6 +4,7 @@ use crate::units;
 
 use super::depth::ring;
 use super::job::Options;
+use super::portions::Portion;
 use super::section::{Section, Setting};
 use super::sizes::fio_size;
 use super::source::Source;
@@ -104,6 +105,28 @@ pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     settings.extend(flow(stream, context));
     settings.extend(sync(stream, source));
     Section { name: stream.name.clone(), about: Vec::new(), settings }
+}
+
+/// Lets the jobs of a slice run after those of the one before it, for their share of the runtime.
+pub fn in_turn(jobs: &mut [Section], slices: &[Portion], at: usize, runtime_ns: u64) {
+    let (begin, end) = (slices[0].span_ns.0, slices[slices.len() - 1].span_ns.1);
+    let scale = runtime_ns as f64 / (end - begin).max(1) as f64;
+    let scaled = |ns: u64| ((ns as f64 * scale / 1e6).round() as u64).max(1) * 1_000_000;
+    let (from, to) = slices[at].span_ns;
+    let paused = at > 0 && slices[at - 1].span_ns.1 < from;
+    for (number, job) in jobs.iter_mut().enumerate() {
+        let mut own = Vec::new();
+        if number == 0 && at > 0 {
+            own.push(Setting::new("stonewall", 1));
+        }
+        if paused {
+            let why = "the source paused before it; fio counts from its own start";
+            own.push(Setting::because("startdelay", fio_time(scaled(from - begin)), why));
+        }
+        let why = if number == 0 { vec!["its share of the source's time".to_owned()] } else { Vec::new() };
+        own.push(Setting { name: "runtime", value: fio_time(scaled(to - from)), why });
+        job.settings.splice(0..0, own);
+    }
 }
 
 /// `rw`, with the share of reads.
@@ -247,10 +270,13 @@ fn sync(stream: &Stream, source: &Source) -> Option<Setting> {
     })
 }
 
-/// A time as fio reads it: whole seconds, or microseconds where it is not.
+/// A time as fio reads it: whole seconds, else milliseconds, else microseconds.
 pub fn fio_time(ns: u64) -> String {
+    const MS: u64 = 1_000_000;
     if ns.is_multiple_of(units::SECOND_NS) {
         format!("{}s", ns / units::SECOND_NS)
+    } else if ns.is_multiple_of(MS) {
+        format!("{}ms", ns / MS)
     } else {
         format!("{}us", ns.div_ceil(1_000))
     }

@@ -11,9 +11,10 @@ use super::body::{self, Context, FileSize};
 use super::facts::Facts;
 use super::header;
 use super::mlperf;
+use super::portions::{self, Division, Portion};
 use super::section::{Section, comment};
 use super::source::Source;
-use super::streams::{Direction, MAX_FLOW, Stream, streams};
+use super::streams::{Direction, MAX_FLOW, Stream};
 use super::tuning::Tuning;
 
 /// The schema that a job's first line names.
@@ -105,6 +106,8 @@ pub struct Job {
     pub sections: Vec<Section>,
     /// What the source did, by direction.
     pub facts: Vec<Facts>,
+    /// How its requests began.
+    pub pace: String,
     text: String,
 }
 
@@ -115,39 +118,84 @@ impl Job {
     /// When the capture has no sizes, or saw no request with one; when the file that is asked for
     /// is smaller than a request.
     pub fn distil(block: &BlockResult, origin: &Origin, options: &Options) -> Result<Self> {
+        Self::divided(block, &Division::Whole, origin, options)
+    }
+
+    /// Distils a source that is divided.
+    ///
+    /// # Errors
+    /// As [`Job::distil`]; when there is nothing to divide by.
+    pub fn divided(block: &BlockResult, division: &Division, origin: &Origin, options: &Options) -> Result<Self> {
         check_sizes(block, origin)?;
-        let source = Source::of(block);
-        let mut streams = match options.method {
-            Method::Kvtrace => streams(&source.loads[0], &source.loads[1], source.paced.pace, source.sync.is_some()),
-            Method::Mlperf => Some(mlperf::stream(&source, block)).filter(|one| one.count() > 0).into_iter().collect(),
+        let whole = Source::of(block);
+        let size = FileSize::of(&whole, options.size_bytes);
+        let (streams, sections, tuned) = match options.method {
+            Method::Kvtrace => sections(&division.portions(block, &whole, &origin.file)?, division, options, &size),
+            Method::Mlperf => {
+                let stream = mlperf::stream(&whole, block);
+                let sections = mlperf::sections(&stream, block, options, &size);
+                (Some(stream).filter(|stream| stream.count() > 0).into_iter().collect(), sections, Vec::new())
+            }
         };
         if streams.is_empty() {
             return Err(nothing(block, origin));
         }
-        let tuned = options.tuning.apply(&mut streams);
-        let size = FileSize::of(&source, options.size_bytes);
         check_file(&size, &streams)?;
-        let facts: Vec<Facts> = Direction::ALL.into_iter().map(|d| Facts::of(block, &source, d)).collect();
-        let sections = match options.method {
-            Method::Kvtrace => {
-                let context = Context { source: &source, beside: &streams, options, size: size.bytes, flow_id: None };
-                let jobs = streams.iter().map(|stream| body::section(stream, &context));
-                std::iter::once(body::global(options, &size)).chain(jobs).collect()
-            }
-            Method::Mlperf => mlperf::sections(&streams[0], block, options, &size),
-        };
-        let mut warnings = warnings(block, &streams);
+        let facts: Vec<Facts> = Direction::ALL.into_iter().map(|d| Facts::of(block, &whole, d)).collect();
+        let mut warnings = warnings(block, &whole, &streams);
         warnings.extend(smaller(&size));
-        let mut header = header::lines(block, origin, &source, &facts, options.method);
+        let mut header = header::lines(block, origin, &whole, &facts, options.method);
+        header.extend(division.about());
         header.extend(tuned.iter().map(|change| format!("Tuned by a proof: {change}.")));
         let text = text(&header, &warnings, &sections);
-        Ok(Self { streams, tuned, warnings, size_bytes: size.bytes, sections, facts, text })
+        let pace = whole.paced.why;
+        Ok(Self { streams, tuned, warnings, size_bytes: size.bytes, sections, facts, pace, text })
     }
 
     /// The job file.
     pub fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// The jobs of all portions, and the file's parts.
+fn sections(
+    portions: &[Portion],
+    division: &Division,
+    options: &Options,
+    size: &FileSize,
+) -> (Vec<Stream>, Vec<Section>, Vec<String>) {
+    let mut streams: Vec<Vec<Stream>> = portions.iter().map(Portion::streams).collect();
+    let one_by_one = portions.len() > 1 && *division != Division::Phases;
+    if *division == Division::Phases {
+        portions::balance(&mut streams);
+    }
+    let tuned = streams.iter_mut().flat_map(|streams| options.tuning.apply(streams)).collect();
+    let flat: Vec<Stream> = streams.concat();
+    let mut global = body::global(options, size);
+    if one_by_one {
+        global.settings.retain(|setting| setting.name != "runtime");
+    }
+    let mut all = vec![global];
+    for (at, (portion, own)) in portions.iter().zip(&streams).enumerate() {
+        let beside = if one_by_one { own } else { &flat };
+        let context = Context {
+            source: &portion.source,
+            beside,
+            options,
+            size: size.bytes,
+            flow_id: one_by_one.then_some(at + 1),
+        };
+        let mut jobs: Vec<Section> = own.iter().map(|stream| body::section(stream, &context)).collect();
+        if one_by_one {
+            body::in_turn(&mut jobs, portions, at, options.runtime_ns);
+        }
+        if let Some(first) = jobs.first_mut().filter(|_| portions.len() > 1) {
+            first.about = portion.about();
+        }
+        all.extend(jobs);
+    }
+    (flat, all, tuned)
 }
 
 /// A file of comments and sections.
@@ -204,7 +252,7 @@ fn smaller(size: &FileSize) -> Option<String> {
     })
 }
 
-fn warnings(block: &BlockResult, streams: &[Stream]) -> Vec<String> {
+fn warnings(block: &BlockResult, source: &Source, streams: &[Stream]) -> Vec<String> {
     let mut all = Vec::new();
     if !block.complete {
         all.push("the capture was interrupted; the job describes the part that was seen".to_owned());
@@ -230,6 +278,12 @@ fn warnings(block: &BlockResult, streams: &[Stream]) -> Vec<String> {
                 rare * 100.0
             ));
         }
+    }
+    if let Some(size) = source.odd_size() {
+        all.push(format!(
+            "the source has requests of {size} bytes, which is no multiple of 4 KiB: the job needs a device whose logical \
+             blocks are 512 bytes"
+        ));
     }
     if total < 100 {
         all.push(format!("the source has only {total} requests; shares of so few say little"));

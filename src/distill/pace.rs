@@ -7,7 +7,7 @@ use super::streams::Direction;
 /// The share of its time in which a source had requests in flight, from which on it is taken to
 /// have been limited by the device alone: what a busy host adds between two requests of a full
 /// queue is less than the rest.
-const SATURATED: f64 = 0.75;
+pub const SATURATED: f64 = 0.75;
 /// Idle time for each request below which it is the host's own between an end and the next start
 /// (system calls, interrupts, copies), when the depth never changes: a job has the same.
 const OVERHEAD_NS: f64 = 100_000.0;

@@ -53,18 +53,26 @@ pub struct Sync {
 impl Source {
     /// From a capture's target.
     pub fn of(block: &BlockResult) -> Self {
+        Self::within(block, block)
+    }
+
+    /// A part of a capture's target, on the parts of the device that the `whole` of it touched.
+    pub fn within(whole: &BlockResult, block: &BlockResult) -> Self {
         let sync = Sync::of(block);
         match sync.and_then(|sync| journal::without(block, sync.count).map(|own| (sync, own))) {
             Some((sync, (own, journal))) => {
                 let writes = own.histogram("size", Some("write")).map_or(0, |h| h.count);
                 let every = (writes as f64 / sync.count as f64).round().max(1.0) as u64;
-                Self::with(&own, Some(Sync { every, journal, ..sync }))
+                // The journal is no place of the load's, in the whole of it either.
+                let all = journal::without(whole, Sync::of(whole).map_or(sync.count, |sync| sync.count));
+                let all = all.map_or_else(|| own.clone(), |(all, _)| all);
+                Self::with(&all, &own, Some(Sync { every, journal, ..sync }))
             }
-            None => Self::with(block, sync),
+            None => Self::with(whole, block, sync),
         }
     }
 
-    fn with(block: &BlockResult, sync: Option<Sync>) -> Self {
+    fn with(whole: &BlockResult, block: &BlockResult, sync: Option<Sync>) -> Self {
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
@@ -74,7 +82,7 @@ impl Source {
             loads,
             stray,
             paced: Paced::of(block),
-            zones: Zones::of(block),
+            zones: Zones::within(whole, block),
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
             sync,
         }
@@ -83,6 +91,12 @@ impl Source {
     /// All bytes that were moved.
     pub fn bytes(&self) -> u128 {
         self.loads.iter().map(|load| load.mix.bytes()).sum()
+    }
+
+    /// A size that is no multiple of 4 KiB.
+    pub fn odd_size(&self) -> Option<u64> {
+        let sizes = self.loads.iter().flat_map(|load| load.mix.sizes());
+        sizes.map(|size| size.0).find(|size| !size.is_multiple_of(4096))
     }
 
     /// The largest request; 0 when there is none.

@@ -291,7 +291,7 @@ fn candidates(mix: &SizeMix) -> Vec<usize> {
 
 /// Whole weights of 1 to [`MAX_FLOW`] in the ratio of `counts`, with the least worst relative
 /// error of a share.
-fn weights(counts: &[u64]) -> Vec<u32> {
+pub fn weights(counts: &[u64]) -> Vec<u32> {
     let most = counts.iter().copied().max().unwrap_or(1).max(1) as f64;
     let total: f64 = counts.iter().map(|&n| n as f64).sum();
     let at = |scale: u32| -> Vec<u32> {

@@ -32,8 +32,17 @@ pub struct Zones {
 impl Zones {
     /// From a capture's `lba`.
     pub fn of(block: &BlockResult) -> Self {
-        let maps = Direction::ALL.map(|direction| block.histogram("lba", Some(direction.word())));
-        let mut parts: Vec<(i64, i64)> = maps.into_iter().flatten().flat_map(touched).collect();
+        Self::within(block, block)
+    }
+
+    /// Where a part of a load's requests went, on the parts of the device that the `whole` of it
+    /// touched.
+    pub fn within(whole: &BlockResult, block: &BlockResult) -> Self {
+        let of = |block: &'_ BlockResult| {
+            Direction::ALL.map(|direction| block.histogram("lba", Some(direction.word())).cloned())
+        };
+        let (maps, own) = (of(whole), of(block));
+        let mut parts: Vec<(i64, i64)> = maps.iter().flatten().flat_map(touched).collect();
         parts.sort_unstable();
         parts.dedup();
         let mut zones = Self::default();
@@ -46,8 +55,8 @@ impl Zones {
             }
             end = high;
             zones.widths.push(u64::try_from(high - low).unwrap_or(0));
-            for (counts, map) in zones.counts.iter_mut().zip(maps) {
-                counts.push(map.map_or(0, |map| requests_within(map, low, high)));
+            for (counts, map) in zones.counts.iter_mut().zip(&own) {
+                counts.push(map.as_ref().map_or(0, |map| requests_within(map, low, high)));
             }
         }
         zones

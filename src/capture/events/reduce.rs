@@ -7,9 +7,9 @@ use std::path::Path;
 use crate::TOOL;
 use crate::capture::devices::SECTOR;
 use crate::error::{Error, Result};
-use crate::measure::BlockResult;
 use crate::measure::block::{BLOCK_SCHEMA, BlockSet, KernelCounters};
 use crate::measure::events::{BlockOp, Event, EventKind, EventsMeta, EventsReader, Side};
+use crate::measure::{BlockResult, Histogram};
 use crate::stop::Stop;
 use crate::trace::Input;
 
@@ -92,11 +92,16 @@ impl Reduction {
         missing
     }
 
+    /// The target's histograms of all phases so far.
+    pub fn target(&self) -> Vec<Histogram> {
+        let mut target = self.target.clone();
+        self.phases.values().for_each(|phase| target.add(phase));
+        target.save(&self.sectors)
+    }
+
     /// The result of the capture whose events these are, but for what events do not tell.
     pub fn result(&self, meta: &EventsMeta) -> BlockResult {
         let set = |counters: &Counters| BlockSet { histograms: counters.save(&self.sectors) };
-        let mut target = self.target.clone();
-        self.phases.values().for_each(|phase| target.add(phase));
         let phases = self.phases.iter().map(|(word, counters)| {
             let mut of = set(counters);
             // The depth is that of all phases together.
@@ -115,7 +120,7 @@ impl Reduction {
             devices,
             filter: meta.filter.clone(),
             duration_s: meta.duration_s,
-            histograms: set(&target).histograms,
+            histograms: self.target(),
             other: set(&self.other),
             phases: (!self.phases.is_empty()).then(|| phases.collect()),
             loss: meta.loss.clone(),
@@ -141,11 +146,21 @@ pub fn reduce(path: &Path, stop: &Stop) -> Result<BlockResult> {
 /// # Errors
 /// As [`reduce`].
 pub fn reduce_input(input: &Input, stop: &Stop) -> Result<BlockResult> {
+    reduce_watched(input, stop, |_, _| {})
+}
+
+/// As [`reduce_input`]; `watch` is shown each row before it is counted, with what was counted so far.
+///
+/// # Errors
+/// As [`reduce`].
+pub fn reduce_watched(input: &Input, stop: &Stop, mut watch: impl FnMut(&Event, &Reduction)) -> Result<BlockResult> {
     let mut events = EventsReader::of(input)?;
     let mut reduction = Reduction::new(events.meta().devices.iter().map(|device| device.size_bytes));
     let mut rows = 0u64;
     for event in &mut events {
-        reduction.add(&event?);
+        let event = event?;
+        watch(&event, &reduction);
+        reduction.add(&event);
         rows += 1;
         if rows.is_multiple_of(LOOK) && stop.requested() {
             return Err(Error::interrupted("interrupted; nothing was written"));
@@ -166,7 +181,6 @@ pub fn reduce_input(input: &Input, stop: &Stop) -> Result<BlockResult> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Histogram;
     use crate::trace::Phase;
     use proptest::prelude::*;
 

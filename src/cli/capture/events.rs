@@ -88,12 +88,18 @@ pub fn may_be(path: &Path) -> bool {
 pub fn take(path: &Path, stop: &Stop) -> Result<Taken> {
     let input = Input::open(path)?;
     let result = reduce_input(&input, stop)?;
-    Ok(Taken {
+    Ok(taken(&input, result))
+}
+
+/// What was counted of events, with the facts of their file.
+pub fn taken(input: &Input, result: BlockResult) -> Taken {
+    Taken {
         result,
         cut: None,
         name: input.file_name().unwrap_or_else(|| input.name.clone()),
         schema: EVENTS_SCHEMA.to_owned(),
-        sha256: input.sha256,
+        sha256: input.sha256.clone(),
         facts: Vec::new(),
-    })
+        series: None,
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::capture::bpftrace;
 use crate::error::{Error, Result};
 use crate::measure::block::BLOCK_SCHEMA;
-use crate::measure::replay::REPLAY_SCHEMA;
+use crate::measure::replay::{REPLAY_SCHEMA, Series};
 use crate::measure::{BlockResult, Input, ReplayResult, Saved};
 use crate::stop::Stop;
 
@@ -22,6 +22,8 @@ pub struct Taken {
     pub sha256: String,
     /// What a replay says of its trace, one line each.
     pub facts: Vec<String>,
+    /// A replay over time.
+    pub series: Option<Series>,
 }
 
 /// Reads a capture of another tool, or a saved one.
@@ -62,18 +64,20 @@ fn text(input: Input) -> Result<Taken> {
         schema: "text of bpftrace".to_owned(),
         sha256: input.sha256,
         facts: Vec::new(),
+        series: None,
     })
 }
 
 fn result(input: Input) -> Result<Taken> {
-    let (result, schema, facts) = match input.result().map_err(|error| or_text(&error, &input))? {
-        Saved::Block(block) => (*block, BLOCK_SCHEMA, Vec::new()),
+    let (result, schema, facts, series) = match input.result().map_err(|error| or_text(&error, &input))? {
+        Saved::Block(block) => (*block, BLOCK_SCHEMA, Vec::new(), None),
         Saved::Replay(replay) => {
             let facts = replay_facts(&replay);
-            (captured(*replay, &input.name)?, REPLAY_SCHEMA, facts)
+            let series = Some(replay.series.clone());
+            (captured(*replay, &input.name)?, REPLAY_SCHEMA, facts, series)
         }
     };
-    Ok(Taken { result, cut: None, name: input.name, schema: schema.to_owned(), sha256: input.sha256, facts })
+    Ok(Taken { result, cut: None, name: input.name, schema: schema.to_owned(), sha256: input.sha256, facts, series })
 }
 
 /// What else would do, where a file is not JSON at all.

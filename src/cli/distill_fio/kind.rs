@@ -27,8 +27,10 @@ fn footer(path: &Path) -> std::io::Result<bool> {
 /// An input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What `capture --from` reads: a result of ours, events, or the text of bpftrace.
+    /// What `capture --from` reads: a result of ours, or the text of bpftrace.
     Result,
+    /// A row for each request.
+    Events,
     /// A trace: CSV or Parquet.
     Trace,
 }
@@ -59,7 +61,7 @@ impl Kind {
         }
         if head.starts_with(PARQUET) {
             let events = footer(path).map_err(|e| failed(&e))?;
-            return Ok(if events { Self::Result } else { Self::Trace });
+            return Ok(if events { Self::Events } else { Self::Trace });
         }
         let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
         let is_text = first.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'"');

@@ -116,7 +116,8 @@ impl Tuner<'_> {
 
     fn job(&self, tuning: Tuning) -> Result<Job> {
         let block = self.source.blocks.first().ok_or_else(|| Error::usage("there is no run to distil"))?;
-        Job::distil(block, &self.source.origin, &Options { tuning, ..self.options.clone() })
+        let options = Options { tuning, ..self.options.clone() };
+        Job::divided(block, &self.source.division, &self.source.origin, &options)
     }
 
     fn write(&self, job: &Job) -> Result<()> {
