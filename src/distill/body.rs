@@ -6,14 +6,14 @@ use super::depth::ring;
 use super::job::Options;
 use super::portions::Portion;
 use super::section::{Section, Setting};
-use super::sizes::fio_size;
+use super::sizes::{Split, fio_size};
 use super::source::Source;
 use super::streams::{Brake, Direction, Part, Stream};
 
 /// The file of a job is at least this many times its largest request, so that fio seldom has to
 /// draw another size because the end of the file is near.
 const SIZE_IN_REQUESTS: u64 = 64;
-/// Bytes to which places are rounded: a page where all sizes are whole ones, else a sector.
+/// The steps of sizes and places: a page where all sizes are whole ones, else a sector.
 const BLOCK: u64 = 4096;
 const SECTOR: u64 = 512;
 /// The percentage of requests in order from which on a job is sequential rather than a mixture.
@@ -97,8 +97,7 @@ pub fn global(options: &Options, size: &FileSize) -> Section {
 pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     let source = context.source;
     let mut settings = directions(stream, context);
-    settings.push(sizes(stream));
-    settings.extend(uneven(stream));
+    settings.push(sizes(stream, context.size));
     settings.extend(places(stream, source, context.size));
     settings.extend(depth(stream, &context.options.ioengine));
     settings.extend(brake(stream));
@@ -148,7 +147,7 @@ fn directions(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     vec![Setting::new("rw", "randrw"), mix]
 }
 
-fn sizes(stream: &Stream) -> Setting {
+fn sizes(stream: &Stream, size: u64) -> Setting {
     let of = |part: &Part| {
         let (split, real) = (&part.split, part.mix.mean());
         format!(
@@ -160,28 +159,26 @@ fn sizes(stream: &Stream) -> Setting {
             split.distance
         )
     };
-    let splits: Vec<_> = stream.parts.iter().map(|part| part.split.text()).collect();
-    Setting { name: "bssplit", value: splits.join(","), why: stream.parts.iter().map(of).collect() }
+    let splits: Vec<_> = stream.parts.iter().map(|part| in_steps(&part.split, size)).collect();
+    let mut why: Vec<String> = stream.parts.iter().map(of).collect();
+    if splits.iter().any(|split| split.contains("/0:")) {
+        why.push("(nothing has the size of 0 %: without it, fio rounds sizes down to multiples of the smallest)".into());
+    }
+    Setting { name: "bssplit", value: splits.join(","), why }
 }
 
-/// What keeps fio 3.33 from rounding every size down to a multiple of the smallest one of its
-/// direction, and places with it; none where all are such multiples anyway. (`get_next_buflen` in
-/// io_u.c; a smallest size that is a power of two is a mask there.)
-fn uneven(stream: &Stream) -> Vec<Setting> {
-    let sizes = || stream.parts.iter().map(|part| part.split.entries.iter().map(|entry| entry.0));
-    let rounded = |mut sizes: Box<dyn Iterator<Item = u64> + '_>| {
-        let smallest = sizes.next().unwrap_or(1).max(1);
-        sizes.any(|size| !size.is_multiple_of(smallest))
-    };
-    if !sizes().any(|part| rounded(Box::new(part))) {
-        return Vec::new();
+/// A `bssplit` as fio issues it. fio 3.33 rounds every size down to a multiple of the smallest one of
+/// its direction (`get_next_buflen` in io_u.c), places to multiples of it too, and the file, so that
+/// zones that fill the file end beyond it and the job ends at once, without an error. A size of
+/// which nothing is issued makes the steps small.
+fn in_steps(split: &Split, size: u64) -> String {
+    let smallest = split.entries.first().map_or(1, |entry| entry.0).max(1);
+    let mut all = split.entries.iter().map(|entry| entry.0).chain([size]);
+    if all.all(|bytes| bytes.is_multiple_of(smallest)) {
+        return split.text();
     }
-    let blocks = sizes().flatten().all(|size| size.is_multiple_of(BLOCK));
-    let why = "without these two, fio rounds sizes down to multiples of the smallest one";
-    vec![
-        Setting::because("bs_unaligned", 1, why),
-        Setting::new("blockalign", fio_size(if blocks { BLOCK } else { SECTOR })),
-    ]
+    let blocks = split.entries.iter().all(|entry| entry.0.is_multiple_of(BLOCK));
+    format!("{}/0:{}", fio_size(if blocks { BLOCK } else { SECTOR }), split.text())
 }
 
 /// Requests of a direction that begin where its last one ended, whole percents.

@@ -1,6 +1,7 @@
 //! `kvtrace distill-fio`: what the job says, and what real fio makes of it.
 
 mod mlperf;
+mod prove;
 
 use std::process::Command;
 
