@@ -13,9 +13,6 @@ use super::streams::{Brake, Direction, Part, Stream};
 /// The file of a job is at least this many times its largest request, so that fio seldom has to
 /// draw another size because the end of the file is near.
 const SIZE_IN_REQUESTS: u64 = 64;
-/// The steps of sizes and places: a page where all sizes are whole ones, else a sector.
-const BLOCK: u64 = 4096;
-const SECTOR: u64 = 512;
 /// The percentage of requests in order from which on a job is sequential rather than a mixture.
 const ALL_IN_ORDER: u64 = 100;
 
@@ -83,6 +80,7 @@ pub fn global(options: &Options, size: &FileSize) -> Section {
         Setting::new("ioengine", &options.ioengine),
         Setting::new("direct", 1),
         Setting::because("refill_buffers", 1, "new random data for every write, and other offsets on every run"),
+        Setting::because("iomem_align", "2m", "whole huge pages, so that large requests stay whole"),
         Setting::new("randrepeat", 0),
         Setting::new("norandommap", 1),
         Setting::new("time_based", 1),
@@ -97,7 +95,7 @@ pub fn global(options: &Options, size: &FileSize) -> Section {
 pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     let source = context.source;
     let mut settings = directions(stream, context);
-    settings.push(sizes(stream, context.size));
+    settings.push(sizes(stream, context));
     settings.extend(places(stream, source, context.size));
     settings.extend(depth(stream, &context.options.ioengine));
     settings.extend(brake(stream));
@@ -147,7 +145,7 @@ fn directions(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     vec![Setting::new("rw", "randrw"), mix]
 }
 
-fn sizes(stream: &Stream, size: u64) -> Setting {
+fn sizes(stream: &Stream, context: &Context<'_>) -> Setting {
     let of = |part: &Part| {
         let (split, real) = (&part.split, part.mix.mean());
         format!(
@@ -159,28 +157,35 @@ fn sizes(stream: &Stream, size: u64) -> Setting {
             split.distance
         )
     };
-    let splits: Vec<_> = stream.parts.iter().map(|part| in_steps(&part.split, size)).collect();
+    let directions: Vec<Direction> = stream.parts.iter().map(|part| part.direction).collect();
+    let zoned = context.source.zones.text(&directions, context.size).is_some();
+    let splits: Vec<_> = stream.parts.iter().map(|part| in_steps(&part.split, zoned)).collect();
     let mut why: Vec<String> = stream.parts.iter().map(of).collect();
-    if splits.iter().any(|split| split.contains("/0:")) {
-        why.push(
-            "(nothing has the size of 0 %: without it, fio rounds sizes down to multiples of the smallest)".into(),
-        );
+    if stream.parts.iter().zip(&splits).any(|(part, split)| *split != part.split.text()) {
+        why.push("(the first is a step of which all are multiples: fio rounds sizes down to multiples of it)".into());
     }
     Setting { name: "bssplit", value: splits.join(","), why }
 }
 
 /// A `bssplit` as fio issues it. fio 3.33 rounds every size down to a multiple of the smallest one of
 /// its direction (`get_next_buflen` in io_u.c), places to multiples of it too, and the file, so that
-/// zones that fill the file end beyond it and the job ends at once, without an error. A size of
-/// which nothing is issued makes the steps small.
-fn in_steps(split: &Split, size: u64) -> String {
-    let smallest = split.entries.first().map_or(1, |entry| entry.0).max(1);
-    let mut all = split.entries.iter().map(|entry| entry.0).chain([size]);
-    if all.all(|bytes| bytes.is_multiple_of(smallest)) {
+/// zones that fill the file end beyond it and the job ends at once, without an error. So the
+/// smallest becomes a power of two that all are multiples of, with one percent of the smallest real
+/// one: with none, fio looks for ever for a size that fits at the end of the file.
+fn in_steps(split: &Split, zoned: bool) -> String {
+    let sizes = || split.entries.iter().map(|entry| entry.0);
+    let smallest = sizes().next().unwrap_or(1).max(1);
+    if sizes().all(|size| size.is_multiple_of(smallest)) && (smallest.is_power_of_two() || !zoned) {
         return split.text();
     }
-    let blocks = split.entries.iter().all(|entry| entry.0.is_multiple_of(BLOCK));
-    format!("{}/0:{}", fio_size(if blocks { BLOCK } else { SECTOR }), split.text())
+    let step = 1 << sizes().map(u64::trailing_zeros).min().unwrap_or(0);
+    let mut entries = split.entries.clone();
+    if let Some(first) = entries.first_mut().filter(|first| first.0 != step) {
+        first.1 -= 1;
+        entries.insert(0, (step, 1));
+        entries.retain(|entry| entry.1 > 0);
+    }
+    Split { entries, ..split.clone() }.text()
 }
 
 /// Requests of a direction that begin where its last one ended, whole percents.

@@ -213,15 +213,32 @@ fn cannot_run(error: &std::io::Error) -> Error {
 
 /// Asks fio to end its jobs, which are processes of their own, and kills what does not.
 fn end(child: &mut Child) {
-    let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
+    let Some(fio) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
+    // Each job is a session of its own, and one that hangs does not hear fio.
+    let jobs = children(fio);
     // They may have ended in the meantime, which is as good.
-    let _ = rustix::process::kill_process(group, Signal::INT);
+    let _ = rustix::process::kill_process(fio, Signal::INT);
     let asked = Instant::now();
     while asked.elapsed() < PATIENCE && matches!(child.try_wait(), Ok(None)) {
         std::thread::sleep(TICK);
     }
-    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    for job in jobs.into_iter().filter(|job| is_fio(*job)) {
+        let _ = rustix::process::kill_process(job, Signal::KILL);
+    }
+    let _ = child.kill();
     let _ = child.wait();
+}
+
+/// The processes that fio started (proc_pid_task(5): CONFIG_PROC_CHILDREN).
+fn children(fio: Pid) -> Vec<Pid> {
+    let number = fio.as_raw_nonzero();
+    let text = fs::read_to_string(format!("/proc/{number}/task/{number}/children")).unwrap_or_default();
+    text.split_ascii_whitespace().filter_map(|word| word.parse().ok().and_then(Pid::from_raw)).collect()
+}
+
+/// Whether a process is still what it was: its number may have gone to another one.
+fn is_fio(job: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{}/comm", job.as_raw_nonzero())).is_ok_and(|name| name.trim() == "fio")
 }
 
 /// Waits for fio; ends it when somebody asks to stop. Hands out what it complained of, though it ended
