@@ -169,7 +169,7 @@ impl Card<'_> {
 
     /// Over both directions; none when nothing has the figure.
     fn sum(&self, name: &str, figure: impl Fn(&Metric) -> Option<f64>) -> Option<f64> {
-        self.of(name).filter_map(|metric| figure(metric)).reduce(|a, b| a + b).filter(|sum| *sum > 0.0)
+        self.of(name).filter_map(figure).reduce(|a, b| a + b).filter(|sum| *sum > 0.0)
     }
 }
 

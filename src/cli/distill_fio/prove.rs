@@ -121,7 +121,7 @@ impl<'a> Proof<'a> {
             let (runs, version) = (self.flags.runs, &self.fio.version);
             self.terminal.say(format!("{what}, run {run} of {runs}: {version} {}", file.display()));
             let (block, complaint) = self.ground.run(&self.fio, file, self.stop)?;
-            complaint.iter().for_each(|line| self.terminal.warn(&format!("fio says: {line}")));
+            complaint.iter().for_each(|line| self.terminal.warn(format!("fio says: {line}")));
             Ok(block)
         })
     }
