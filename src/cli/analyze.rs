@@ -29,7 +29,6 @@ use crate::stop::Stop;
 use super::Global;
 use super::terminal::Terminal;
 
-
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub struct Args {

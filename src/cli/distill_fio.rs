@@ -12,7 +12,7 @@ use crate::distill::logical::{self, Splitting};
 use crate::distill::machine::Machine;
 use crate::distill::pace::span_ns;
 use crate::distill::slices::{MOST_ASKED, Wanted};
-use crate::distill::{Division, Job, Method, Options, Origin};
+use crate::distill::{Division, Job, Method, Options, Origin, Tuning};
 use crate::error::{Error, Result};
 use crate::measure::fidelity::Proved;
 use crate::measure::{BlockResult, Input};
@@ -34,6 +34,7 @@ mod exact;
 mod ground;
 mod kind;
 mod prove;
+mod tune;
 
 use course::Course;
 use kind::Kind;
@@ -126,6 +127,8 @@ struct Source {
     division: Division,
     /// Whether it was run for the proof.
     ran: bool,
+    /// Why it did not run as often as it should.
+    cut: Option<Error>,
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
@@ -144,7 +147,14 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     }
     let config = args.replay.config(&args.input, Path::new("."), global);
     let proof = Proof::of(&args.prove, &config.destroys, stop, &terminal)?;
-    let source = source(&args, proof.as_ref(), global, stop)?;
+    let mut source = source(&args, proof.as_ref(), global, stop)?;
+    if let (Some(proof), Some(cut)) = (&proof, source.cut.take()) {
+        if source.blocks.is_empty() {
+            return Err(cut);
+        }
+        let card = proof.card(&source.blocks, &[], proved(&args, &source, proof), false);
+        return proof.keep(&card, &args.output, global);
+    }
     let block = source.blocks.first().ok_or_else(|| Error::usage("there is no run to distil"))?;
     // A proof says on its card what was lost.
     if !source.ran {
@@ -152,17 +162,16 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     }
     let options = options(&args, block);
     let job = written(block, &source.division, &source.origin, &options, &args.output, global, &terminal)?;
-    let Some(proof) = proof else {
-        say_fio(fio::OLDEST, &terminal);
-        if global.json {
-            output::to_stdout(&output::to_json(&Machine::of(&job, &source.origin, options.method)))?;
+    match proof {
+        Some(proof) => tune::prove(&args, &proof, &source, &options, job, global),
+        None => {
+            say_fio(fio::OLDEST, &terminal);
+            if global.json {
+                output::to_stdout(&output::to_json(&Machine::of(&job, &source.origin, options.method)))?;
+            }
+            Ok(())
         }
-        return Ok(());
-    };
-    let distilled = proof.distilled(&job, &args.output);
-    proof.ground.clean();
-    let card = proof.card(&source.blocks, &distilled?, proved(&args, &source, &proof)?);
-    proof.show(&card, &args.output, global)
+    }
 }
 
 /// That this machine's fio is too old for what was written. It is written for a newer one all the
@@ -189,12 +198,9 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
         return Ok(match proof {
             Some(proof) => {
                 drop(reader);
-                Source {
-                    blocks: proof.originals(&args.input, &args.replay, global)?,
-                    origin,
-                    division: if args.by.is_some() { Division::Phases } else { Division::Whole },
-                    ran: true,
-                }
+                let ran = proof.originals(&args.input, &args.replay, global)?;
+                let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
+                Source { blocks: ran.blocks, origin, division, ran: true, cut: ran.cut }
             }
             None => {
                 refuse_division(args)?;
@@ -202,7 +208,7 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
                 let io_size = config.io_size_bytes;
                 let splitting = Splitting { io_size, bytes_in_flight: logical::BYTES_IN_FLIGHT.max(io_size) };
                 let blocks = vec![logical::of_rows(reader, splitting)?];
-                Source { blocks, origin, division: Division::Whole, ran: false }
+                Source { blocks, origin, division: Division::Whole, ran: false, cut: None }
             }
         });
     }
@@ -221,7 +227,7 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
         facts: taken.facts,
         job_file: job_name(&args.output),
     };
-    Ok(Source { blocks: vec![taken.result], origin, division, ran: false })
+    Ok(Source { blocks: vec![taken.result], origin, division, ran: false, cut: None })
 }
 
 /// A trace alone has no time at a device and no phases there.
@@ -285,6 +291,7 @@ fn options(args: &Args, block: &BlockResult) -> Options {
             How::Kvtrace => Method::Kvtrace,
             How::Mlperf => Method::Mlperf,
         },
+        tuning: Tuning::default(),
     }
 }
 
@@ -322,32 +329,48 @@ pub fn refuse_tainted(block: &BlockResult, file: &str, accept: bool) -> Result<(
 }
 
 /// The two sides of a card.
-fn proved(args: &Args, source: &Source, proof: &Proof<'_>) -> Result<[Proved; 2]> {
+fn proved(args: &Args, source: &Source, proof: &Proof<'_>) -> [Proved; 2] {
     let devices = |blocks: &[BlockResult]| -> Vec<String> {
         blocks.first().map_or_else(Vec::new, |block| block.devices.iter().map(|device| device.name.clone()).collect())
     };
-    let job = Input::read(&args.output)?;
-    let target = proof.ground.file();
-    Ok([
+    // Before the originals have run there is no job yet.
+    let job = Input::read(&args.output).ok();
+    let target = proof.ground.typed();
+    [
         Proved {
             file: source.origin.file.clone(),
             sha256: source.origin.sha256.clone(),
             runs: if source.ran { args.prove.runs } else { 0 },
             command: source
                 .ran
-                .then(|| format!("kvtrace replay {} --capture --tier-2 {}", source.origin.file, proof.ground.target())),
+                .then(|| format!("kvtrace replay {} --capture --tier-2 {}", source.origin.file, as_target(target))),
             devices: devices(&source.blocks),
             ..Proved::default()
         },
         Proved {
-            file: job.name.clone(),
-            sha256: job.sha256,
+            file: source.origin.job_file.clone(),
+            sha256: job.map(|job| job.sha256).unwrap_or_default(),
             runs: args.prove.runs,
-            command: Some(format!("{HUGE_PAGES} fio --filename={} {}", target.display(), job.name)),
+            command: Some(format!(
+                "{HUGE_PAGES} fio --filename={} {}",
+                file_in(target).display(),
+                source.origin.job_file
+            )),
             devices: devices(&source.blocks),
             ..Proved::default()
         },
-    ])
+    ]
+}
+
+/// What `--tier-2` calls a target.
+fn as_target(path: &Path) -> String {
+    let kind = if path.is_dir() { "dir" } else { "block" };
+    format!("{kind}:{}", path.display())
+}
+
+/// What fio is given on a target.
+fn file_in(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("FILE") } else { path.to_owned() }
 }
 
 /// The name that a job gets.

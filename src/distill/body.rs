@@ -2,10 +2,11 @@
 
 use crate::units;
 
+use super::depth::ring;
 use super::job::Options;
 use super::portions::Portion;
 use super::section::{Section, Setting};
-use super::sizes::fio_size;
+use super::sizes::{Split, fio_size};
 use super::source::Source;
 use super::streams::{Brake, Direction, Part, Stream};
 
@@ -105,9 +106,9 @@ pub fn aligned(largest: u64) -> Option<Setting> {
 pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     let source = context.source;
     let mut settings = directions(stream, context);
-    settings.push(sizes(stream));
+    settings.push(sizes(stream, context));
     settings.extend(places(stream, source, context.size));
-    settings.push(depth(stream, &context.options.ioengine));
+    settings.extend(depth(stream, &context.options.ioengine));
     settings.extend(brake(stream));
     settings.extend(flow(stream, context));
     settings.extend(sync(stream, source));
@@ -155,7 +156,7 @@ fn directions(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     vec![Setting::new("rw", "randrw"), mix]
 }
 
-fn sizes(stream: &Stream) -> Setting {
+fn sizes(stream: &Stream, context: &Context<'_>) -> Setting {
     let of = |part: &Part| {
         let (split, real) = (&part.split, part.mix.mean());
         format!(
@@ -167,8 +168,35 @@ fn sizes(stream: &Stream) -> Setting {
             split.distance
         )
     };
-    let splits: Vec<_> = stream.parts.iter().map(|part| part.split.text()).collect();
-    Setting { name: "bssplit", value: splits.join(","), why: stream.parts.iter().map(of).collect() }
+    let directions: Vec<Direction> = stream.parts.iter().map(|part| part.direction).collect();
+    let zoned = context.source.zones.text(&directions, context.size).is_some();
+    let splits: Vec<_> = stream.parts.iter().map(|part| in_steps(&part.split, zoned)).collect();
+    let mut why: Vec<String> = stream.parts.iter().map(of).collect();
+    if stream.parts.iter().zip(&splits).any(|(part, split)| *split != part.split.text()) {
+        why.push("(the first is a step of which all are multiples: fio rounds sizes down to multiples of it)".into());
+    }
+    Setting { name: "bssplit", value: splits.join(","), why }
+}
+
+/// A `bssplit` as fio issues it. fio 3.33 rounds every size down to a multiple of the smallest one of
+/// its direction (`get_next_buflen` in io_u.c), places to multiples of it too, and the file, so that
+/// zones that fill the file end beyond it and the job ends at once, without an error. So the
+/// smallest becomes a power of two that all are multiples of, with one percent of the smallest real
+/// one: with none, fio looks for ever for a size that fits at the end of the file.
+fn in_steps(split: &Split, zoned: bool) -> String {
+    let sizes = || split.entries.iter().map(|entry| entry.0);
+    let smallest = sizes().next().unwrap_or(1).max(1);
+    if sizes().all(|size| size.is_multiple_of(smallest)) && (smallest.is_power_of_two() || !zoned) {
+        return split.text();
+    }
+    let step = 1 << sizes().map(u64::trailing_zeros).min().unwrap_or(0);
+    let mut entries = split.entries.clone();
+    if let Some(first) = entries.first_mut().filter(|first| first.0 != step) {
+        first.1 -= 1;
+        entries.insert(0, (step, 1));
+        entries.retain(|entry| entry.1 > 0);
+    }
+    Split { entries, ..split.clone() }.text()
 }
 
 /// Requests of a direction that begin where its last one ended, whole percents.
@@ -196,20 +224,22 @@ fn places(stream: &Stream, source: &Source, size: u64) -> Vec<Setting> {
     settings
 }
 
-fn depth(stream: &Stream, ioengine: &str) -> Setting {
+fn depth(stream: &Stream, ioengine: &str) -> Vec<Setting> {
     let why = match stream.brake {
         Some(Brake::Bytes(_) | Brake::Poisson(_)) => "the most in flight; the rate decides how many are",
         _ => "the mean number in flight, at least 1",
     };
-    let mut depth = Setting::because("iodepth", stream.depth, why);
-    if ioengine == "io_uring" && !stream.depth.is_power_of_two() {
-        // Measured with fio 3.33: 12 keeps 14.8 in flight, with libaio 12.0.
-        let power = stream.depth.next_power_of_two();
-        depth
-            .why
-            .push(format!("(fio's io_uring goes up to the next power of two, {power}, at times; libaio does not)"));
+    let ring = (ioengine == "io_uring").then(|| ring(stream.depth));
+    let paced = matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)));
+    match ring {
+        Some(Some(near)) => vec![Setting::because("iodepth", near, why)],
+        Some(None) if paced => vec![Setting::because("iodepth", stream.depth.next_power_of_two(), why)],
+        Some(None) => {
+            let aio = "fio's io_uring goes up to the next power of two, which is far from this depth; libaio does not";
+            vec![Setting::because("ioengine", "libaio", aio), Setting::because("iodepth", stream.depth, why)]
+        }
+        None => vec![Setting::because("iodepth", stream.depth, why)],
     }
-    depth
 }
 
 /// What sets the pace, when the device does not.
@@ -243,7 +273,15 @@ fn sync(stream: &Stream, source: &Source) -> Option<Setting> {
     let writes = stream.parts.iter().any(|part| part.direction == Direction::Write);
     source.sync.filter(|_| writes).map(|sync| {
         let why = format!("{} syncs, one to {} write requests", units::count(sync.count), units::count(sync.every));
-        Setting::because(sync.option, sync.every, why)
+        let mut setting = Setting::because(sync.option, sync.every, why);
+        setting.why.extend((sync.journal > 0).then(|| {
+            format!(
+                "({} small writes of the filesystem's journal are left out: on such a filesystem the syncs make them \
+                 again)",
+                units::count(sync.journal)
+            )
+        }));
+        setting
     })
 }
 

@@ -38,6 +38,17 @@ impl InFlight {
     }
 }
 
+/// How far from a wanted depth the next power of two may be, relative.
+const NEAR: f64 = 0.08;
+
+/// The depth for fio's io_uring, which rounds it up to a power of two (`fio_ioring_init`; fio 3.33
+/// at 12 keeps 14.8 in flight, libaio 12.0): the power that is near, if one is.
+pub fn ring(depth: u32) -> Option<u32> {
+    let above = depth.next_power_of_two();
+    let near = |power: u32| (f64::from(power) / f64::from(depth.max(1)) - 1.0).abs() <= NEAR;
+    [above, (above / 2).max(1)].into_iter().find(|power| near(*power))
+}
+
 /// Time in which any request of the target was at the device.
 fn busy_ns(block: &BlockResult) -> Option<f64> {
     let of = |op| block.histogram("inflight_time", op).and_then(busy).map(|h| h.count);
@@ -58,6 +69,13 @@ fn busy(histogram: &Histogram) -> Option<Histogram> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_power_of_two_that_is_near_stands_for_a_depth() {
+        assert_eq!([1, 2, 4, 16].map(ring), [Some(1), Some(2), Some(4), Some(16)]);
+        assert_eq!([15, 17, 30, 34].map(ring), [Some(16), Some(16), Some(32), Some(32)]);
+        assert_eq!([3, 5, 7, 12, 24].map(ring), [None; 5]);
+    }
 
     #[test]
     fn idle_time_does_not_lower_the_depth() {

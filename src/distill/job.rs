@@ -15,6 +15,7 @@ use super::portions::{self, Division, Portion};
 use super::section::{Section, comment};
 use super::source::Source;
 use super::streams::{Direction, MAX_FLOW, Stream};
+use super::tuning::Tuning;
 
 /// The schema that a job's first line names.
 pub const JOB_SCHEMA: &str = "kvtrace.job/1";
@@ -73,6 +74,8 @@ pub struct Options {
     pub size_bytes: Option<u64>,
     /// How the capture becomes a job.
     pub method: Method,
+    /// What a proof changed.
+    pub tuning: Tuning,
 }
 
 impl Default for Options {
@@ -83,6 +86,7 @@ impl Default for Options {
             runtime_ns: 30 * units::SECOND_NS,
             size_bytes: None,
             method: Method::Kvtrace,
+            tuning: Tuning::default(),
         }
     }
 }
@@ -92,6 +96,8 @@ impl Default for Options {
 pub struct Job {
     /// The streams, reads first.
     pub streams: Vec<Stream>,
+    /// What [`Options::tuning`] changed, a line each.
+    pub tuned: Vec<String>,
     /// What a user should hear beside the file.
     pub warnings: Vec<String>,
     /// The size of the file that it runs on.
@@ -123,7 +129,7 @@ impl Job {
         check_sizes(block, origin)?;
         let whole = Source::of(block);
         let size = FileSize::of(&whole, options.size_bytes);
-        let (streams, sections) = match options.method {
+        let (streams, sections, tuned) = match options.method {
             Method::Kvtrace => {
                 let portions = division.portions(block, &whole, &origin.file)?;
                 sections(&portions, division, body::global(options, &size, whole.largest()), options, &size)
@@ -131,7 +137,7 @@ impl Job {
             Method::Mlperf => {
                 let stream = mlperf::stream(&whole, block);
                 let sections = mlperf::sections(&stream, block, options, &size);
-                (Some(stream).filter(|stream| stream.count() > 0).into_iter().collect(), sections)
+                (Some(stream).filter(|stream| stream.count() > 0).into_iter().collect(), sections, Vec::new())
             }
         };
         if streams.is_empty() {
@@ -143,9 +149,10 @@ impl Job {
         warnings.extend(smaller(&size));
         let mut header = header::lines(block, origin, &whole, &facts, options.method);
         header.extend(division.about());
+        header.extend(tuned.iter().map(|change| format!("Tuned by a proof: {change}.")));
         let text = text(&header, &warnings, &sections);
         let pace = whole.paced.why;
-        Ok(Self { streams, warnings, size_bytes: size.bytes, sections, facts, pace, text })
+        Ok(Self { streams, tuned, warnings, size_bytes: size.bytes, sections, facts, pace, text })
     }
 
     /// The job file.
@@ -161,12 +168,13 @@ fn sections(
     mut global: Section,
     options: &Options,
     size: &FileSize,
-) -> (Vec<Stream>, Vec<Section>) {
+) -> (Vec<Stream>, Vec<Section>, Vec<String>) {
     let mut streams: Vec<Vec<Stream>> = portions.iter().map(Portion::streams).collect();
     let one_by_one = portions.len() > 1 && *division != Division::Phases;
     if *division == Division::Phases {
         portions::balance(&mut streams);
     }
+    let tuned = streams.iter_mut().flat_map(|streams| options.tuning.apply(streams)).collect();
     let flat: Vec<Stream> = streams.concat();
     if one_by_one {
         global.settings.retain(|setting| setting.name != "runtime");
@@ -190,7 +198,7 @@ fn sections(
         }
         all.extend(jobs);
     }
-    (flat, all)
+    (flat, all, tuned)
 }
 
 /// A file of comments and sections.

@@ -11,6 +11,18 @@ pub const SATURATED: f64 = 0.75;
 /// Idle time for each request below which it is the host's own between an end and the next start
 /// (system calls, interrupts, copies), when the depth never changes: a job has the same.
 const OVERHEAD_NS: f64 = 100_000.0;
+/// The same where more than one is kept in flight: a host that is busy with other things stops a
+/// program for milliseconds at a time, which no rate and no pause of the program's own explains.
+const STARVED_NS: f64 = 300_000.0;
+/// A queue is kept at a depth when half of the time it is at least this part of the depth that it
+/// has in nine tenths of the time at most. A random arrival has 1 and 2 or more.
+const KEPT: f64 = 0.75;
+/// The squared coefficient of variation of pauses up to which they are a program's own, whatever
+/// their length: what stops a program from outside is of many lengths. Random pauses have 1.
+const REGULAR: f64 = 0.2;
+/// And the mean pause from which on less regular ones are its own too: longer than what a scheduler
+/// takes from one program for another.
+const LONG_PAUSE_NS: f64 = 20_000_000.0;
 /// How many times the median gap those are that make up half of the time, from which on a source
 /// pauses; a Poisson process has 2.4.
 const PAUSES: f64 = 8.0;
@@ -22,6 +34,9 @@ const BURST: f64 = 4.0;
 /// a clock rather than at random (a Poisson process has 1, a clock 0), and above which in bursts.
 const CLOCKWORK: f64 = 0.5;
 const BURSTY: f64 = 3.0;
+/// How near to the median, relative, so large a share of the gaps of a clock lies, however often a
+/// busy host makes it late. Of a Poisson process a fifth does (exp(-0.7 ln 2) - exp(-1.3 ln 2)).
+const ON_TIME: (f64, f64) = (0.3, 0.45);
 
 /// How requests begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,34 +88,30 @@ impl Paced {
         }
         let requests = Direction::ALL.map(|d| block.histogram("size", Some(d.word())).map_or(0, |h| h.count) as f64);
         let total: f64 = requests.iter().sum();
-        if (span - busy) / total < OVERHEAD_NS && depth_is_constant(block) {
-            return Self::saturated(
-                "the depth never changes and the time between an end and the next start is the host's own: the depth \
-                 is kept full"
-                    .to_owned(),
-            );
+        if let Some(pauses) = Pauses::of(leader).filter(|pauses| pauses.are_own() && total / pauses.count >= BURST) {
+            return pauses.paced(total, span);
         }
-        if let Some((pauses, idle)) = pauses(leader).filter(|(pauses, _)| total / pauses >= BURST) {
-            return Self {
-                pace: Pace::Bursts {
-                    requests: (total / pauses).round() as u64,
-                    idle_ns: (idle / pauses).round() as u64,
-                },
-                why: format!("nothing began in {:.0} % of the time, in {pauses:.0} pauses", idle / span * 100.0),
-            };
+        if (span - busy) / total < idle_of_the_host(block) {
+            return Self::saturated(format!(
+                "requests were in flight in {:.0} % of the time, but the depth never changes, and the time between an \
+                 end and the next start is the host's own: the depth is kept full",
+                share * 100.0
+            ));
         }
         let variation = squared_variation(leader).unwrap_or(1.0);
-        let poisson = variation >= CLOCKWORK;
+        let on_time = on_time(leader);
+        let poisson = variation >= CLOCKWORK && on_time < ON_TIME.1;
         let how = match variation {
-            v if v < CLOCKWORK => "they come as by a clock",
-            v if v < BURSTY => "they come at random",
-            _ => "they come in bursts of many sizes, which a random rate follows only roughly",
+            v if v < CLOCKWORK => "so they come as by a clock",
+            _ if !poisson => "but most are near the median: they come as by a clock that is late at times",
+            v if v < BURSTY => "so they come at random",
+            _ => "so they come in bursts of many sizes, which a random rate follows only roughly",
         };
         Self {
             pace: Pace::Rate { per_second: requests.map(|n| n * 1e9 / span), poisson },
             why: format!(
                 "requests were in flight in {:.0} % of the time; the squared variation of the times between them is \
-                 {variation:.2} (a clock has 0, a Poisson process 1), so {how}",
+                 {variation:.2} (a clock has 0, a Poisson process 1), {how}",
                 share * 100.0
             ),
         }
@@ -126,28 +137,79 @@ pub fn squared_variation(gap: &Histogram) -> Option<f64> {
     Some(squares / gap.count as f64 / (mean * mean))
 }
 
+/// The share of the gaps near the median.
+fn on_time(gap: &Histogram) -> f64 {
+    let median = gap.quantile(0.5).unwrap_or(0.0);
+    let near = |bucket: &&(i64, i64, u64)| (middle(bucket) / median.max(1.0) - 1.0).abs() <= ON_TIME.0;
+    gap.buckets.iter().filter(near).map(|bucket| bucket.2).sum::<u64>() as f64 / gap.count.max(1) as f64
+}
+
 fn middle(&(low, high, _): &(i64, i64, u64)) -> f64 {
     (low as f64 + (high - 1) as f64) / 2.0
 }
 
-/// Pauses, if there are any: how many, and how long together. A pause is a gap of the kind in which
-/// most of the time lies, where that is another kind than the gap between most requests.
-fn pauses(gap: &Histogram) -> Option<(f64, f64)> {
-    let all: f64 = gap.buckets.iter().map(|b| middle(b) * b.2 as f64).sum();
-    let (mut time, mut usual) = (0.0, 0.0);
-    for bucket in gap.buckets.iter().rev() {
-        time += middle(bucket) * bucket.2 as f64;
-        if time >= all / 2.0 {
-            usual = middle(bucket);
-            break;
+/// Times in which nothing began. A pause is a gap of the kind in which most of the time lies, where
+/// that is another kind than the gap between most requests.
+#[derive(Clone, Copy, Debug)]
+struct Pauses {
+    count: f64,
+    /// Together.
+    ns: f64,
+    /// The squared coefficient of variation of their lengths.
+    variation: f64,
+}
+
+impl Pauses {
+    /// Those of a source, if there are any.
+    fn of(gap: &Histogram) -> Option<Self> {
+        let all: f64 = gap.buckets.iter().map(|b| middle(b) * b.2 as f64).sum();
+        let (mut time, mut usual) = (0.0, 0.0);
+        for bucket in gap.buckets.iter().rev() {
+            time += middle(bucket) * bucket.2 as f64;
+            if time >= all / 2.0 {
+                usual = middle(bucket);
+                break;
+            }
+        }
+        if usual < PAUSES * gap.quantile(0.5)?.max(1.0) {
+            return None;
+        }
+        let long = || gap.buckets.iter().filter(|bucket| middle(bucket) >= usual * PAUSE_SHARE);
+        let (count, ns) = long().fold((0.0, 0.0), |sum, b| (sum.0 + b.2 as f64, sum.1 + middle(b) * b.2 as f64));
+        let mean = ns / count;
+        let squares: f64 = long().map(|b| (middle(b) - mean).powi(2) * b.2 as f64).sum();
+        Some(Self { count, ns, variation: squares / count / (mean * mean) })
+    }
+
+    /// Whether the program pauses, not the host.
+    fn are_own(&self) -> bool {
+        self.variation <= REGULAR || self.ns / self.count >= LONG_PAUSE_NS
+    }
+
+    fn paced(&self, requests: f64, span: f64) -> Paced {
+        Paced {
+            pace: Pace::Bursts {
+                requests: (requests / self.count).round() as u64,
+                idle_ns: (self.ns / self.count).round() as u64,
+            },
+            why: format!("nothing began in {:.0} % of the time, in {:.0} pauses", self.ns / span * 100.0, self.count),
         }
     }
-    if usual < PAUSES * gap.quantile(0.5)?.max(1.0) {
-        return None;
+}
+
+/// Idle time for each request up to which it is the host's own, by how full the queue is kept.
+fn idle_of_the_host(block: &BlockResult) -> f64 {
+    if depth_is_constant(block) {
+        return OVERHEAD_NS;
     }
-    let long = gap.buckets.iter().filter(|bucket| middle(bucket) >= usual * PAUSE_SHARE);
-    let (count, sum) = long.fold((0.0, 0.0), |sum, b| (sum.0 + b.2 as f64, sum.1 + middle(b) * b.2 as f64));
-    Some((count, sum))
+    let kept = block.histogram("inflight_time", None).and_then(|depths| {
+        let mut busy = depths.clone();
+        busy.buckets.retain(|bucket| bucket.0 > 0);
+        busy.count = busy.buckets.iter().map(|bucket| bucket.2).sum();
+        let (half, most) = (busy.quantile(0.5)?, busy.quantile(0.9)?);
+        Some(half > 1.5 && half >= KEPT * most)
+    });
+    if kept == Some(true) { STARVED_NS } else { 0.0 }
 }
 
 /// Whether nearly all requests met the same number in flight.
@@ -218,6 +280,22 @@ mod tests {
         depths.record_many(1, 5001);
         block.histograms.push(depths.save("inflight", Some("read"), "ios"));
         assert_eq!(Paced::of(&block).pace, Pace::Saturated);
+    }
+
+    #[test]
+    fn a_full_queue_of_a_starved_program_is_no_burst() {
+        // Four in flight, always, for 40 % of the time: the rest the program waits for a processor.
+        let mut block = block(&[(20_000, 8000), (1_500_000, 100), (6_000_000, 40), (40_000_000, 5)], 300_000_000);
+        let mut depths = LogLinear::new(5);
+        depths.record_many(1, 20_000_000);
+        depths.record_many(4, 280_000_000);
+        block.histograms.retain(|histogram| histogram.name != "inflight_time");
+        block.histograms.push(depths.save("inflight_time", None, "ios"));
+        let mut met = LogLinear::new(5);
+        (1..=4).for_each(|depth| met.record_many(depth, 2000));
+        block.histograms.push(met.save("inflight", Some("read"), "ios"));
+        let paced = Paced::of(&block);
+        assert_eq!(paced.pace, Pace::Saturated, "{}", paced.why);
     }
 
     #[test]

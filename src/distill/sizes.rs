@@ -3,8 +3,8 @@
 use crate::measure::Histogram;
 
 /// The most sizes that one `bssplit` gets: fio takes 64 (`BSSPLIT_MAX`), and complains already when
-/// the last one is used.
-pub const MAX_SIZES: usize = 63;
+/// the last one is used; and one is kept for the step of the sizes.
+pub const MAX_SIZES: usize = 62;
 
 /// Bytes of a sector, the unit of the block layer.
 const SECTOR: u64 = 512;

@@ -3,6 +3,7 @@
 use crate::measure::{BlockResult, Histogram};
 
 use super::depth::InFlight;
+use super::journal;
 use super::pace::Paced;
 use super::sizes::SizeMix;
 use super::streams::{Direction, Load};
@@ -11,9 +12,10 @@ use super::zones::Zones;
 /// Syncs of which there are fewer than this many requests each, written ones, are the load's own;
 /// rarer ones belong to its end.
 const RAREST_SYNC: u64 = 10_000;
-/// The share of all requests and of all bytes below which a direction is left out: what a command
-/// reads to start is not its load.
-const STRAY: f64 = 0.002;
+/// The shares of all requests and of all bytes below which a direction is left out: what a command
+/// reads to start (its program, its libraries) is not its load.
+const STRAY_REQUESTS: f64 = 0.01;
+const STRAY_BYTES: f64 = 0.002;
 /// The share of requests in flight at most, of those counted, for which a paced job has room.
 const ROOM: f64 = 0.999;
 
@@ -44,6 +46,8 @@ pub struct Sync {
     pub every: u64,
     /// Syncs that were counted.
     pub count: u64,
+    /// Writes of the filesystem's journal that they caused, which are not among the load's.
+    pub journal: u64,
 }
 
 impl Source {
@@ -54,6 +58,21 @@ impl Source {
 
     /// A part of a capture's target, on the parts of the device that the `whole` of it touched.
     pub fn within(whole: &BlockResult, block: &BlockResult) -> Self {
+        let sync = Sync::of(block);
+        match sync.and_then(|sync| journal::without(block, sync.count).map(|own| (sync, own))) {
+            Some((sync, (own, journal))) => {
+                let writes = own.histogram("size", Some("write")).map_or(0, |h| h.count);
+                let every = (writes as f64 / sync.count as f64).round().max(1.0) as u64;
+                // The journal is no place of the load's, in the whole of it either.
+                let all = journal::without(whole, Sync::of(whole).map_or(sync.count, |sync| sync.count));
+                let all = all.map_or_else(|| own.clone(), |(all, _)| all);
+                Self::with(&all, &own, Some(Sync { every, journal, ..sync }))
+            }
+            None => Self::with(whole, block, sync),
+        }
+    }
+
+    fn with(whole: &BlockResult, block: &BlockResult, sync: Option<Sync>) -> Self {
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
@@ -65,7 +84,7 @@ impl Source {
             paced: Paced::of(block),
             zones: Zones::within(whole, block),
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
-            sync: Sync::of(block),
+            sync,
         }
     }
 
@@ -97,8 +116,13 @@ impl Sync {
             _ => seen[2],
         };
         let every = writes.checked_div(count)?.max(1);
-        (writes > 0 && count > 1 && every <= RAREST_SYNC).then_some(Self { option, every, count })
+        (writes > 0 && count > 1 && every <= RAREST_SYNC).then_some(Self { option, every, count, journal: 0 })
     }
+}
+
+/// The direction of which a capture has next to nothing, so that a job of it has nothing.
+pub fn left_out(block: &BlockResult) -> Option<Direction> {
+    stray(&Direction::ALL.map(|direction| load(block, direction))).map(|(direction, _)| direction)
 }
 
 /// The direction of which there is next to nothing.
@@ -107,7 +131,7 @@ fn stray(loads: &[Load; 2]) -> Option<(Direction, u64)> {
     let bytes: u128 = loads.iter().map(|load| load.mix.bytes()).sum();
     let little = |load: &Load| {
         let (count, moved) = (load.mix.count() as f64, load.mix.bytes() as f64);
-        count > 0.0 && count < STRAY * requests as f64 && moved < STRAY * bytes as f64
+        count > 0.0 && count < STRAY_REQUESTS * requests as f64 && moved < STRAY_BYTES * bytes as f64
     };
     Direction::ALL.into_iter().find(|d| little(&loads[*d as usize])).map(|d| (d, loads[d as usize].mix.count()))
 }
@@ -149,7 +173,7 @@ mod tests {
 
     #[test]
     fn syncs_are_counted_by_the_writes_between_them() {
-        let sync = |option, every, count| Some(Sync { option, every, count });
+        let sync = |option, every, count| Some(Sync { option, every, count, journal: 0 });
         assert_eq!(sync_of(&[("fsync", 100), ("flush", 100)], 1600), sync("fsync", 16, 100));
         assert_eq!(sync_of(&[("fdatasync", 100), ("fsync", 1)], 1600), sync("fdatasync", 16, 100));
         assert_eq!(sync_of(&[("flush", 50)], 1600), sync("fdatasync", 32, 50), "a capture without system calls");

@@ -24,8 +24,26 @@ pub struct Fidelity {
     pub metrics: Vec<Metric>,
     /// Whether every metric that has a bound keeps it.
     pub pass: bool,
+    /// What `--tune` changed and tried, and what it could not reach; none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<Tuned>,
     /// What a reader must know: what was not run again, what was tainted, what was left out.
     pub notes: Vec<String>,
+}
+
+/// How a job was tuned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tuned {
+    /// How often the job ran with other values than the first.
+    pub rounds: u32,
+    /// The round whose job was kept; 0 is the job as it was distilled.
+    pub kept: u32,
+    /// What was changed in the job that was kept, a line each: from what to what.
+    pub changes: Vec<String>,
+    /// What each round tried and what came of it.
+    pub tried: Vec<String>,
+    /// Which bounds could not be reached, and why.
+    pub unreached: Vec<String>,
 }
 
 /// One of the two that are compared.
@@ -41,14 +59,14 @@ pub struct Proved {
     pub command: Option<String>,
     /// The devices on which it ran.
     pub devices: Vec<String>,
-    /// What the block layer did in each run, or in the recording, so that every figure of the card
-    /// can be computed again.
+    /// What the block layer did in each run, or in the recording: the histograms of the target from
+    /// which every figure of the card can be computed again, and nothing else.
     #[serde(default)]
     pub blocks: Vec<BlockResult>,
 }
 
-/// One metric of the card. Figures are medians over the runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One metric of the card.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
     /// What is compared, e.g. `size`, `d2c_p99`.
     pub name: String,
@@ -60,14 +78,28 @@ pub struct Metric {
     pub original: Option<f64>,
     /// The job's.
     pub distilled: Option<f64>,
+    /// How the two figures come from the runs: `median`, or `pooled`, the figure of all runs' requests
+    /// together.
+    #[serde(default)]
+    pub over: String,
+    /// The source's figure in each run (or in the recording).
+    #[serde(default)]
+    pub original_runs: Vec<Option<f64>>,
+    /// The job's in each run.
+    #[serde(default)]
+    pub distilled_runs: Vec<Option<f64>>,
     /// How the distance is measured: `points` (difference of percents), `relative` (difference over
     /// the original), `wasserstein` (1-Wasserstein over the original's mean), `ks`
     /// (Kolmogorov-Smirnov, 0 to 1).
     pub measure: String,
-    /// How far apart the two are, in that measure: of figures the two above, of distributions the
-    /// median over all pairs of runs.
+    /// How far apart the two are, in that measure: of figures the two above; of distributions those of
+    /// all requests where `over` is `pooled`, else the median over all pairs of runs.
     pub distance: Option<f64>,
-    /// How far apart two runs of the same thing are, in the same measure; none after single runs.
+    /// Of distributions also the Kolmogorov-Smirnov distance, 0 to 1, as a median over the same pairs.
+    #[serde(default)]
+    pub ks: Option<f64>,
+    /// How far apart two runs of the same thing are, in the same measure: the larger one of the source's
+    /// and the job's; none after single runs.
     pub noise_floor: Option<f64>,
     /// The distance that is allowed; none for what is shown and not judged.
     pub bound: Option<f64>,

@@ -3,6 +3,7 @@
 mod bad_input;
 mod events;
 mod mlperf;
+mod prove;
 
 use std::process::Command;
 
@@ -108,7 +109,7 @@ fn one_direction_alone_has_one_stream_without_flow() {
             "libaio",
         ]);
         let job = String::from_utf8(bench.read("odd name.fio")).unwrap();
-        assert_eq!(option(&job, op, "bssplit").as_deref(), Some("3584/50:128k/50"));
+        assert_eq!(option(&job, op, "bssplit").as_deref(), Some("512/1:3584/49:128k/50"), "in steps of a sector");
         assert!(!job.contains("flow=") && !job.contains(&format!("[{other}]")), "{job}");
         assert!(job.contains("ioengine=libaio") && job.contains("'odd name.fio'"), "{job}");
         if has_fio() {

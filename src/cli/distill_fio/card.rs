@@ -13,12 +13,22 @@ pub fn lines(card: &Fidelity) -> Vec<String> {
     let judged = card.metrics.iter().filter(|metric| metric.pass.is_some()).count();
     let missed = card.metrics.iter().filter(|metric| metric.pass == Some(false)).count();
     lines.push(match (missed, judged) {
+        _ if !card.complete => "interrupted: there is no verdict".to_owned(),
         (_, 0) => "nothing could be judged".to_owned(),
         (0, _) => format!("PASS: {judged} of {judged} are within what is allowed{}", noise(card)),
         _ => format!("FAIL: {missed} of {judged} bounds are missed"),
     });
+    if let Some(tuned) = &card.tuned {
+        lines.extend(tuned.tried.iter().map(|line| format!("tuned: {line}")));
+        lines.extend(tuned.unreached.iter().map(|line| format!("not reached: {line}")));
+    }
     lines.extend(card.notes.iter().map(|note| format!("note: {note}")));
     lines
+}
+
+/// `read d2c_p99`.
+pub fn name(metric: &Metric) -> String {
+    format!("{} {}", metric.op.as_deref().unwrap_or(""), metric.name).trim().to_owned()
 }
 
 fn line(metric: &Metric) -> String {

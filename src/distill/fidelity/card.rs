@@ -4,6 +4,7 @@
 use crate::measure::BlockResult;
 use crate::measure::fidelity::Metric;
 
+use super::kept::pooled;
 use super::metrics::{Definition, definitions};
 
 /// A miss below this many times the noise floor is the device's, not the job's.
@@ -13,7 +14,9 @@ const FLOORS: f64 = 2.0;
 /// original says which metrics there are.
 pub fn compare(originals: &[BlockResult], distilled: &[BlockResult]) -> Vec<Metric> {
     let Some(first) = originals.first() else { return Vec::new() };
-    definitions(first).iter().map(|definition| metric(definition, originals, distilled)).collect()
+    let all = [pooled(originals), pooled(distilled)].map(|all| all.into_iter().collect::<Vec<_>>());
+    let of = |definition: &Definition| metric(definition, [originals, distilled], [&all[0], &all[1]]);
+    definitions(first).iter().map(of).collect()
 }
 
 /// Whether every metric that is judged passes.
@@ -21,16 +24,19 @@ pub fn passes(metrics: &[Metric]) -> bool {
     metrics.iter().all(|metric| metric.pass != Some(false))
 }
 
-fn metric(definition: &Definition, originals: &[BlockResult], distilled: &[BlockResult]) -> Metric {
-    let values = |runs: &[BlockResult]| median(runs.iter().filter_map(|run| definition.value(run)).collect());
-    let (original, other) = (values(originals), values(distilled));
-    let across = originals.iter().flat_map(|a| distilled.iter().filter_map(move |b| definition.distance(a, b)));
+/// `runs` are the source's and the job's, `all` the same put together.
+fn metric(definition: &Definition, runs: [&[BlockResult]; 2], all: [&[BlockResult]; 2]) -> Metric {
+    let values = |runs: &[BlockResult]| runs.iter().map(|run| definition.value(run)).collect::<Vec<_>>();
+    let [original_runs, distilled_runs] = runs.map(values);
+    let compared = if definition.pooled { all } else { runs };
+    let [original, other] = compared.map(|runs| median(values(runs).into_iter().flatten().collect()));
+    let across = || compared[0].iter().flat_map(|a| compared[1].iter().map(move |b| (a, b)));
     let distance = match original.zip(other) {
         // What is one figure is compared as it is shown.
         Some((a, b)) if definition.is_one_figure() => definition.apart(a, b),
-        _ => median(across.collect()),
+        _ => median(across().filter_map(|(a, b)| definition.distance(a, b)).collect()),
     };
-    let floor = [originals, distilled].into_iter().filter_map(|runs| among(definition, runs)).reduce(f64::max);
+    let floor = runs.into_iter().filter_map(|runs| among(definition, runs)).reduce(f64::max);
     Metric {
         name: definition.name.to_owned(),
         op: definition.direction.map(|direction| direction.word().to_owned()),
@@ -39,10 +45,18 @@ fn metric(definition: &Definition, originals: &[BlockResult], distilled: &[Block
         distilled: other,
         measure: definition.measure.word().to_owned(),
         distance,
+        ks: median(across().filter_map(|(a, b)| definition.ks(a, b)).collect()),
+        over: if definition.pooled { "pooled" } else { "median" }.to_owned(),
+        original_runs,
+        distilled_runs,
         noise_floor: floor,
         bound: definition.bound,
         allowed: allowed(definition, floor),
-        pass: verdict(definition, (original, other), distance, floor),
+        pass: if other.is_none() && runs[1].iter().any(|run| definition.has_too_few(run)) {
+            None
+        } else {
+            verdict(definition, (original, other), distance, floor)
+        },
     }
 }
 

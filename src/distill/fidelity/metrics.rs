@@ -3,7 +3,7 @@
 
 use crate::distill::depth::InFlight;
 use crate::distill::pace::{span_ns, squared_variation};
-use crate::distill::source::sequential;
+use crate::distill::source::{left_out, sequential};
 use crate::distill::streams::Direction;
 use crate::measure::{BlockResult, Histogram};
 
@@ -52,12 +52,18 @@ pub enum Figure {
     Size,
     /// Requests in flight, from queue to completion, while any was.
     InFlight,
+    /// Requests at the device, over the time in which any was there.
+    Depth,
     /// Bytes per second.
     Throughput,
     /// A quantile of the time at the device.
     D2c(Quantile),
     /// A quantile of the time from queue to completion.
     Q2c(Quantile),
+    /// All times at the device.
+    D2cTimes,
+    /// All times from queue to completion.
+    Q2cTimes,
     /// Requests that begin where the last one of their direction ended, percent.
     Sequential,
     /// Time between the starts of requests.
@@ -96,12 +102,19 @@ pub struct Definition {
     pub slack: f64,
     /// Whether twice the noise floor is allowed where that is more.
     pub noisy: bool,
+    /// Whether the runs are put together as one, because the figure is a count of requests and is the
+    /// better the more of them there are; else it is the median over the runs.
+    pub pooled: bool,
 }
 
 impl Definition {
     fn new(name: &'static str, direction: Option<Direction>, unit: &'static str, figure: Figure) -> Self {
         let measure = Measure::Relative;
-        Self { name, direction, unit, figure, measure, bound: None, slack: 0.0, noisy: false }
+        Self { name, direction, unit, figure, measure, bound: None, slack: 0.0, noisy: false, pooled: false }
+    }
+
+    fn pooled(self) -> Self {
+        Self { pooled: true, ..self }
     }
 
     fn by(self, measure: Measure, bound: f64) -> Self {
@@ -115,6 +128,9 @@ impl Definition {
             Figure::ByteShare => share(block, self.direction?, |h| h.sum as f64),
             Figure::Size => self.histogram(block, "size")?.mean(),
             Figure::InFlight => InFlight::of(block, self.direction?).map(|in_flight| in_flight.mean),
+            Figure::Depth => self.distribution(block)?.mean(),
+            Figure::D2cTimes => self.histogram(block, "d2c")?.mean(),
+            Figure::Q2cTimes => self.histogram(block, "q2c")?.mean(),
             Figure::Throughput => {
                 let bytes = self.histogram(block, "size")?.sum as f64;
                 let span_s = span_ns(block).map(|ns| ns / 1e9).or(block.duration_s)?;
@@ -139,13 +155,29 @@ impl Definition {
                 let scale = if a > 0.0 { a } else { 1.0 };
                 Some(wasserstein(&x, &y)? / scale)
             }
-            Measure::Ks => kolmogorov_smirnov(&self.distribution(original)?, &self.distribution(other)?),
+            Measure::Ks => self.ks(original, other),
         }
+    }
+
+    /// The Kolmogorov-Smirnov distance of two captures' distributions; none where the metric is of a
+    /// single figure.
+    pub fn ks(&self, original: &BlockResult, other: &BlockResult) -> Option<f64> {
+        kolmogorov_smirnov(&self.distribution(original)?, &self.distribution(other)?)
     }
 
     /// Whether it compares two figures, not two distributions.
     pub fn is_one_figure(&self) -> bool {
         matches!(self.measure, Measure::Points | Measure::Relative)
+    }
+
+    /// Whether a capture has such requests, but too few of them for the figure.
+    pub fn has_too_few(&self, block: &BlockResult) -> bool {
+        let times = match self.figure {
+            Figure::D2c(_) => self.histogram(block, "d2c"),
+            Figure::Q2c(_) => self.histogram(block, "q2c"),
+            _ => None,
+        };
+        times.is_some() && self.value(block).is_none()
     }
 
     /// How far two figures are apart.
@@ -159,6 +191,9 @@ impl Definition {
     fn distribution(&self, block: &BlockResult) -> Option<Histogram> {
         match self.figure {
             Figure::Size => self.histogram(block, "size").cloned(),
+            Figure::Depth => InFlight::of(block, self.direction?)?.device,
+            Figure::D2cTimes => self.histogram(block, "d2c").cloned(),
+            Figure::Q2cTimes => self.histogram(block, "q2c").cloned(),
             Figure::Gap => self.histogram(block, "gap").cloned(),
             Figure::Lba => self.histogram(block, "lba").and_then(from_lowest),
             _ => None,
@@ -180,14 +215,19 @@ impl Quantile {
     }
 }
 
-/// The card's metrics for a source, in its order. Directions that the source does not have are
-/// left out, except where the job has them against the source.
+/// The card's metrics for a source, in its order. Directions that the source does not have are left
+/// out; one of which it has so little that its job has none is shown and not judged.
 pub fn definitions(original: &BlockResult) -> Vec<Definition> {
-    let mut all = vec![Definition::new("read_share", None, "percent", Figure::ReadShare).by(Measure::Points, 1.0)];
+    let mut all =
+        vec![Definition::new("read_share", None, "percent", Figure::ReadShare).by(Measure::Points, 1.0).pooled()];
+    let stray = left_out(original);
     for direction in Direction::ALL {
         let sizes = original.histogram("size", Some(direction.word())).filter(|h| h.count > 0);
         let Some(sizes) = sizes else { continue };
-        all.extend(of_direction(direction, sizes.buckets.len() <= FEW_SIZES));
+        let judged = of_direction(direction, sizes.buckets.len() <= FEW_SIZES);
+        let shown =
+            |definition| if stray == Some(direction) { Definition { bound: None, ..definition } } else { definition };
+        all.extend(judged.into_iter().map(shown));
     }
     all
 }
@@ -197,19 +237,27 @@ fn of_direction(direction: Direction, few_sizes: bool) -> Vec<Definition> {
     let noisy = |definition: Definition| Definition { noisy: true, ..definition };
     let size_bound = if few_sizes { 0.01 } else { 0.03 };
     vec![
-        new("byte_share", "percent", Figure::ByteShare).by(Measure::Relative, 0.02),
-        new("size", "bytes", Figure::Size).by(Measure::Wasserstein, size_bound),
+        new("byte_share", "percent", Figure::ByteShare).by(Measure::Relative, 0.02).pooled(),
+        new("size", "bytes", Figure::Size).by(Measure::Wasserstein, size_bound).pooled(),
         Definition { slack: 1.0, ..new("in_flight", "ios", Figure::InFlight).by(Measure::Relative, 0.15) },
+        spread(new("depth", "ios", Figure::Depth)),
         noisy(new("throughput", "bytes/s", Figure::Throughput).by(Measure::Relative, 0.10)),
         noisy(new("d2c_p50", "ns", Figure::D2c(Quantile::P50)).by(Measure::Relative, 0.20)),
         noisy(new("d2c_p99", "ns", Figure::D2c(Quantile::P99)).by(Measure::Relative, 0.20)),
+        spread(new("d2c", "ns", Figure::D2cTimes)),
         new("q2c_p50", "ns", Figure::Q2c(Quantile::P50)),
         new("q2c_p99", "ns", Figure::Q2c(Quantile::P99)),
-        new("sequential", "percent", Figure::Sequential).by(Measure::Points, 5.0),
+        spread(new("q2c", "ns", Figure::Q2cTimes)),
+        new("sequential", "percent", Figure::Sequential).by(Measure::Points, 5.0).pooled(),
         Definition { measure: Measure::Ks, ..new("gap", "ns", Figure::Gap) },
         new("burstiness", "ratio", Figure::Burstiness),
-        Definition { measure: Measure::Wasserstein, ..new("lba", "bytes", Figure::Lba) },
+        spread(new("lba", "bytes", Figure::Lba)),
     ]
+}
+
+/// A distribution that is shown as a whole.
+fn spread(definition: Definition) -> Definition {
+    Definition { measure: Measure::Wasserstein, ..definition }
 }
 
 fn share(block: &BlockResult, direction: Direction, amount: impl Fn(&Histogram) -> f64) -> Option<f64> {

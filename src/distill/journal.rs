@@ -1,0 +1,162 @@
+//! A filesystem's journal: what `fsync` writes beside the data. A job that syncs as often has such
+//! writes made again, by the filesystem that it runs on, so that they are no part of its own sizes.
+
+use crate::measure::{BlockResult, Histogram};
+
+use super::zones::scale;
+
+/// Journal writes to one sync: ext4 and XFS write the changed metadata and a commit block, which a
+/// commit of several syncs shares and a large one cuts in parts.
+const TO_A_SYNC: (f64, f64) = (0.7, 4.5);
+/// The largest of them: metadata blocks that were merged.
+const LARGEST: u64 = 128 << 10;
+/// A journal is one place of the device: ext4's is 1 GiB at most (mke2fs(8)), of which the two ends
+/// may lie in one bucket of the map more.
+const WIDEST: u64 = 1 << 30;
+/// Buckets between two places that are taken to belong together.
+const APART: i64 = 2;
+
+/// The journal's part of the writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Journal {
+    requests: u64,
+    low: i64,
+    high: i64,
+}
+
+/// A capture without the journal's writes, and how many those are; none where it cannot be told
+/// which they are.
+pub fn without(block: &BlockResult, syncs: u64) -> Option<(BlockResult, u64)> {
+    let word = Some("write");
+    let (sizes, places) = (block.histogram("size", word)?, block.histogram("lba", word)?);
+    let journal = find(places, sizes.count, syncs)?;
+    let mut own = block.clone();
+    for histogram in own.histograms.iter_mut().filter(|h| h.op.as_deref() == word) {
+        match histogram.name.as_str() {
+            "size" => *histogram = without_smallest(histogram, journal.requests)?,
+            "lba" => keep(histogram, |bucket| bucket.0 < journal.low || bucket.0 >= journal.high),
+            "seek" => without_jumps(histogram, journal.requests, syncs),
+            _ => {}
+        }
+    }
+    Some((own, journal.requests))
+}
+
+/// The place that takes as many writes as so many syncs cause, when there is one beside the data.
+fn find(places: &Histogram, writes: u64, syncs: u64) -> Option<Journal> {
+    let mut regions: Vec<Journal> = Vec::new();
+    for &(low, high, count) in &places.buckets {
+        match regions.last_mut() {
+            Some(last) if low - last.high < APART * (high - low) => {
+                last.high = high;
+                last.requests += count;
+            }
+            _ => regions.push(Journal { requests: count, low, high }),
+        }
+    }
+    let per_sync = |region: &Journal| region.requests as f64 / syncs.max(1) as f64;
+    let wide = |region: &Journal| u64::try_from((region.high - region.low) * scale(places)).unwrap_or(u64::MAX);
+    let fits = |region: &&Journal| {
+        (TO_A_SYNC.0..=TO_A_SYNC.1).contains(&per_sync(region))
+            && region.requests < writes
+            && wide(region) <= WIDEST.max(2 * bucket_bytes(places))
+    };
+    // Two that fit cannot be told apart by where they are; the narrower one is the journal.
+    regions.iter().filter(fits).min_by_key(|region| wide(region)).copied()
+}
+
+fn bucket_bytes(places: &Histogram) -> u64 {
+    places.buckets.first().map_or(0, |b| u64::try_from((b.1 - b.0) * scale(places)).unwrap_or(0))
+}
+
+/// Sizes without so many of the smallest; none when one of those is too large for a journal, or
+/// when nothing else is left.
+fn without_smallest(sizes: &Histogram, requests: u64) -> Option<Histogram> {
+    let unit = scale(sizes);
+    let mut kept = sizes.clone();
+    let mut left = requests;
+    for bucket in &mut kept.buckets {
+        let gone = bucket.2.min(left);
+        if gone > 0 && u64::try_from(bucket.0 * unit).is_ok_and(|size| size > LARGEST) {
+            return None;
+        }
+        kept.sum -= i128::from(gone) * i128::from(bucket.0);
+        bucket.2 -= gone;
+        left -= gone;
+    }
+    keep(&mut kept, |bucket| bucket.2 > 0);
+    (kept.count > 0).then_some(kept)
+}
+
+fn keep(histogram: &mut Histogram, which: impl Fn(&(i64, i64, u64)) -> bool) {
+    histogram.buckets.retain(which);
+    histogram.count = histogram.buckets.iter().map(|bucket| bucket.2).sum();
+    histogram.min = histogram.buckets.first().map(|bucket| bucket.0);
+    histogram.max = histogram.buckets.last().map(|bucket| bucket.1 - 1);
+}
+
+/// Seeks without those to the journal, within it, and back: the first of each sync jumps there, the
+/// others of it follow one another, and the next write of data jumps back.
+fn without_jumps(seeks: &mut Histogram, requests: u64, syncs: u64) {
+    let mut within = requests.saturating_sub(syncs);
+    let mut jumps = requests.min(syncs);
+    for bucket in &mut seeks.buckets {
+        let gone = bucket.2.min(if bucket.0 == 0 { within } else { jumps });
+        bucket.2 -= gone;
+        *(if bucket.0 == 0 { &mut within } else { &mut jumps }) -= gone;
+    }
+    keep(seeks, |bucket| bucket.2 > 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: i64 = 1 << 20;
+
+    fn histogram(name: &str, unit: &str, buckets: Vec<(i64, i64, u64)>) -> Histogram {
+        Histogram {
+            name: name.to_owned(),
+            op: Some("write".to_owned()),
+            unit: unit.to_owned(),
+            count: buckets.iter().map(|bucket| bucket.2).sum(),
+            sum: buckets.iter().map(|b| i128::from(b.0) * i128::from(b.2)).sum(),
+            buckets,
+            ..Histogram::default()
+        }
+    }
+
+    /// As measured on ext4: 800 syncs after 512 KiB each, two blocks of journal a sync.
+    fn buffered_writer() -> BlockResult {
+        let at = |place: i64, count| (place * 256 * MIB, (place + 1) * 256 * MIB, count);
+        let histograms = vec![
+            histogram("size", "bytes", vec![(4096, 4097, 1600), (524_288, 524_289, 800)]),
+            histogram("lba", "bytes", vec![at(614, 1600), at(766, 300), at(767, 500)]),
+            histogram("seek", "bytes", vec![(-100 * MIB, -99 * MIB, 800), (0, 1, 800), (100 * MIB, 101 * MIB, 799)]),
+        ];
+        BlockResult { histograms, ..BlockResult::default() }
+    }
+
+    #[test]
+    fn the_journal_s_writes_go_and_the_data_stays() {
+        let (own, left_out) = without(&buffered_writer(), 800).unwrap();
+        assert_eq!(left_out, 1600);
+        let sizes = own.histogram("size", Some("write")).unwrap();
+        assert_eq!((sizes.count, sizes.sum, &sizes.buckets[..]), (800, 800 * 524_288, &[(524_288, 524_289, 800)][..]));
+        assert_eq!(own.histogram("lba", Some("write")).unwrap().count, 800);
+        let seeks = own.histogram("seek", Some("write")).unwrap();
+        assert!(seeks.buckets.iter().all(|bucket| bucket.0 != 0), "the journal's own order is none of the data's");
+    }
+
+    #[test]
+    fn what_may_be_data_stays() {
+        let block = buffered_writer();
+        assert_eq!(without(&block, 10), None, "so few syncs do not write so much");
+        let mut large = block.clone();
+        large.histograms[0] = histogram("size", "bytes", vec![(262_144, 262_145, 1600), (524_288, 524_289, 800)]);
+        assert_eq!(without(&large, 800), None, "a journal's blocks are small");
+        let mut one_place = block;
+        one_place.histograms[1] = histogram("lba", "bytes", vec![(0, 256 * MIB, 2400)]);
+        assert_eq!(without(&one_place, 800), None, "the journal is not apart from the data");
+    }
+}

@@ -1,0 +1,261 @@
+//! What a proof may change in a job when its figures are off: [`Tuning`] is applied to the streams
+//! before they are written, and [`Tuning::next`] says what to try after a look at the card.
+
+use crate::measure::fidelity::Metric;
+
+use super::streams::{Brake, Direction, Stream};
+
+/// The most that one round changes a number, as a factor either way.
+const STEP: f64 = 2.0;
+
+/// Factors on the numbers of a job.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tuning {
+    /// On `iodepth`, where the depth decides.
+    pub depth: f64,
+    /// On `rate` and `rate_iops`, of reads and of writes.
+    pub rate: [f64; 2],
+    /// On `thinktime`.
+    pub pause: f64,
+}
+
+impl Default for Tuning {
+    /// Changes nothing.
+    fn default() -> Self {
+        Self { depth: 1.0, rate: [1.0; 2], pause: 1.0 }
+    }
+}
+
+/// What bounds a job's pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    Depth,
+    Rate,
+    Pause,
+}
+
+impl Tuning {
+    /// Changes the streams, and says what became of which number, a line each.
+    pub fn apply(&self, streams: &mut [Stream]) -> Vec<String> {
+        let mut changes = Vec::new();
+        for stream in streams {
+            let mut changed = |option: &str, from: u64, to: u64| {
+                if from != to {
+                    changes.push(format!("{} of {} from {from} to {to}", option, stream.name));
+                }
+                to
+            };
+            let scaled = |value: u64, factor: f64| ((value as f64 * factor).round() as u64).max(1);
+            let rate = self.rate[stream.parts.first().map_or(0, |part| part.direction as usize)];
+            let depth = u64::from(stream.depth);
+            stream.brake = stream.brake.map(|brake| match brake {
+                Brake::Bytes(bytes) => Brake::Bytes(changed("rate", bytes, scaled(bytes, rate))),
+                Brake::Poisson(iops) => Brake::Poisson(changed("rate_iops", iops, scaled(iops, rate))),
+                Brake::Think { requests, us } => {
+                    Brake::Think { requests, us: changed("thinktime", us, scaled(us, self.pause)) }
+                }
+            });
+            if bound(stream) != Bound::Rate {
+                let to = changed("iodepth", depth, scaled(depth, self.depth));
+                stream.depth = u32::try_from(to).unwrap_or(u32::MAX);
+            }
+        }
+        changes
+    }
+
+    /// What to try next, from the card of a job with these streams; none when nothing that missed its
+    /// bound follows from these numbers.
+    #[must_use]
+    pub fn next(&self, streams: &[Stream], metrics: &[Metric]) -> Option<Self> {
+        let card = Card(metrics);
+        let mut next = *self;
+        let bounds: Vec<Bound> = streams.iter().map(bound).collect();
+        if bounds.contains(&Bound::Rate) {
+            for direction in Direction::ALL.into_iter().filter(|d| card.missed("throughput", *d)) {
+                next.rate[direction as usize] *= limited(card.ratio("throughput", direction)?);
+            }
+        } else if bounds.contains(&Bound::Pause) && card.misses("throughput") {
+            next.pause *= limited(longer_pause(streams, &card)?);
+        }
+        if bounds.iter().any(|bound| *bound != Bound::Rate) && card.misses("in_flight") {
+            next.depth *= limited(card.sum("in_flight", |m| m.original)? / card.sum("in_flight", |m| m.distilled)?);
+        }
+        (next != *self).then_some(next)
+    }
+
+    /// Half of the way to another one.
+    #[must_use]
+    pub fn towards(&self, other: &Self) -> Self {
+        let half = |a: f64, b: f64| (a * b).sqrt();
+        let rate = [half(self.rate[0], other.rate[0]), half(self.rate[1], other.rate[1])];
+        Self { depth: half(self.depth, other.depth), rate, pause: half(self.pause, other.pause) }
+    }
+
+    /// Why a bound that was missed cannot be reached with these numbers.
+    pub fn why_not(metric: &Metric) -> &'static str {
+        match metric.name.as_str() {
+            "read_share" | "byte_share" | "size" => {
+                "it follows from whole percents (rwmixread, bssplit) and from how many requests there were, not from \
+                 depth or pace: a longer --runtime makes it clearer"
+            }
+            "sequential" => "it follows from percentage_random and from how the layers below split and merge",
+            "d2c_p50" | "d2c_p99" => {
+                "it is the device's own time at this load; no depth or pace was found that brings it closer and keeps \
+                 what holds"
+            }
+            "throughput" => {
+                "depth and pace are the source's, and the device or the host serves the job at another speed; no value \
+                 was found that brings it closer and keeps what holds"
+            }
+            _ => "no depth or pace was found that brings it closer and keeps what holds",
+        }
+    }
+}
+
+fn bound(stream: &Stream) -> Bound {
+    match stream.brake {
+        None => Bound::Depth,
+        Some(Brake::Think { .. }) => Bound::Pause,
+        Some(Brake::Bytes(_) | Brake::Poisson(_)) => Bound::Rate,
+    }
+}
+
+fn limited(factor: f64) -> f64 {
+    factor.clamp(1.0 / STEP, STEP)
+}
+
+/// The factor on the pause with which a burst and its pause take as long as the source's: what a
+/// round takes now is its bytes over the throughput.
+fn longer_pause(streams: &[Stream], card: &Card<'_>) -> Option<f64> {
+    let (mut bytes, mut pause_s) = (0.0, 0.0f64);
+    for stream in streams {
+        if let Some(Brake::Think { requests, us }) = stream.brake {
+            let all: u128 = stream.parts.iter().map(|part| part.mix.bytes()).sum();
+            bytes += requests as f64 * all as f64 / stream.count().max(1) as f64;
+            pause_s = pause_s.max(us as f64 / 1e6);
+        }
+    }
+    let wanted = bytes / card.sum("throughput", |m| m.original).filter(|sum| *sum > 0.0)?;
+    let takes = bytes / card.sum("throughput", |m| m.distilled).filter(|sum| *sum > 0.0)?;
+    (pause_s > 0.0).then(|| ((pause_s + wanted - takes) / pause_s).max(0.0))
+}
+
+/// A card's lines, to be asked.
+struct Card<'a>(&'a [Metric]);
+
+impl Card<'_> {
+    fn of(&self, name: &str) -> impl Iterator<Item = &Metric> {
+        self.0.iter().filter(move |metric| metric.name == name)
+    }
+
+    fn misses(&self, name: &str) -> bool {
+        self.of(name).any(|metric| metric.pass == Some(false))
+    }
+
+    fn one(&self, name: &str, direction: Direction) -> Option<&Metric> {
+        self.0.iter().find(|metric| metric.name == name && metric.op.as_deref() == Some(direction.word()))
+    }
+
+    fn missed(&self, name: &str, direction: Direction) -> bool {
+        self.one(name, direction).is_some_and(|metric| metric.pass == Some(false))
+    }
+
+    /// How many times the job's figure the source's is.
+    fn ratio(&self, name: &str, direction: Direction) -> Option<f64> {
+        let metric = self.one(name, direction)?;
+        let (original, distilled) = (metric.original?, metric.distilled?);
+        (original > 0.0 && distilled > 0.0).then(|| original / distilled)
+    }
+
+    /// Over both directions; none when nothing has the figure.
+    fn sum(&self, name: &str, figure: impl Fn(&Metric) -> Option<f64>) -> Option<f64> {
+        self.of(name).filter_map(figure).reduce(|a, b| a + b).filter(|sum| *sum > 0.0)
+    }
+}
+
+/// How far a card is from passing: by how many times its allowance each missed line is beyond it.
+pub fn misses(metrics: &[Metric]) -> f64 {
+    let beyond = |metric: &Metric| match (metric.distance, metric.allowed) {
+        (Some(distance), Some(allowed)) if allowed > 0.0 => (distance / allowed - 1.0).max(0.0),
+        _ => 1.0,
+    };
+    metrics.iter().filter(|metric| metric.pass == Some(false)).map(beyond).sum()
+}
+
+/// Whether a card is better than another: closer, and nothing that held is missed.
+pub fn improves(new: &[Metric], old: &[Metric]) -> bool {
+    let same = |metric: &Metric| new.iter().find(|other| other.name == metric.name && other.op == metric.op);
+    let held = old.iter().filter(|metric| metric.pass == Some(true));
+    held.clone().all(|metric| same(metric).is_some_and(|other| other.pass != Some(false))) && misses(new) < misses(old)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distill::SizeMix;
+    use crate::distill::pace::Pace;
+    use crate::distill::streams::{Load, streams};
+
+    fn metric(name: &str, original: f64, distilled: f64, allowed: f64) -> Metric {
+        let distance = (distilled / original - 1.0).abs();
+        Metric {
+            name: name.to_owned(),
+            op: Some("read".to_owned()),
+            original: Some(original),
+            distilled: Some(distilled),
+            distance: Some(distance),
+            allowed: Some(allowed),
+            pass: Some(distance <= allowed),
+            ..Metric::default()
+        }
+    }
+
+    fn of(pace: Pace) -> Vec<Stream> {
+        let reads = Load { mix: SizeMix::from_sizes([(4096, 100_000)]), in_flight: 8.0, most_in_flight: 16 };
+        streams(&reads, &Load::default(), pace, false)
+    }
+
+    #[test]
+    fn depth_follows_what_was_in_flight() {
+        let mut jobs = of(Pace::Saturated);
+        let card = [metric("in_flight", 8.0, 12.0, 0.15), metric("throughput", 100.0, 101.0, 0.1)];
+        let next = Tuning::default().next(&jobs, &card).unwrap();
+        assert_eq!(next.apply(&mut jobs), ["iodepth of read from 8 to 5"]);
+        assert_eq!(jobs[0].depth, 5);
+        assert_eq!(Tuning::default().next(&jobs, &[metric("d2c_p50", 8.0, 12.0, 0.2)]), None, "no number does that");
+    }
+
+    #[test]
+    fn a_rate_follows_the_throughput() {
+        let mut jobs = of(Pace::Rate { per_second: [1000.0, 0.0], poisson: true });
+        let card = [metric("throughput", 100.0, 80.0, 0.1), metric("in_flight", 8.0, 1.0, 0.15)];
+        let changes = Tuning::default().next(&jobs, &card).unwrap().apply(&mut jobs);
+        assert_eq!(changes, ["rate_iops of read from 1000 to 1250"], "the depth is only room");
+    }
+
+    #[test]
+    fn a_pause_makes_the_round_as_long_as_the_source_s() {
+        // 100 requests of 4 KiB and a pause of 10 ms: 20 ms in all, and the source took 30.
+        let mut jobs = of(Pace::Bursts { requests: 100, idle_ns: 10_000_000 });
+        let per_s = 409_600.0;
+        let card = [metric("throughput", per_s / 0.030, per_s / 0.020, 0.1)];
+        let changes = Tuning::default().next(&jobs, &card).unwrap().apply(&mut jobs);
+        assert_eq!(changes, ["thinktime of read from 10000 to 20000"]);
+    }
+
+    #[test]
+    fn what_held_must_hold() {
+        let old = [metric("throughput", 100.0, 80.0, 0.1), metric("in_flight", 8.0, 8.0, 0.15)];
+        let closer = [metric("throughput", 100.0, 99.0, 0.1), metric("in_flight", 8.0, 8.1, 0.15)];
+        let spoilt = [metric("throughput", 100.0, 99.0, 0.1), metric("in_flight", 8.0, 10.0, 0.15)];
+        assert!(improves(&closer, &old) && !improves(&spoilt, &old) && !improves(&old, &old));
+    }
+
+    #[test]
+    fn half_way_is_half_of_the_factor() {
+        let far = Tuning { depth: 4.0, ..Tuning::default() };
+        assert!((Tuning::default().towards(&far).depth - 2.0).abs() < 1e-12);
+        let mut jobs = of(Pace::Saturated);
+        assert!(Tuning::default().apply(&mut jobs).is_empty() && jobs == of(Pace::Saturated));
+    }
+}
