@@ -32,6 +32,7 @@ mod card;
 mod course;
 mod exact;
 mod ground;
+mod issued;
 mod kind;
 mod prove;
 mod tune;

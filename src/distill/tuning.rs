@@ -3,6 +3,7 @@
 
 use crate::measure::fidelity::Metric;
 
+use super::depth::ring;
 use super::streams::{Brake, Direction, Stream};
 
 /// The most that one round changes a number, as a factor either way.
@@ -63,10 +64,10 @@ impl Tuning {
         changes
     }
 
-    /// What to try next, from the card of a job with these streams; none when nothing that missed its
-    /// bound follows from these numbers.
+    /// What to try next, from the card of a job with these streams on that engine of fio's; none when
+    /// nothing that missed its bound follows from these numbers.
     #[must_use]
-    pub fn next(&self, streams: &[Stream], metrics: &[Metric]) -> Option<Self> {
+    pub fn next(&self, streams: &[Stream], ioengine: &str, metrics: &[Metric]) -> Option<Self> {
         let card = Card(metrics);
         let mut next = *self;
         let bounds: Vec<Bound> = streams.iter().map(bound).collect();
@@ -78,7 +79,8 @@ impl Tuning {
             next.pause *= limited(longer_pause(streams, &card)?);
         }
         if bounds.iter().any(|bound| *bound != Bound::Rate) && card.misses("in_flight") {
-            next.depth *= limited(card.sum("in_flight", |m| m.original)? / card.sum("in_flight", |m| m.distilled)?);
+            let missing = card.sum("in_flight", |m| m.original)? / card.sum("in_flight", |m| m.distilled)?;
+            next.depth *= limited(missing * written(streams, ioengine));
         }
         (next != *self).then_some(next)
     }
@@ -118,6 +120,16 @@ fn bound(stream: &Stream) -> Bound {
         Some(Brake::Think { .. }) => Bound::Pause,
         Some(Brake::Bytes(_) | Brake::Poisson(_)) => Bound::Rate,
     }
+}
+
+/// How many times the depth of the streams the one is that stands in the job: what missed its bound
+/// is what that one did.
+fn written(streams: &[Stream], ioengine: &str) -> f64 {
+    let in_job = |stream: &Stream| if ioengine == "io_uring" { ring(stream.depth) } else { None };
+    let of = |depth: fn(&Stream, Option<u32>) -> u32| {
+        streams.iter().map(|stream| f64::from(depth(stream, in_job(stream)))).sum::<f64>()
+    };
+    of(|stream, near| near.unwrap_or(stream.depth)) / of(|stream, _| stream.depth).max(1.0)
 }
 
 fn limited(factor: f64) -> f64 {
@@ -219,17 +231,26 @@ mod tests {
     fn depth_follows_what_was_in_flight() {
         let mut jobs = of(Pace::Saturated);
         let card = [metric("in_flight", 8.0, 12.0, 0.15), metric("throughput", 100.0, 101.0, 0.1)];
-        let next = Tuning::default().next(&jobs, &card).unwrap();
+        let next = Tuning::default().next(&jobs, "io_uring", &card).unwrap();
         assert_eq!(next.apply(&mut jobs), ["iodepth of read from 8 to 5"]);
         assert_eq!(jobs[0].depth, 5);
-        assert_eq!(Tuning::default().next(&jobs, &[metric("d2c_p50", 8.0, 12.0, 0.2)]), None, "no number does that");
+        // 61 was written as 64, and 64 kept too few in flight.
+        jobs[0].depth = 61;
+        let card = [metric("in_flight", 61.0, 54.0, 0.1)];
+        let next = Tuning::default().next(&jobs, "io_uring", &card).unwrap();
+        assert_eq!(next.apply(&mut jobs), ["iodepth of read from 61 to 72"]);
+        assert_eq!(
+            Tuning::default().next(&jobs, "io_uring", &[metric("d2c_p50", 8.0, 12.0, 0.2)]),
+            None,
+            "no number does that"
+        );
     }
 
     #[test]
     fn a_rate_follows_the_throughput() {
         let mut jobs = of(Pace::Rate { per_second: [1000.0, 0.0], poisson: true });
         let card = [metric("throughput", 100.0, 80.0, 0.1), metric("in_flight", 8.0, 1.0, 0.15)];
-        let changes = Tuning::default().next(&jobs, &card).unwrap().apply(&mut jobs);
+        let changes = Tuning::default().next(&jobs, "io_uring", &card).unwrap().apply(&mut jobs);
         assert_eq!(changes, ["rate_iops of read from 1000 to 1250"], "the depth is only room");
     }
 
@@ -239,7 +260,7 @@ mod tests {
         let mut jobs = of(Pace::Bursts { requests: 100, idle_ns: 10_000_000 });
         let per_s = 409_600.0;
         let card = [metric("throughput", per_s / 0.030, per_s / 0.020, 0.1)];
-        let changes = Tuning::default().next(&jobs, &card).unwrap().apply(&mut jobs);
+        let changes = Tuning::default().next(&jobs, "io_uring", &card).unwrap().apply(&mut jobs);
         assert_eq!(changes, ["thinktime of read from 10000 to 20000"]);
     }
 

@@ -19,6 +19,8 @@ use crate::replay::{Target, check_device, check_place};
 use crate::stop::Stop;
 use crate::units;
 
+use super::issued::Report;
+
 /// The folder that a proof makes in a folder, and removes again.
 const FOLDER: &str = "kvtrace-proof";
 /// In it: what says whose it is and that somebody works there, what a replay uses, what fio uses.
@@ -160,9 +162,13 @@ impl Ground {
             ..CaptureFilter::default()
         };
         let mut capture = Capture::start(&filter)?;
-        let child = capture.start_command(quiet(&mut command)).map_err(|e| cannot_run(&e))?;
+        let report = Report::new()?;
+        let to_report = report.writer()?;
+        let child = capture.start_command(quiet(&mut command).stdout(to_report)).map_err(|e| cannot_run(&e))?;
         let complaint = ended_well(child, stop)?;
-        Ok((capture.finish()?, complaint))
+        let mut block = capture.finish()?;
+        block.notes.extend(report.beside(&block));
+        Ok((block, complaint))
     }
 }
 

@@ -240,6 +240,8 @@ fn notes(originals: &[BlockResult], distilled: &[BlockResult], ran: u32) -> Vec<
             notes.push(format!("the capture of the {name} is tainted: {reason}"));
         }
     }
+    // Of runs that differ in figures alone, the last one's words will do.
+    notes.extend(distilled.last().into_iter().flat_map(|run| run.notes.iter().cloned()));
     notes.extend(busy());
     notes
 }
