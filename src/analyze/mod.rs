@@ -2,6 +2,7 @@
 
 pub mod anonymize;
 mod byte_stack;
+pub mod columns;
 pub mod compare;
 pub mod contents;
 pub mod curve;

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::analyze::ANALYSIS_SCHEMA;
+use crate::analyze::{ANALYSIS_SCHEMA, columns};
 use crate::error::{Error, Result};
 use crate::output;
 use crate::stop::Stop;
@@ -78,16 +78,25 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     }
 }
 
-/// Refuses a name that says nothing of the format, before any work.
-fn check_output(path: &Option<PathBuf>) -> Result<()> {
-    path.as_deref().map(is_csv).transpose().map(drop)
+/// How an analysis is written to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Json,
+    Csv,
+    Parquet,
 }
 
-fn is_csv(path: &Path) -> Result<bool> {
+/// Refuses a name that says nothing of the format, before any work.
+fn check_output(path: &Option<PathBuf>) -> Result<()> {
+    path.as_deref().map(format_of).transpose().map(drop)
+}
+
+fn format_of(path: &Path) -> Result<Written> {
     match path.extension().and_then(|e| e.to_str()) {
-        Some("json") => Ok(false),
-        Some("csv") => Ok(true),
-        _ => Err(Error::usage(format!("-o {}: end the name in .json or .csv", path.display()))),
+        Some("json") => Ok(Written::Json),
+        Some("csv") => Ok(Written::Csv),
+        Some("parquet") => Ok(Written::Parquet),
+        _ => Err(Error::usage(format!("-o {}: end the name in .json, .csv or .parquet", path.display()))),
     }
 }
 
@@ -101,13 +110,15 @@ fn written(
 ) -> Result<()> {
     let json = output::to_json(analysis);
     if let Some(path) = path {
-        if is_csv(path)? {
-            // Before the sidecar is there, which would make any file of that name ours.
-            output::check_replaceable(path, ANALYSIS_SCHEMA, global.overwrite())?;
-            output::write_all(&output::sidecar_path(path), ANALYSIS_SCHEMA, global.overwrite(), &json)?;
-            output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &csv())?;
-        } else {
-            output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &json)?;
+        match format_of(path)? {
+            Written::Csv => {
+                // Before the sidecar is there, which would make any file of that name ours.
+                output::check_replaceable(path, ANALYSIS_SCHEMA, global.overwrite())?;
+                output::write_all(&output::sidecar_path(path), ANALYSIS_SCHEMA, global.overwrite(), &json)?;
+                output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &csv())?;
+            }
+            Written::Json => output::write_all(path, ANALYSIS_SCHEMA, global.overwrite(), &json)?,
+            Written::Parquet => columns::write(path, global.overwrite(), &csv(), &json)?,
         }
         Terminal::new(global).say(format!("written: {}", path.display()));
     }

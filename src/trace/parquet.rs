@@ -66,17 +66,28 @@ type Failure = Arc<Mutex<Option<io::Error>>>;
 impl TableFile {
     /// Opens `path` for a file of `schema`.
     pub fn create(path: &Path, schema: &str, overwrite: Overwrite, fields: &[Field], effort: Effort) -> Result<Self> {
+        let columns: Schema = fields.iter().map(|f| (f.name.into(), f.dtype.clone())).collect();
+        Self::of_columns(path, schema, overwrite, &columns, effort)
+    }
+
+    /// The same, for columns that are known only now.
+    pub fn of_columns(
+        path: &Path,
+        schema: &str,
+        overwrite: Overwrite,
+        columns: &Schema,
+        effort: Effort,
+    ) -> Result<Self> {
         let output = Output::create(path, schema, overwrite)?;
         let failure = Failure::default();
         let file =
             Noting { file: BufWriter::with_capacity(256 << 10, output.handle()?), failure: Arc::clone(&failure) };
-        let columns: Schema = fields.iter().map(|f| (f.name.into(), f.dtype.clone())).collect();
         let writer = ParquetWriter::new(file).set_parallel(effort == Effort::AllThreads);
         let writer = writer.with_compression(match effort {
             Effort::AllThreads | Effort::OneThreadZstd => ParquetCompression::Zstd(None),
             Effort::OneThread => ParquetCompression::Snappy,
         });
-        let writer = writer.batched(&columns).map_err(|e| writing(path, &failure, &e))?;
+        let writer = writer.batched(columns).map_err(|e| writing(path, &failure, &e))?;
         Ok(Self { output, writer, failure })
     }
 

@@ -139,6 +139,13 @@ fn no_policy_beats_the_one_that_knows_the_future() {
     let policies = "lru,fifo,lfu,sieve,s3-fifo,arc,belady";
     let args = ["analyze", "curve", "r.jsonl", "--policy", policies, "--points", "12", "--semantics", "any"];
     bench.ok(&[&args[..], &["-o", "c.csv"]].concat());
+    // Twice: what an analysis wrote may be written again, and nothing else.
+    bench.ok(&[&args[..], &["-o", "c.parquet"]].concat());
+    bench.ok(&[&args[..], &["-o", "c.parquet"]].concat());
+    let table = bench.read("c.parquet");
+    assert!(table.starts_with(b"PAR1") && String::from_utf8_lossy(&table).contains("hit_ratio"));
+    bench.write("mine.parquet", &table[..100]);
+    assert!(bench.refused(2, &[&args[..], &["-o", "mine.parquet"]].concat()).contains("mine.parquet exists"));
     bench.ok(&[&args[..], &["-o", "c.json"]].concat());
     let curve = bench.json("c.json");
     let best = figures(&curve, "belady", "hit_ratio");
@@ -157,7 +164,7 @@ fn what_cannot_be_analysed_is_named() {
     let refused = |args: &[&str]| bench.refused(2, &[&["analyze", "curve"], args].concat());
     assert!(refused(&["r.jsonl", "--capacity", "64GiB"]).contains("--model"));
     assert!(refused(&["r.jsonl", "--capacity", "0"]).contains("at least one token block"));
-    assert!(refused(&["r.jsonl", "-o", "curve.txt"]).contains(".json or .csv"));
+    assert!(refused(&["r.jsonl", "-o", "curve.txt"]).contains(".json, .csv or .parquet"));
     assert!(refused(&["absent.jsonl"]).contains("absent.jsonl"));
     bench.write(
         "b.csv",

@@ -32,7 +32,7 @@ pub struct Args {
     /// Rank runs that are not valid, incomplete or tainted too
     #[arg(long)]
     accept_doubtful: bool,
-    /// Write the result to a file, .json or .csv
+    /// Write the result to a file: .json, .csv or .parquet
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

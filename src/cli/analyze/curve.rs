@@ -52,7 +52,7 @@ pub struct Args {
     /// and memory, with the error that it makes
     #[arg(long, value_name = "RATE")]
     sample: Option<f64>,
-    /// Write the result to a file, .json or .csv
+    /// Write the result to a file: .json, .csv or .parquet
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

@@ -48,7 +48,7 @@ pub struct Args {
     /// The order in which a prompt's blocks are used, and whether hits count behind a missing block
     #[arg(long, value_enum, default_value_t = Semantics::Prefix)]
     semantics: Semantics,
-    /// Write the result to a file, .json or .csv
+    /// Write the result to a file: .json, .csv or .parquet
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

@@ -26,7 +26,7 @@ pub struct Args {
     /// Show no more events than this; the others are counted
     #[arg(long, value_name = "N", default_value_t = 1000)]
     limit: usize,
-    /// Write the result to a file, .json or .csv
+    /// Write the result to a file: .json, .csv or .parquet
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

@@ -48,7 +48,7 @@ pub struct Args {
     /// Say what each definition counts
     #[arg(long)]
     explain: bool,
-    /// Write the result to a file, .json or .csv
+    /// Write the result to a file: .json, .csv or .parquet
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

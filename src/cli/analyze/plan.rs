@@ -72,7 +72,7 @@ pub struct Args {
     /// Years over which DRAM and NVMe are written off
     #[arg(long, value_name = "YEARS", default_value_t = Prices::default().years, value_parser = positive)]
     price_years: f64,
-    /// Write the result to a file, .json or .csv
+    /// Write the result to a file: .json, .csv or .parquet
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

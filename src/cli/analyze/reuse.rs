@@ -27,7 +27,7 @@ pub struct Args {
     /// The first so many requests, or a share such as 10%, are known and not counted
     #[arg(long, value_name = "N")]
     warmup: Option<Warmup>,
-    /// Write the result to a file, .json or .csv
+    /// Write the result to a file: .json, .csv or .parquet
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

@@ -45,7 +45,7 @@ pub struct Args {
     /// For bytes of KV events: a model by name, config.json or bytes:N
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Write the result to a file, .json or .csv
+    /// Write the result to a file: .json, .csv or .parquet
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

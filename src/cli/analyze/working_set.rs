@@ -25,7 +25,7 @@ pub struct Args {
     /// Windows over which different blocks are counted, at every request
     #[arg(long, value_name = "TIME", value_delimiter = ',', default_value = "60s,10m,30m")]
     window: Vec<Time>,
-    /// Write the result to a file, .json or .csv
+    /// Write the result to a file: .json, .csv or .parquet
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

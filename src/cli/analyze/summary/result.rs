@@ -10,9 +10,8 @@ use crate::analyze::inputs::Source;
 use crate::cli::Global;
 use crate::error::{Error, Result};
 use crate::measure::{BlockResult, Histogram, Input, ReplayResult, Saved};
-use crate::output;
 
-use crate::cli::analyze::{is_csv, written};
+use crate::cli::analyze::written;
 
 /// The figures of a result.
 #[derive(Serialize)]
@@ -67,9 +66,6 @@ pub fn run(path: &Option<PathBuf>, sources: &[Source], global: Global) -> Result
             )));
         }
     };
-    if path.as_deref().map(is_csv).transpose()? == Some(true) && output::is_standard(Path::new(&source.name)) {
-        return Err(Error::usage("-o FILE.csv needs a file as input"));
-    }
     written(path, &summary, || csv(&summary), || table(&summary), global)
 }
 
