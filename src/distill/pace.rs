@@ -23,8 +23,23 @@ const REGULAR: f64 = 0.2;
 /// And the mean pause from which on less regular ones are its own too: longer than what a scheduler
 /// takes from one program for another.
 const LONG_PAUSE_NS: f64 = 20_000_000.0;
-/// How many times the median gap those are that make up half of the time, from which on a source
-/// pauses; a Poisson process has 2.4.
+/// The share of its time with requests in flight below which regular pauses are copied even so: what
+/// a job without them would move too much is half of the bound on its throughput.
+const GAPLESS: f64 = 0.95;
+/// Pauses from which on they can be told to be regular.
+const SEVERAL: f64 = 4.0;
+/// And their mean from which on a scheduler's slices, which are alike too, do not make them (EEVDF's are
+/// of some 3 ms, `sched_base_slice`).
+const SLICE_NS: f64 = 6_000_000.0;
+/// The Kolmogorov-Smirnov distance from an exponential distribution up to which times between
+/// requests are those of a Poisson process, whatever the device made of it; of so many gaps chance
+/// alone makes 0.06 once in a thousand times (1.95 / sqrt(n), Kolmogorov 1933).
+const EXPONENTIAL: (f64, u64) = (0.06, 1000);
+/// Variance over mean of the requests in flight that each one meets, from which on nobody keeps a
+/// queue at a depth: a Poisson process has 1 (M/G/infinity), a queue that is kept full next to 0.
+const LOOSE: f64 = 0.7;
+/// How many times the median gap those are that make up half of the idle time, from which on a source
+/// pauses; of a Poisson process those that make up half of all time are 2.4.
 const PAUSES: f64 = 8.0;
 /// A pause is at least this part of those.
 const PAUSE_SHARE: f64 = 0.25;
@@ -80,16 +95,27 @@ impl Paced {
         };
         let span = span_ns(block).unwrap_or(busy);
         let share = busy / span.max(busy);
+        let requests = Direction::ALL.map(|d| block.histogram("size", Some(d.word())).map_or(0, |h| h.count) as f64);
+        let total: f64 = requests.iter().sum();
+        let pauses = Pauses::of(leader, span - busy).filter(|pauses| total / pauses.count >= BURST);
+        if let Some(pauses) = pauses.filter(|p| if share < SATURATED { p.are_own() } else { p.are_regular(share) }) {
+            return pauses.paced(total, span);
+        }
+        if share >= SATURATED && is_exponential(leader) && depth_is_loose(block) {
+            return Self {
+                pace: Pace::Rate { per_second: requests.map(|n| n * 1e9 / span), poisson: true },
+                why: format!(
+                    "requests were in flight in {:.0} % of the time, but the times between them are those of a Poisson \
+                     process, and nobody kept the depth: they came at random, and the device was slow",
+                    share * 100.0
+                ),
+            };
+        }
         if share >= SATURATED {
             return Self::saturated(format!(
                 "requests were in flight in {:.0} % of the time: the depth is kept full, and the device sets the pace",
                 share * 100.0
             ));
-        }
-        let requests = Direction::ALL.map(|d| block.histogram("size", Some(d.word())).map_or(0, |h| h.count) as f64);
-        let total: f64 = requests.iter().sum();
-        if let Some(pauses) = Pauses::of(leader).filter(|pauses| pauses.are_own() && total / pauses.count >= BURST) {
-            return pauses.paced(total, span);
         }
         if (span - busy) / total < idle_of_the_host(block) {
             return Self::saturated(format!(
@@ -160,13 +186,12 @@ struct Pauses {
 }
 
 impl Pauses {
-    /// Those of a source, if there are any.
-    fn of(gap: &Histogram) -> Option<Self> {
-        let all: f64 = gap.buckets.iter().map(|b| middle(b) * b.2 as f64).sum();
+    /// Those of a source that was idle for so long, if there are any.
+    fn of(gap: &Histogram, idle_ns: f64) -> Option<Self> {
         let (mut time, mut usual) = (0.0, 0.0);
         for bucket in gap.buckets.iter().rev() {
             time += middle(bucket) * bucket.2 as f64;
-            if time >= all / 2.0 {
+            if time >= idle_ns / 2.0 {
                 usual = middle(bucket);
                 break;
             }
@@ -184,6 +209,12 @@ impl Pauses {
     /// Whether the program pauses, not the host.
     fn are_own(&self) -> bool {
         self.variation <= REGULAR || self.ns / self.count >= LONG_PAUSE_NS
+    }
+
+    /// Whether a busy source has them by a clock, which nothing outside of it does.
+    fn are_regular(&self, busy: f64) -> bool {
+        let long = self.ns / self.count >= SLICE_NS;
+        busy < GAPLESS && long && self.variation <= REGULAR && self.count >= SEVERAL
     }
 
     fn paced(&self, requests: f64, span: f64) -> Paced {
@@ -216,6 +247,26 @@ fn idle_of_the_host(block: &BlockResult) -> f64 {
 fn depth_is_constant(block: &BlockResult) -> bool {
     let depths = Direction::ALL.into_iter().filter_map(|d| block.histogram("inflight", Some(d.word())));
     depths.filter(|h| h.count > 0).all(|h| h.quantile(0.05) == h.quantile(0.95))
+}
+
+/// Whether the times between requests are those of a Poisson process.
+fn is_exponential(gap: &Histogram) -> bool {
+    let Some(mean) = gap.mean().filter(|mean| *mean > 0.0 && gap.count >= EXPONENTIAL.1) else { return false };
+    let mut below = 0;
+    let farthest = gap.buckets.iter().map(|&(_, high, count)| {
+        below += count;
+        (below as f64 / gap.count as f64 - (1.0 - (-(high as f64) / mean).exp())).abs()
+    });
+    farthest.fold(0.0, f64::max) <= EXPONENTIAL.0
+}
+
+/// Whether requests of the direction that has more of them met so different numbers in flight that
+/// nobody kept those at one.
+fn depth_is_loose(block: &BlockResult) -> bool {
+    let depths = Direction::ALL.into_iter().filter_map(|d| block.histogram("inflight", Some(d.word())));
+    let Some(met) = depths.max_by_key(|h| h.count) else { return false };
+    let mean = met.mean().unwrap_or(0.0);
+    squared_variation(met).is_some_and(|variation| variation * mean >= LOOSE)
 }
 
 /// The time in which anything was in flight.
@@ -296,6 +347,39 @@ mod tests {
         block.histograms.push(met.save("inflight", Some("read"), "ios"));
         let paced = Paced::of(&block);
         assert_eq!(paced.pace, Pace::Saturated, "{}", paced.why);
+    }
+
+    fn exponential(mean_ns: f64) -> Vec<(u64, u64)> {
+        (0..1000).map(|i| ((-mean_ns * (1.0 - (f64::from(i) + 0.5) / 1000.0).ln()) as u64, 5)).collect()
+    }
+
+    fn met(block: &mut BlockResult, depths: &[(u64, u64)]) {
+        let mut counter = LogLinear::new(5);
+        depths.iter().for_each(|&(depth, count)| counter.record_many(depth, count));
+        block.histograms.push(counter.save("inflight", Some("read"), "ios"));
+    }
+
+    #[test]
+    fn a_slow_device_does_not_make_random_arrivals_a_full_queue() {
+        let mut random = block(&exponential(200_000.0), 990_000_000);
+        met(&mut random, &[(6, 600), (8, 900), (10, 1000), (12, 900), (14, 700), (17, 500), (20, 400)]);
+        assert!(matches!(Paced::of(&random).pace, Pace::Rate { poisson: true, .. }), "{}", Paced::of(&random).why);
+        // Sixteen servers of random times have random ends, and a queue that is kept.
+        let mut kept = block(&exponential(200_000.0), 990_000_000);
+        met(&mut kept, &[(14, 10), (15, 90), (16, 4900)]);
+        assert_eq!(Paced::of(&kept).pace, Pace::Saturated);
+    }
+
+    #[test]
+    fn pauses_count_however_long_the_bursts_between_them_are() {
+        // 100 times 200 requests, one every 400 us, and 50 ms of nothing.
+        let paced = Paced::of(&block(&[(400_000, 19_900), (50_000_000, 99)], 8_000_000_000));
+        assert!(matches!(paced.pace, Pace::Bursts { requests: 195..=205, .. }), "{paced:?}");
+        let few = Paced::of(&block(&[(400_000, 19_900), (10_000_000, 99)], 8_000_000_000));
+        assert!(matches!(few.pace, Pace::Bursts { requests: 195..=205, .. }), "a tenth of the time: {few:?}");
+        let irregular = [(400_000, 19_900), (3_000_000, 40), (9_000_000, 30), (30_000_000, 10)];
+        let host = Paced::of(&block(&irregular, 8_000_000_000));
+        assert_eq!(host.pace, Pace::Saturated, "what stops a program from outside: {}", host.why);
     }
 
     #[test]
