@@ -84,7 +84,7 @@ impl Portion {
     /// The jobs of the load, named after it.
     pub fn streams(&self) -> Vec<Stream> {
         let source = &self.source;
-        let mut all = streams(&source.loads[0], &source.loads[1], source.paced.pace, source.sync.is_some());
+        let mut all = streams(&source.loads[0], &source.loads[1], source.paced.pace, source.habits());
         if !self.name.is_empty() {
             all.iter_mut().for_each(|stream| stream.name = format!("{}-{}", self.name, stream.name));
         }

@@ -127,12 +127,22 @@ pub struct Load {
     pub most_in_flight: u32,
 }
 
+/// What else decides which jobs there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// Written data is made durable now and then.
+    pub syncs: bool,
+    /// Many requests of a direction begin where its last one ended, which two jobs beside each other
+    /// would break.
+    pub in_order: bool,
+}
+
 /// The jobs that do what the loads did. Empty when both are.
-pub fn streams(reads: &Load, writes: &Load, pace: Pace, syncs: bool) -> Vec<Stream> {
+pub fn streams(reads: &Load, writes: &Load, pace: Pace, habits: Habits) -> Vec<Stream> {
     match pace {
-        Pace::Saturated => saturated(reads, writes),
-        Pace::Rate { per_second, poisson } => paced([reads, writes], per_second, poisson, syncs),
-        Pace::Bursts { requests, idle_ns } => bursts(saturated(reads, writes), requests, idle_ns),
+        Pace::Saturated => saturated(reads, writes, habits.in_order),
+        Pace::Rate { per_second, poisson } => paced([reads, writes], per_second, poisson, habits.syncs),
+        Pace::Bursts { requests, idle_ns } => bursts(saturated(reads, writes, habits.in_order), requests, idle_ns),
     }
 }
 
@@ -171,7 +181,7 @@ fn bursts(all: Vec<Stream>, requests: u64, idle_ns: u64) -> Vec<Stream> {
 }
 
 /// The depth is kept full.
-fn saturated(reads: &Load, writes: &Load) -> Vec<Stream> {
+fn saturated(reads: &Load, writes: &Load, in_order: bool) -> Vec<Stream> {
     let requests = reads.mix.count() + writes.mix.count();
     let depth = |in_flight: f64| in_flight.round().clamp(1.0, 65_536.0) as u32;
     let mut mains = Vec::new();
@@ -190,7 +200,7 @@ fn saturated(reads: &Load, writes: &Load) -> Vec<Stream> {
     let total = depth(reads.in_flight + writes.in_flight);
     let taken: u32 = large.iter().map(|stream| stream.depth).sum();
     let mut all = match <[_; 2]>::try_from(mains) {
-        Ok([reads, writes]) => both(reads, writes, total.saturating_sub(taken).max(1), large.is_empty()),
+        Ok([reads, writes]) => both(reads, writes, total.saturating_sub(taken).max(1), large.is_empty() && !in_order),
         Err(one) => one
             .into_iter()
             .map(|(part, in_flight)| {
@@ -209,8 +219,9 @@ fn saturated(reads: &Load, writes: &Load) -> Vec<Stream> {
     all
 }
 
-/// Reads and writes together, in the simplest form that keeps each direction's share.
-fn both((read, r): (Part, f64), (write, w): (Part, f64), depth: u32, alone: bool) -> Vec<Stream> {
+/// Reads and writes together, in the simplest form that keeps each direction's share; `blend` permits
+/// two mixed jobs beside each other.
+fn both((read, r): (Part, f64), (write, w): (Part, f64), depth: u32, blend: bool) -> Vec<Stream> {
     let (reads, writes) = (read.mix.count() as f64, write.mix.count() as f64);
     let exact = reads * 100.0 / (reads + writes);
     let rare = exact.min(100.0 - exact);
@@ -229,7 +240,7 @@ fn both((read, r): (Part, f64), (write, w): (Part, f64), depth: u32, alone: bool
     // A job that is ahead of its share by one request pauses. That costs nothing where one
     // request of the rare direction makes room for a whole queue of the other.
     let pauses = rare / 100.0 * f64::from(depth) >= 1.0;
-    if alone && pauses && depth > 1 && BLEND_ERROR <= MIX_BOUND * rare {
+    if blend && pauses && depth > 1 && BLEND_ERROR <= MIX_BOUND * rare {
         let low = exact.floor();
         let upper = (f64::from(depth) * (exact - low)).round().clamp(1.0, f64::from(depth - 1)) as u32;
         return vec![
@@ -338,13 +349,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_order_is_not_shared_out_between_two_jobs() {
+        let one = |count| load(SizeMix::from_sizes([(262_144, count)]), 16.0);
+        let names = |in_order| -> Vec<String> {
+            let habits = Habits { in_order, ..Habits::default() };
+            streams(&one(7960), &one(2040), Pace::Saturated, habits).into_iter().map(|stream| stream.name).collect()
+        };
+        assert_eq!(names(false), ["mix-79", "mix-80"]);
+        assert_eq!(names(true), ["read", "write"]);
+    }
+
+    #[test]
     fn rare_large_sizes_get_a_stream() {
         let mix = SizeMix::from_sizes([(4096, 99_600), (1 << 20, 400)]);
-        let all = streams(&Load::default(), &load(mix, 4.0), Pace::Saturated, false);
+        let all = streams(&Load::default(), &load(mix, 4.0), Pace::Saturated, Habits::default());
         let names: Vec<_> = all.iter().map(|s| (s.name.as_str(), s.parts[0].split.text(), s.depth)).collect();
         assert_eq!(names, [("write", "4k/100".to_owned(), 2), ("write-large", "1m/100".to_owned(), 2)]);
         let common = SizeMix::from_sizes([(4096, 500), (1 << 20, 500)]);
-        assert_eq!(streams(&load(common, 4.0), &Load::default(), Pace::Saturated, false).len(), 1);
+        assert_eq!(streams(&load(common, 4.0), &Load::default(), Pace::Saturated, Habits::default()).len(), 1);
     }
 
     fn load(mix: SizeMix, in_flight: f64) -> Load {
@@ -356,14 +378,15 @@ mod tests {
         let reads = load(SizeMix::from_sizes([(4096, 500), (65_536, 500)]), 0.2);
         let writes = load(SizeMix::from_sizes([(8192, 250)]), 0.1);
         let rate = |poisson| Pace::Rate { per_second: [1000.0, 250.0], poisson };
-        let brakes =
-            |pace| streams(&reads, &writes, pace, false).into_iter().map(|s| (s.name, s.depth, s.brake)).collect();
+        let brakes = |pace| {
+            streams(&reads, &writes, pace, Habits::default()).into_iter().map(|s| (s.name, s.depth, s.brake)).collect()
+        };
         let all: Vec<_> = brakes(rate(false));
         let (read, write) = (Brake::Bytes(1000 * (4096 + 65_536) / 2), Brake::Bytes(250 * 8192));
         assert_eq!(all, [("read".to_owned(), 32, Some(read)), ("write".to_owned(), 32, Some(write))]);
         let all: Vec<_> = brakes(rate(true));
         assert_eq!((all[0].2, all[1].2), (Some(Brake::Poisson(1000)), Some(Brake::Poisson(250))));
-        let beside_syncs = streams(&reads, &writes, rate(true), true);
+        let beside_syncs = streams(&reads, &writes, rate(true), Habits { syncs: true, in_order: false });
         assert_eq!((beside_syncs[0].brake, beside_syncs[1].brake), (Some(Brake::Poisson(1000)), Some(write)));
         let all: Vec<_> = brakes(Pace::Bursts { requests: 100, idle_ns: 2_000_500 });
         assert_eq!(all.len(), 1);
@@ -373,7 +396,7 @@ mod tests {
     fn forms(reads: u64, writes: u64, in_flight: f64) -> Vec<(String, Option<u32>, u32, Option<u32>)> {
         let one =
             |count: u64| load(SizeMix::from_sizes([(4096, count)]), in_flight * count as f64 / (reads + writes) as f64);
-        let jobs = streams(&one(reads), &one(writes), Pace::Saturated, false).into_iter();
+        let jobs = streams(&one(reads), &one(writes), Pace::Saturated, Habits::default()).into_iter();
         jobs.map(|job| (job.name, job.read_percent, job.depth, job.flow)).collect()
     }
 

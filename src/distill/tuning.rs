@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::distill::SizeMix;
     use crate::distill::pace::Pace;
-    use crate::distill::streams::{Load, streams};
+    use crate::distill::streams::{Habits, Load, streams};
 
     fn metric(name: &str, original: f64, distilled: f64, allowed: f64) -> Metric {
         let distance = (distilled / original - 1.0).abs();
@@ -224,7 +224,7 @@ mod tests {
 
     fn of(pace: Pace) -> Vec<Stream> {
         let reads = Load { mix: SizeMix::from_sizes([(4096, 100_000)]), in_flight: 8.0, most_in_flight: 16 };
-        streams(&reads, &Load::default(), pace, false)
+        streams(&reads, &Load::default(), pace, Habits::default())
     }
 
     #[test]
