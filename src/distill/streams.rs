@@ -353,7 +353,7 @@ mod tests {
         let one = |count| load(SizeMix::from_sizes([(262_144, count)]), 16.0);
         let names = |in_order| -> Vec<String> {
             let habits = Habits { in_order, ..Habits::default() };
-            streams(&one(7960), &one(2040), Pace::Saturated, habits).into_iter().map(|stream| stream.name).collect()
+            streams(&one(7950), &one(2050), Pace::Saturated, habits).into_iter().map(|stream| stream.name).collect()
         };
         assert_eq!(names(false), ["mix-79", "mix-80"]);
         assert_eq!(names(true), ["read", "write"]);
