@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::live::{EventRecording, LiveKind, Lookups, kind_of};
+use crate::measure::events::{EVENTS_SCHEMA, EventsReader};
 use crate::output;
 use crate::trace::meta::{ModelFacts, Source, TierCapacity};
+use crate::trace::parquet::footer_value;
 use crate::trace::{Format, Input, REQUESTS_SCHEMA, RequestsReader, TraceReader, requests_path};
 
-use super::likeness;
+use super::{ANALYSIS_SCHEMA, likeness};
 
 /// The schema of an identity.
 pub const INFO_SCHEMA: &str = "kvtrace.info/1";
@@ -140,9 +142,43 @@ impl Identity {
     }
 
     fn parquet(self, input: Input) -> Result<Self> {
-        match RequestsReader::of(&input) {
-            Ok(requests) => Ok(self.requests(&requests)),
-            Err(_) => self.trace(input),
+        if let Ok(requests) = RequestsReader::of(&input) {
+            return Ok(self.requests(&requests));
+        }
+        match footer_value(input.rewound()?, &input.name, EVENTS_SCHEMA)? {
+            Some(_) => self.events(&input),
+            None => match footer_value(input.rewound()?, &input.name, ANALYSIS_SCHEMA)? {
+                Some(json) => Ok(self.analysis(&json)),
+                None => self.trace(input),
+            },
+        }
+    }
+
+    /// What the block layer did, a row a request.
+    fn events(self, input: &Input) -> Result<Self> {
+        let events = EventsReader::of(input)?;
+        let meta = events.meta();
+        Ok(Self {
+            what: "the requests that a capture saw".to_owned(),
+            format: "parquet",
+            contains: Some(EVENTS_SCHEMA.to_owned()),
+            written_by: Some(meta.tool.clone()),
+            complete: Some(meta.complete),
+            rows: Some(events.rows()),
+            ..self
+        })
+    }
+
+    /// The table of an analysis, whose JSON lies in the footer.
+    fn analysis(self, json: &[u8]) -> Self {
+        let said: Value = serde_json::from_slice(json).unwrap_or_default();
+        let text = |name: &str| said.get(name).and_then(Value::as_str).map(str::to_owned);
+        Self {
+            what: format!("the table of an analysis ({})", text("kind").unwrap_or_default()),
+            format: "parquet",
+            contains: Some(ANALYSIS_SCHEMA.to_owned()),
+            written_by: text("tool"),
+            ..self
         }
     }
 

@@ -144,6 +144,7 @@ fn no_policy_beats_the_one_that_knows_the_future() {
     bench.ok(&[&args[..], &["-o", "c.parquet"]].concat());
     let table = bench.read("c.parquet");
     assert!(table.starts_with(b"PAR1") && String::from_utf8_lossy(&table).contains("hit_ratio"));
+    assert!(bench.ok(&["info", "c.parquet"]).contains("the table of an analysis (curve)"));
     bench.write("mine.parquet", &table[..100]);
     assert!(bench.refused(2, &[&args[..], &["-o", "mine.parquet"]].concat()).contains("mine.parquet exists"));
     bench.ok(&[&args[..], &["-o", "c.json"]].concat());

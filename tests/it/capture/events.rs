@@ -91,6 +91,7 @@ fn a_result_can_be_had_from_rows_alone() {
     let Some(device) = Loop::new("none") else { return };
     let job = ["--rw=randread", "--bs=4k", "--ioengine=psync", "--io_size=4m", "--norandommap=1"];
     let result = with_events(&device, "rows", &job);
+    assert!(device.bench.ok(&["info", "e.parquet"]).contains("the requests that a capture saw"));
     device.bench.ok(&["capture", "--from", "e.parquet", "-o", "again.json"]);
     let again = device.result("again.json");
     assert_same(&result.histograms, &again.histograms, "the target's");
