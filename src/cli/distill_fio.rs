@@ -151,7 +151,9 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let mut source = source(&args, proof.as_ref(), global, stop)?;
     if let (Some(proof), Some(cut)) = (&proof, source.cut.take()) {
         if source.blocks.is_empty() {
-            return Err(cut);
+            return Err(Error::interrupted(format!(
+                "{cut}: no run of the original had ended, so that there is no card"
+            )));
         }
         let card = proof.card(&source.blocks, &[], proved(&args, &source, proof), false);
         return proof.keep(&card, &args.output, global);

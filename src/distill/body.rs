@@ -48,10 +48,11 @@ impl FileSize {
             bytes => bytes,
         };
         let least = source.largest() * SIZE_IN_REQUESTS;
-        let (bytes, why) = if touched <= moved {
-            (touched, "the parts of the device that were touched, as wide as the LBA histogram's buckets")
-        } else {
+        // A load that reaches far and moves little comes back to no place, and must not in a small file.
+        let (bytes, why) = if moved < touched && (source.zones.bytes() == 0 || source.zones.are_coarse()) {
             (moved, "all bytes that were moved; the touched part of the device is no larger")
+        } else {
+            (touched, "the parts of the device that were touched, as wide as the LBA histogram's buckets")
         };
         let (bytes, why) = if bytes < least {
             (least, format!("{SIZE_IN_REQUESTS} times the largest request; the source touched {}", units::bytes(bytes)))
@@ -227,7 +228,7 @@ fn places(stream: &Stream, source: &Source, size: u64) -> Vec<Setting> {
 fn depth(stream: &Stream, ioengine: &str) -> Vec<Setting> {
     let why = match stream.brake {
         Some(Brake::Bytes(_) | Brake::Poisson(_)) => "the most in flight; the rate decides how many are",
-        _ => "the mean number in flight, at least 1",
+        _ => "the number that was kept in flight, at least 1",
     };
     let ring = (ioengine == "io_uring").then(|| ring(stream.depth));
     let paced = matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)));

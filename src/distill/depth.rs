@@ -38,6 +38,18 @@ impl InFlight {
     }
 }
 
+/// The number in flight of both directions at which the device was kept, where it was: what it has
+/// half of the time is next to what it has at most in nine tenths of it. A mean over the time in which
+/// a queue fills and drains is below what fills it again.
+pub fn ceiling(block: &BlockResult) -> Option<f64> {
+    let depths = block.histogram("inflight_time", None).and_then(busy)?;
+    let (half, most) = (depths.quantile(0.5)?.floor(), depths.quantile(0.9)?.floor());
+    (most >= 2.0 && half >= PILED * most).then_some(most)
+}
+
+/// How much of the depth of nine tenths of the time half of the time has, where a queue is kept.
+const PILED: f64 = 0.9;
+
 /// How far from a wanted depth the next power of two may be, relative.
 const NEAR: f64 = 0.08;
 

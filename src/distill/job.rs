@@ -10,6 +10,7 @@ use crate::units;
 use super::body::{self, Context, FileSize};
 use super::facts::Facts;
 use super::header;
+use super::logical;
 use super::mlperf;
 use super::portions::{self, Division, Portion};
 use super::section::{Section, comment};
@@ -264,7 +265,13 @@ fn warnings(block: &BlockResult, source: &Source, streams: &[Stream]) -> Vec<Str
         all.push(format!("the capture is tainted ({}); its numbers may be off", block.taint_reasons.join("; ")));
     }
     let has = |name: &str| block.histograms.iter().any(|histogram| histogram.name == name && histogram.count > 0);
-    if has("inflight") && !has("inflight_time") {
+    if block.source == logical::SOURCE {
+        all.push(
+            "a trace alone says nothing of time: iodepth is what a replay keeps in flight, and the job is as fast as the \
+             device"
+                .to_owned(),
+        );
+    } else if has("inflight") && !has("inflight_time") {
         all.push(
             "the source has depths only as requests met them, not over time: iodepth is their mean, which a counter \
              that leaks makes too high; check it"

@@ -1,7 +1,7 @@
 //! Where a load changes over time: windows of equal length put together as long as neighbours do
 //! the same.
 //!
-//! The rule: five windows at a time are one stretch. Of all neighbouring stretches the two that are
+//! The rule: a twelfth of the windows, five at least, are one stretch. Of all neighbouring stretches the two that are
 //! most alike are joined, again and again, until no two neighbours are alike. Two are alike when
 //! none of these differ by more than a bound and by more than three standard errors of the windows:
 //! the share of reads, the size of reads and of writes, whether the device was kept busy; and, where
@@ -22,10 +22,14 @@ use super::streams::Direction;
 pub const MOST: usize = 8;
 /// The most slices that can be asked for.
 pub const MOST_ASKED: usize = 16;
-/// Windows of the shortest slice.
+/// Windows of the shortest slice at least, and its part of all: what is shorter is the device's mood
+/// more often than another load.
 const STRETCH: usize = 5;
-/// How far means may differ, relative to the larger one: rates, sizes, depths.
+const SHORTEST: usize = 12;
+/// How far means of sizes may differ, relative to the larger one.
 const RELATIVE: f64 = 0.25;
+/// How far rates and depths may, which a slow moment of the device changes too.
+const TWICE: f64 = 0.5;
 /// How far shares may differ: of reads, of busy time.
 const SHARE: f64 = 0.1;
 /// How many standard errors are no accident.
@@ -122,12 +126,12 @@ impl Window {
 
 /// Requests a second, share of reads, sizes of reads and of writes, share of busy time, in flight.
 const FEATURES: [Bound; 6] = [
-    Bound::Relative(RELATIVE),
+    Bound::Relative(TWICE),
     Bound::Share(SHARE),
     Bound::Relative(RELATIVE),
     Bound::Relative(RELATIVE),
-    Bound::Share(2.0 * SHARE),
-    Bound::Relative(RELATIVE),
+    Bound::Share(4.0 * SHARE),
+    Bound::Relative(TWICE),
 ];
 const RATE: usize = 0;
 const BUSY: usize = 4;
@@ -211,8 +215,9 @@ pub fn cut(windows: &[Window], wanted: Wanted) -> Cuts {
 
 /// Equal stretches; what is left at the end belongs to the last one.
 fn stretches(windows: usize) -> Vec<Range<usize>> {
-    let count = (windows / STRETCH).max(1);
-    let end = |at: usize| if at == count { windows } else { at * STRETCH };
+    let stretch = STRETCH.max(windows / SHORTEST);
+    let count = (windows / stretch).max(1);
+    let end = |at: usize| if at == count { windows } else { at * stretch };
     (0..count).map(|at| end(at)..end(at + 1)).collect()
 }
 
@@ -300,7 +305,7 @@ mod tests {
     #[test]
     fn a_steady_load_and_a_rhythm_are_one() {
         assert_eq!(lengths(&[(100, 1000.0, 4096.0, 0.7)], Wanted::Auto), [100]);
-        let rhythm: Vec<_> = (0..24).map(|at| (5, if at % 2 == 0 { 4000.0 } else { 100.0 }, 4096.0, 0.7)).collect();
+        let rhythm: Vec<_> = (0..12).map(|at| (10, if at % 2 == 0 { 4000.0 } else { 100.0 }, 4096.0, 0.7)).collect();
         let cuts = cut(&windows(&rhythm), Wanted::Auto);
         assert!(cuts.slices.len() == 1 && cuts.why.contains("rhythm"), "{}", cuts.why);
         assert_eq!(cut(&[], Wanted::Auto).slices.len(), 1);
@@ -312,7 +317,7 @@ mod tests {
         let mut busy = windows(&[(50, 1000.0, 4096.0, 0.7), (50, 2000.0, 4096.0, 0.7)]);
         busy.iter_mut().for_each(|window| (window.busy_ns, window.depth_ns) = (Some(99e6), 99e6 * 8.0));
         assert_eq!(cut(&busy, Wanted::Auto).slices.len(), 1);
-        busy[50..].iter_mut().for_each(|window| window.depth_ns *= 2.0);
+        busy[50..].iter_mut().for_each(|window| window.depth_ns *= 2.5);
         assert_eq!(cut(&busy, Wanted::Auto).slices, [0..50, 50..100]);
     }
 

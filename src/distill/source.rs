@@ -2,7 +2,7 @@
 
 use crate::measure::{BlockResult, Histogram};
 
-use super::depth::InFlight;
+use super::depth::{InFlight, ceiling};
 use super::journal;
 use super::pace::Paced;
 use super::sizes::SizeMix;
@@ -19,6 +19,9 @@ const STRAY_BYTES: f64 = 0.002;
 /// The share of requests that begin where the last one ended, from which on jobs keep them together:
 /// two beside each other lose about half of it, and the bound of a proof is 5 points.
 const IN_ORDER: f64 = 0.1;
+/// How many times the mean in flight the number is at most at which a queue is kept that fills and
+/// drains: more is a burst.
+const FILLS: f64 = 1.6;
 /// The share of requests in flight at most, of those counted, for which a paced job has room.
 const ROOM: f64 = 0.999;
 
@@ -77,6 +80,7 @@ impl Source {
 
     fn with(whole: &BlockResult, block: &BlockResult, sync: Option<Sync>) -> Self {
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
+        keep_full(&mut loads, block);
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
             loads[direction as usize] = Load::default();
@@ -132,6 +136,14 @@ impl Sync {
 /// The direction of which a capture has next to nothing, so that a job of it has nothing.
 pub fn left_out(block: &BlockResult) -> Option<Direction> {
     stray(&Direction::ALL.map(|direction| load(block, direction))).map(|(direction, _)| direction)
+}
+
+/// Raises the means in flight to the number at which the queue was kept.
+fn keep_full(loads: &mut [Load; 2], block: &BlockResult) {
+    let mean: f64 = loads.iter().filter(|load| load.mix.count() > 0).map(|load| load.in_flight).sum();
+    if let Some(kept) = ceiling(block).filter(|kept| *kept > mean && *kept <= mean * FILLS) {
+        loads.iter_mut().for_each(|load| load.in_flight *= kept / mean);
+    }
 }
 
 /// The direction of which there is next to nothing.

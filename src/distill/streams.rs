@@ -193,7 +193,7 @@ fn saturated(reads: &Load, writes: &Load, in_order: bool) -> Vec<Stream> {
         let mut parts = cut(direction, load.mix.clone(), requests).into_iter();
         mains.extend(parts.next().map(|part| (part, load.in_flight)));
         for (part, suffix) in parts.zip(["large", "larger"]) {
-            let share = part.mix.bytes() as f64 / load.mix.bytes() as f64;
+            let share = occupied(&part.mix) / occupied(&load.mix);
             large.push(Stream::one(format!("{direction}-{suffix}"), part, depth(load.in_flight * share)));
         }
     }
@@ -218,6 +218,15 @@ fn saturated(reads: &Load, writes: &Load, in_order: bool) -> Vec<Stream> {
     }
     all
 }
+
+/// How much of a queue requests take up, in those of no size: a large one is longer at the device,
+/// about twice as long for each so many bytes more.
+fn occupied(mix: &SizeMix) -> f64 {
+    mix.count() as f64 + mix.bytes() as f64 / TWICE_AS_LONG
+}
+
+/// Bytes that take a device about as long as a request of none: 100 us at 2.5 GB/s.
+const TWICE_AS_LONG: f64 = 262_144.0;
 
 /// Reads and writes together, in the simplest form that keeps each direction's share; `blend` permits
 /// two mixed jobs beside each other.

@@ -29,6 +29,9 @@ pub struct Zones {
     counts: [Vec<u64>; 2],
 }
 
+/// Touched parts from which on their widths together say how far a load reaches.
+const FINE: usize = 3;
+
 impl Zones {
     /// From a capture's `lba`.
     pub fn of(block: &BlockResult) -> Self {
@@ -65,6 +68,11 @@ impl Zones {
     /// Bytes of the touched parts together; 0 when nothing is known.
     pub fn bytes(&self) -> u64 {
         self.widths.iter().sum()
+    }
+
+    /// Whether so few parts were touched that their width, and not the load, says how large they are.
+    pub fn are_coarse(&self) -> bool {
+        self.widths.len() < FINE
     }
 
     /// The shares of the directions together as `zoned_abs` over a file of `size` bytes (fio 3.33 does
