@@ -373,7 +373,7 @@ mod tests {
         let mix = SizeMix::from_sizes([(4096, 99_600), (1 << 20, 400)]);
         let all = streams(&Load::default(), &load(mix, 4.0), Pace::Saturated, Habits::default());
         let names: Vec<_> = all.iter().map(|s| (s.name.as_str(), s.parts[0].split.text(), s.depth)).collect();
-        assert_eq!(names, [("write", "4k/100".to_owned(), 2), ("write-large", "1m/100".to_owned(), 2)]);
+        assert_eq!(names, [("write", "4k/100".to_owned(), 3), ("write-large", "1m/100".to_owned(), 1)]);
         let common = SizeMix::from_sizes([(4096, 500), (1 << 20, 500)]);
         assert_eq!(streams(&load(common, 4.0), &Load::default(), Pace::Saturated, Habits::default()).len(), 1);
     }
