@@ -15,7 +15,7 @@ pub fn lines(card: &Fidelity) -> Vec<String> {
     lines.push(match (missed, judged) {
         _ if !card.complete => "interrupted: there is no verdict".to_owned(),
         (_, 0) => "nothing could be judged".to_owned(),
-        (0, _) => format!("PASS: {judged} of {judged} are within what is allowed{}", noise(card)),
+        (0, _) => format!("PASS: {judged} of {judged} are within what is allowed{}{}", noise(card), unjudged(card)),
         _ => format!("FAIL: {missed} of {judged} bounds are missed"),
     });
     if let Some(tuned) = &card.tuned {
@@ -36,8 +36,10 @@ fn line(metric: &Metric) -> String {
     let apart = |value: Option<f64>| value.map_or("-".to_owned(), |value| distance(&metric.measure, value));
     let verdict = match metric.pass {
         Some(true) if by_noise(metric) => "ok, as far as the noise tells",
+        Some(true) if beyond(metric) => "ok, within 1",
         Some(true) => "ok",
         Some(false) => "MISSED",
+        None if beyond(metric) && metric.noise_floor.is_some() => "not judged: too noisy",
         None => "",
     };
     let line = format!(
@@ -53,16 +55,27 @@ fn line(metric: &Metric) -> String {
     line.trim_end().to_owned()
 }
 
-/// Passed only because two runs of the same thing differ by more than the bound.
-fn by_noise(metric: &Metric) -> bool {
+/// Whether the distance is beyond the bound itself.
+fn beyond(metric: &Metric) -> bool {
     metric.distance.zip(metric.bound).is_some_and(|(distance, bound)| distance > bound)
-        && metric.noise_floor > metric.bound
+}
+
+/// Passed only because of how far apart two runs of the same thing are.
+fn by_noise(metric: &Metric) -> bool {
+    beyond(metric) && metric.distance <= metric.allowed && metric.allowed > metric.bound
 }
 
 fn noise(card: &Fidelity) -> String {
     match card.metrics.iter().filter(|metric| metric.pass == Some(true) && by_noise(metric)).count() {
         0 => String::new(),
         some => format!(", {some} of them only because the machine is that noisy: more --runs, or a quiet machine"),
+    }
+}
+
+fn unjudged(card: &Fidelity) -> String {
+    match card.metrics.iter().filter(|metric| metric.pass.is_none() && beyond(metric)).count() {
+        0 => String::new(),
+        some => format!("; {some} could not be judged, because runs of the same thing are too far apart"),
     }
 }
 
@@ -81,6 +94,7 @@ fn distance(measure: &str, value: f64) -> String {
     match measure {
         "points" => format!("{value:.2} pt"),
         "ks" => format!("ks {value:.3}"),
+        _ if value.abs() < 0.1 => format!("{:.2} %", (value * 100.0).abs()),
         _ => format!("{:.1} %", (value * 100.0).abs()),
     }
 }

@@ -69,8 +69,12 @@ fn among(definition: &Definition, runs: &[BlockResult]) -> Option<f64> {
     median(pairs.collect())
 }
 
-/// Nothing to judge without a bound or without an original figure; a job that does not have what
-/// the original has fails.
+/// What is allowed from which on being within it says nothing: runs of the same thing differ by more
+/// than half of what they measure.
+const MEANINGLESS: f64 = 1.0;
+
+/// Nothing to judge without a bound, without an original figure, or where the machine is so noisy that
+/// anything would pass; a job that does not have what the original has fails.
 fn verdict(
     definition: &Definition,
     (original, other): (Option<f64>, Option<f64>),
@@ -80,6 +84,9 @@ fn verdict(
     let (bound, original) = (definition.bound?, original?);
     let Some((other, distance)) = other.zip(distance) else { return Some(false) };
     let allowed = allowed(definition, floor).unwrap_or(bound);
+    if distance > bound && distance <= allowed && allowed > MEANINGLESS {
+        return None;
+    }
     Some(distance <= allowed || (other - original).abs() <= definition.slack)
 }
 
@@ -103,6 +110,16 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::measure::{Histogram, LogLinear};
+
+    #[test]
+    fn a_floor_that_lets_anything_pass_judges_nothing() {
+        let noisy = definitions(&BlockResult::default()).into_iter().find(|d| d.name == "throughput").unwrap();
+        let of = |other, distance, floor| verdict(&noisy, (Some(100.0), Some(other)), Some(distance), Some(floor));
+        assert_eq!(of(195.0, 0.95, 0.6), None);
+        assert_eq!(of(105.0, 0.05, 0.6), Some(true), "within the bound itself");
+        assert_eq!(of(350.0, 2.5, 0.6), Some(false));
+        assert_eq!(of(130.0, 0.3, 0.2), Some(true), "twice a floor of a fifth");
+    }
 
     /// A capture of reads of the given sizes, at a second for `rate` bytes.
     fn capture(sizes: &[(u64, u64)], seconds: f64, d2c: u64) -> BlockResult {
