@@ -28,8 +28,9 @@ const STRETCH: usize = 5;
 const SHORTEST: usize = 12;
 /// How far means of sizes may differ, relative to the larger one.
 const RELATIVE: f64 = 0.25;
-/// How far rates and depths may, which a slow moment of the device changes too.
-const TWICE: f64 = 0.5;
+/// How far rates and depths may, which a slow moment of the device changes too: a load of twice the
+/// rate is another one.
+const TWICE: f64 = 0.45;
 /// How far shares may differ: of reads, of busy time.
 const SHARE: f64 = 0.1;
 /// How many standard errors are no accident.

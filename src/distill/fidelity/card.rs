@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_floor_that_lets_anything_pass_judges_nothing() {
-        let noisy = definitions(&capture(&[(4096, 100)], 1.0, 1000)).into_iter().find(|d| d.name == "throughput").unwrap();
+        let noisy =
+            definitions(&capture(&[(4096, 100)], 1.0, 1000)).into_iter().find(|d| d.name == "throughput").unwrap();
         let of = |other, distance, floor| verdict(&noisy, (Some(100.0), Some(other)), Some(distance), Some(floor));
         assert_eq!(of(195.0, 0.95, 0.6), None);
         assert_eq!(of(105.0, 0.05, 0.6), Some(true), "within the bound itself");
