@@ -110,9 +110,10 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
             other.0.display()
         )));
     }
+    args.blocks.refuse_flags_of_requests()?;
     let mut all = Vec::new();
-    for file in files {
-        all.extend(Recorded::of(file, &args.drives, stop, &terminal)?);
+    for (file, kind) in files.iter().zip(kinds) {
+        all.extend(Recorded::of(kind, file, &args.drives, stop, &terminal)?);
     }
     let drives = args.drives.drives(None);
     let (schema, tool, assumptions) = (ANALYSIS_SCHEMA, crate::TOOL, vec![drives.words()]);
@@ -151,9 +152,9 @@ fn requests(args: &Args, global: Global, terminal: &Terminal, stop: &Stop) -> Re
 fn all_tiers(args: &Args, blocks: &Blocks) -> Result<Vec<Tiers>> {
     let dram = match args.dram {
         None | Some(Capacity::Blocks(0) | Capacity::Bytes(0)) => 0,
-        Some(dram) => blocks.capacity(dram)?,
+        Some(dram) => blocks.capacity("--dram", dram)?,
     };
-    let mut capacities = args.capacity.iter().map(|c| blocks.capacity(*c)).collect::<Result<Vec<_>>>()?;
+    let mut capacities = args.capacity.iter().map(|c| blocks.capacity("--capacity", *c)).collect::<Result<Vec<_>>>()?;
     capacities.sort_unstable();
     capacities.dedup();
     let mut admissions = args.admit.clone();

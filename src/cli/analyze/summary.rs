@@ -19,9 +19,9 @@ use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::trace::RequestsReader;
 use crate::units;
-use crate::workload::{RequestTrace, Skipped, trace_files};
+use crate::workload::{RequestTrace, Skipped, TraceFormat, trace_files};
 
-use super::blocks::request_options;
+use super::blocks::{nothing_usable, request_options};
 use super::{check_output, written};
 use crate::cli::Global;
 use crate::cli::terminal::Terminal;
@@ -152,9 +152,16 @@ fn of_request_traces(files: &[PathBuf], stop: &Stop) -> Result<RequestsSummary> 
     let facts = requests.facts();
     let mut tally = RequestsTally::default();
     tally.add_all(requests, stop)?;
+    if tally.rows() == 0 && !skipped.counts().is_empty() {
+        return Err(nothing_usable(files, "request", &skipped.counts()));
+    }
     let mut summary = tally.summary(facts.format.word(), inputs(files)?)?;
     summary.inversions = Some(facts.inversions());
     summary.skipped = skipped.counts();
+    if facts.format == TraceFormat::RagPulse {
+        // Its ids stand for runs of tokens of any length, and not for blocks.
+        (summary.blocks, summary.distinct_blocks) = (None, None);
+    }
     Ok(summary)
 }
 
