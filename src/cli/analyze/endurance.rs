@@ -15,6 +15,7 @@ use crate::units::{self, three_digits};
 
 use super::blocks::{BlockArgs, BlockFacts, Blocks, Capacity};
 use super::drives::DriveArgs;
+use super::input::of_pipe;
 use super::recorded::{Recorded, Recording, recording};
 use super::{check_output, written};
 use crate::cli::Global;
@@ -113,7 +114,8 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     args.blocks.refuse_flags_of_requests()?;
     let mut all = Vec::new();
     for (file, kind) in files.iter().zip(kinds) {
-        all.extend(Recorded::of(kind, file, &args.drives, stop, &terminal)?);
+        let recorded = Recorded::of(kind, file, &args.drives, stop, &terminal);
+        all.extend(recorded.map_err(|e| of_pipe(files, e))?);
     }
     let drives = args.drives.drives(None);
     let (schema, tool, assumptions) = (ANALYSIS_SCHEMA, crate::TOOL, vec![drives.words()]);

@@ -34,8 +34,10 @@ pub fn refuse_read_once(path: &Path) -> Result<()> {
 /// twice.
 pub fn of_pipe(paths: &[PathBuf], wrong: Error) -> Error {
     let twice = paths.iter().find_map(|path| refuse_read_once(path).err());
-    match twice.filter(|_| wrong.kind() == Kind::Usage) {
-        Some(twice) => Error::usage(format!("{wrong}; of requests, lookups and events: {twice}")),
+    // A trace that is broken stays what it is.
+    let no_trace = wrong.kind() == Kind::Usage && wrong.to_string().contains("is not a trace");
+    match twice.filter(|_| no_trace) {
+        Some(twice) => Error::usage(format!("{twice} (only a trace is read in one go, and this is none)")),
         None => wrong,
     }
 }

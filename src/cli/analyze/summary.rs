@@ -22,6 +22,7 @@ use crate::units;
 use crate::workload::{RequestTrace, Skipped, TraceFormat, trace_files};
 
 use super::blocks::{nothing_usable, request_options};
+use super::input::of_pipe;
 use super::{check_output, written};
 use crate::cli::Global;
 use crate::cli::terminal::Terminal;
@@ -78,7 +79,7 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
 fn of_traces(args: &Args, sources: &[Source], global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
     let depth = Depth { approx: args.approx, brief: args.brief };
-    let summary = Summary::of(sources, depth, stop, &terminal)?;
+    let summary = Summary::of(sources, depth, stop, &terminal).map_err(|e| of_pipe(&args.inputs, e))?;
     for input in &summary.inputs {
         if let Some(inversions) = input.inversions.filter(|n| *n > 0) {
             terminal.say(format!("{}: {} out of time order", input.file, units::plural(inversions, "row")));
