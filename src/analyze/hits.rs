@@ -106,10 +106,13 @@ pub const MEANINGS: [(&str, &str); 16] = [
         "recorded.lookups",
         "objects that requests looked up and found in any tier, of all they looked up (requests file)",
     ),
-    ("recorded.tokens", "tokens that requests found in any tier, of all prompt tokens (requests file)"),
+    (
+        "recorded.tokens",
+        "tokens that requests found in any tier, of all prompt tokens, those of earlier turns among them (metadata, or requests file)",
+    ),
     (
         "recorded.request_mean",
-        "the share of each prompt's tokens that was found, averaged over requests (requests file)",
+        "the share of each prompt's tokens that was found, averaged over requests (metadata, or requests file)",
     ),
     ("recorded.request.any_hit", "requests that found at least one object, of all requests (requests file)"),
 ];

@@ -65,7 +65,9 @@ pub fn read(files: &[PathBuf], stop: &Stop) -> Result<(Vec<Request>, LookupFacts
     requests.sort_by_key(|request| request.arrival_ns);
     let first_ns = requests.first().map(|request| request.arrival_ns);
     let Some(first_ns) = first_ns else {
-        return Err(Error::usage(format!("{} holds no lookup that can be used", files[0].display())));
+        let reasons: Vec<_> = facts.skipped.counts().iter().map(|(why, n)| format!("{n} x {why}")).collect();
+        let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
+        return Err(Error::usage(format!("{} holds no lookup that can be used{reasons}", files[0].display())));
     };
     requests.iter_mut().for_each(|request| request.arrival_ns -= first_ns);
     Ok((requests, facts))

@@ -11,6 +11,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::trace::{Op, Phase, Record, TraceReader};
 
+use super::inputs::Source;
 use super::recorded::Recorded;
 
 /// Rows between two looks at the stop flag.
@@ -57,6 +58,16 @@ pub struct Traces {
     pub recorded: Recorded,
 }
 
+/// What is known of one trace.
+#[derive(Default)]
+struct Keys {
+    keys: FxHashMap<Arc<str>, Known>,
+    /// Whether it is in several files.
+    in_parts: bool,
+    /// What is taken off the stamps of all of them.
+    first_ns: Option<i64>,
+}
+
 /// What is known of a key.
 struct Known {
     number: u32,
@@ -67,16 +78,19 @@ struct Known {
 
 impl Traces {
     /// Reads traces that run side by side: their rows are merged by time, and objects are those of
-    /// their own trace.
+    /// their own trace. The parts of one follow each other, with one clock and the same objects.
     ///
     /// # Errors
     /// What cannot be read, traces without a lookup, an interruption.
-    pub fn read<P: AsRef<Path>>(paths: &[P], stop: &Stop, progress: &dyn Progress) -> Result<Self> {
+    pub fn read(sources: &[Source], stop: &Stop, progress: &dyn Progress) -> Result<Self> {
         let mut traces = Self::default();
-        for path in paths {
-            traces.add(path.as_ref(), stop, progress)?;
+        for source in sources {
+            let mut known = Keys { in_parts: source.parts.len() > 1, ..Keys::default() };
+            for path in &source.parts {
+                traces.add(path, &mut known, stop, progress)?;
+            }
         }
-        if paths.len() > 1 {
+        if traces.files.len() > 1 {
             traces.objects.sort();
         }
         if traces.objects.lookups.contains(&true) {
@@ -86,16 +100,20 @@ impl Traces {
         Err(Error::usage(format!("{names}: no row looks for an object, so that there is nothing to hit; record more")))
     }
 
-    fn add(&mut self, path: &Path, stop: &Stop, progress: &dyn Progress) -> Result<()> {
+    fn add(&mut self, path: &Path, known: &mut Keys, stop: &Stop, progress: &dyn Progress) -> Result<()> {
         let mut reader = TraceReader::open_until(path, stop)?;
         progress.stage("trace", reader.meta().rows, "rows");
-        let mut keys: FxHashMap<Arc<str>, Known> = FxHashMap::default();
+        // Parts go on with the stamps of the one before: what their reader took off comes back.
+        let back_ns = if known.in_parts && !reader.is_ours() { reader.meta().epoch_ns } else { 0 };
         let mut rows = 0u64;
         for record in &mut reader {
-            let record = record?;
+            let mut record = record?;
+            record.at_ns = record.at_ns.saturating_add(back_ns);
+            let first_ns = *known.first_ns.get_or_insert(if back_ns == 0 { 0 } else { record.at_ns });
+            record.at_ns = record.at_ns.saturating_sub(first_ns);
             rows += 1;
             self.recorded.row(&record);
-            self.objects.add(&record, &mut keys)?;
+            self.objects.add(&record, &mut known.keys)?;
             if rows.is_multiple_of(STRIDE) {
                 progress.advance(STRIDE);
                 if stop.requested() {
@@ -211,11 +229,15 @@ mod tests {
     use super::*;
     use crate::progress::Silent;
 
+    fn source(path: std::path::PathBuf) -> Source {
+        Source { name: path.display().to_string(), parts: vec![path] }
+    }
+
     fn read(rows: &str) -> Result<Traces> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.csv");
         std::fs::write(&path, format!("Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase\n{rows}")).unwrap();
-        Traces::read(&[&path], &Stop::new(), &Silent)
+        Traces::read(&[source(path)], &Stop::new(), &Silent)
     }
 
     #[test]
@@ -240,7 +262,7 @@ mod tests {
             let header = "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase";
             let rows = format!("{first},Write,5,Tier-0,a,Prefill\n{},Read,5,Tier-0,a,Decode\n", first + 2);
             std::fs::write(&path, format!("{header}\n{rows}")).unwrap();
-            path
+            source(path)
         };
         let traces = Traces::read(&[trace("a.csv", 0), trace("b.csv", 1)], &Stop::new(), &Silent).unwrap();
         assert_eq!(traces.objects.uses, [0, 1, 0, 1]);

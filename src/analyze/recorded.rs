@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::stop::Stop;
-use crate::trace::{Meta, Op, Phase, Record, RequestsReader};
+use crate::trace::{Meta, Op, Phase, Record, RequestRow, RequestsReader};
 
 use super::hits::Definition;
 
@@ -25,11 +25,49 @@ struct Found {
     lookups: u64,
     hits: u64,
     with_hits: u64,
-    context_tokens: u64,
-    hit_tokens: u64,
+    /// None when they are not known.
+    tokens: Option<Tokens>,
+}
+
+/// How much of the prompts was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Tokens {
+    hits: u64,
+    total: u64,
+    /// The requests' own shares, added up.
     shares: f64,
     /// Requests with a prompt, of which there is a share.
     prompts: u64,
+}
+
+impl Tokens {
+    /// What the recording itself counted. In a requests file, the tokens of a turn are those that it
+    /// adds, while what it found includes the turns before, so that there is no share in it.
+    fn of_meta(meta: &Meta) -> Option<Self> {
+        let ratios = &meta.record.as_ref()?.hit_ratios;
+        let (tokens, mean) = (ratios.get("token.prefix")?, ratios.get("request_mean.prefix")?);
+        let shares = mean.ratio * mean.total as f64;
+        Some(Self { hits: tokens.hits?, total: tokens.total, shares, prompts: mean.total })
+    }
+
+    fn add(&mut self, request: &RequestRow) {
+        let (hits, total) = (request.hit_tokens, request.context_tokens);
+        self.hits += u64::from(hits);
+        self.total += u64::from(total);
+        if total > 0 {
+            self.prompts += 1;
+            self.shares += f64::from(hits) / f64::from(total);
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            hits: self.hits + other.hits,
+            total: self.total + other.total,
+            shares: self.shares + other.shares,
+            prompts: self.prompts + other.prompts,
+        }
+    }
 }
 
 impl Recorded {
@@ -51,23 +89,22 @@ impl Recorded {
             self.without_requests = true;
             return Ok(());
         };
-        let mut found = self.requests.unwrap_or_default();
+        let mut found = self.requests.unwrap_or(Found { tokens: Some(Tokens::default()), ..Found::default() });
+        let (mut own, mut beyond) = (Tokens::default(), false);
         for request in requests {
             let request = request?;
             found.requests += 1;
             found.lookups += u64::from(request.lookups);
             found.hits += u64::from(request.hits);
             found.with_hits += u64::from(request.hits > 0);
-            found.hit_tokens += u64::from(request.hit_tokens);
-            found.context_tokens += u64::from(request.context_tokens);
-            if request.context_tokens > 0 {
-                found.prompts += 1;
-                found.shares += f64::from(request.hit_tokens) / f64::from(request.context_tokens);
-            }
+            own.add(&request);
+            beyond |= request.hit_tokens > request.context_tokens;
             if stop.requested() {
                 return Err(Error::interrupted("interrupted; nothing was written"));
             }
         }
+        let tokens = Tokens::of_meta(meta).or((!beyond).then_some(own));
+        found.tokens = found.tokens.zip(tokens).map(|(all, tokens)| all.and(tokens));
         self.requests = Some(found);
         Ok(())
     }
@@ -98,12 +135,15 @@ impl Recorded {
 
     fn of_requests(of: &Found, found: &mut Vec<Definition>) {
         let lookups = of.lookups as f64;
-        found.extend([
-            Definition::plain("recorded.lookups", "lookups", of.hits as f64, lookups),
-            Definition::plain("recorded.tokens", "tokens", of.hit_tokens as f64, of.context_tokens as f64),
-            Definition::plain("recorded.request_mean", "requests", of.shares, of.prompts as f64),
-            Definition::plain("recorded.request.any_hit", "requests", of.with_hits as f64, of.requests as f64),
-        ]);
+        found.push(Definition::plain("recorded.lookups", "lookups", of.hits as f64, lookups));
+        found.extend(of.tokens.into_iter().flat_map(|tokens| {
+            [
+                Definition::plain("recorded.tokens", "tokens", tokens.hits as f64, tokens.total as f64),
+                Definition::plain("recorded.request_mean", "requests", tokens.shares, tokens.prompts as f64),
+            ]
+        }));
+        let (with_hits, requests) = (of.with_hits as f64, of.requests as f64);
+        found.push(Definition::plain("recorded.request.any_hit", "requests", with_hits, requests));
     }
 
     /// Whether requests files say what was looked for and not found.

@@ -1,12 +1,15 @@
 //! What a request file refers to: the token blocks of every prompt, from its first token on, in
 //! the order of the requests.
 
+use std::num::NonZeroU32;
+
 use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::serve::Cutter;
 use crate::stop::Stop;
-use crate::workload::{Content, Request};
+use crate::workload::{Content, Request, Segment};
 
 /// Requests between two looks at the stop flag.
 const STRIDE: u64 = 1024;
@@ -35,11 +38,29 @@ impl References {
     /// When the source cannot be read, no prompt has ids, there are more than 2^32 blocks, or the
     /// user asked to stop.
     pub fn of(requests: impl Iterator<Item = Result<Request>>, stop: &Stop, progress: &dyn Progress) -> Result<Self> {
+        Self::cut(requests, None, stop, progress)
+    }
+
+    /// As [`References::of`]; where ids stand for runs of tokens of any length, prompts are cut into
+    /// blocks of so many tokens as a recording cuts them: each is known by all that stands before it.
+    ///
+    /// # Errors
+    /// As [`References::of`].
+    pub fn cut(
+        requests: impl Iterator<Item = Result<Request>>,
+        block_tokens: Option<NonZeroU32>,
+        stop: &Stop,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         progress.stage("requests", None, "requests");
         let mut references = Self::default();
         let mut numbers = FxHashMap::default();
         for (request, number) in requests.zip(1..) {
-            references.add(&request?, &mut numbers)?;
+            let mut request = request?;
+            if let (Some(tokens), Content::Segments(segments)) = (block_tokens, &mut request.content) {
+                *segments = in_blocks(segments, tokens.get());
+            }
+            references.add(&request, &mut numbers)?;
             if number % STRIDE == 0 {
                 progress.advance(STRIDE);
                 if stop.requested() {
@@ -108,6 +129,14 @@ impl References {
     }
 }
 
+/// A prompt in blocks of so many tokens, the last one perhaps fewer.
+fn in_blocks(segments: &[Segment], tokens: u32) -> Box<[Segment]> {
+    let (mut cutter, mut keys) = (Cutter::new(tokens), Vec::new());
+    segments.iter().for_each(|segment| cutter.push(*segment, &mut keys));
+    let rest = cutter.partial().map(|(id, tokens)| Segment { id, tokens });
+    keys.into_iter().map(|id| Segment { id, tokens }).chain(rest).collect()
+}
+
 #[cfg(test)]
 pub mod samples {
     //! References made by hand.
@@ -132,7 +161,6 @@ pub mod samples {
 mod tests {
     use super::*;
     use crate::progress::Silent;
-    use crate::workload::Segment;
 
     fn request(ids: &[u64]) -> Result<Request> {
         let segments = ids.iter().map(|id| Segment { id: *id, tokens: 4 }).collect();

@@ -165,6 +165,11 @@ impl RequestsTally {
         Ok(())
     }
 
+    /// Requests so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// The summary.
     ///
     /// # Errors

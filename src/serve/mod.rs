@@ -37,6 +37,7 @@ mod transcripts;
 mod turns;
 mod waiting;
 
+pub use cutter::Cutter;
 pub use gpu::{GpuModel, GpuSpec, Speed, read_gpu};
 pub use objects::{DecodeReads, HistoryReads, ObjectKind, ObjectModel, Sharing};
 pub use queue::QueueOrder;

@@ -6,6 +6,7 @@ mod curves;
 mod endurance;
 mod events;
 mod flow;
+mod inputs;
 mod lookups;
 mod objects;
 mod plan;

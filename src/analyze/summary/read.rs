@@ -1,7 +1,5 @@
 //! One trace, read for its summary: Parquet by its columns, anything else row by row.
 
-use std::path::Path;
-
 use crate::checksum;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -70,7 +68,8 @@ pub fn read(source: &Source, depth: Depth, stop: &Stop, progress: &dyn Progress)
             )));
         }
         (sums, found) = (new_sums(None, depth), Found::default());
-        by_rows(&source.parts[0], false, &mut sums, &mut found, stop, progress)?;
+        let input = Input::open_until(&source.parts[0], stop)?;
+        by_rows(input, false, &mut sums, &mut found, stop, progress)?;
     }
     Ok(finished(source, &sums, found, depth, in_parts))
 }
@@ -88,7 +87,8 @@ fn read_all(
         let input = Input::open_until(path, stop)?;
         if input.format != Format::Parquet {
             let sums = sums.get_or_insert_with(|| new_sums(None, depth));
-            by_rows(path, in_parts, sums, &mut found, stop, progress)?;
+            // Opened once: a stream gives what it holds only once.
+            by_rows(input, in_parts, sums, &mut found, stop, progress)?;
             continue;
         }
         let meta = parquet_meta(&input)?.map(|json| Meta::from_json(&json).map_err(|e| e.context(&input.name)));
@@ -145,14 +145,15 @@ fn first_stamp(table: &crate::trace::parquet::TableParts, ours: bool) -> Result<
 
 /// Reads a file row by row; a foreign one is put in time order by its reader.
 fn by_rows(
-    path: &Path,
+    input: Input,
     in_parts: bool,
     sums: &mut Sums,
     found: &mut Found,
     stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let mut reader = TraceReader::open_until(path, stop)?;
+    let name = input.name.clone();
+    let mut reader = TraceReader::of(input)?;
     let meta = reader.meta().clone();
     if let (Some(follower), None) = (&mut sums.follower, &found.meta) {
         follower.set_copies(is_inclusive(Some(&meta)));
@@ -184,7 +185,7 @@ fn by_rows(
         if place.is_multiple_of(STRIDE) {
             progress.advance(STRIDE);
             if stop.requested() {
-                return Err(Error::interrupted(format!("interrupted after {place} rows of {}", path.display())));
+                return Err(Error::interrupted(format!("interrupted after {place} rows of {name}")));
             }
         }
     }

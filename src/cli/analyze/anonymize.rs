@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::analyze::anonymize::{Salt, anonymize};
 use crate::cli::Global;
+use crate::cli::analyze::input::of_pipe;
 use crate::cli::terminal::Terminal;
 use crate::error::Result;
 use crate::output;
@@ -28,7 +29,8 @@ pub struct Args {
 pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     let salt = args.salt.as_deref().map_or_else(Salt::random, Salt::of)?;
     let terminal = Terminal::new(global);
-    let done = anonymize(&args.input, &args.output, &salt, global.overwrite(), stop, &terminal)?;
+    let done = anonymize(&args.input, &args.output, &salt, global.overwrite(), stop, &terminal)
+        .map_err(|e| of_pipe(std::slice::from_ref(&args.input), e))?;
     for (field, count) in &done.removed {
         terminal.say(format!("left out: {field}, {} times", units::count(*count)));
     }

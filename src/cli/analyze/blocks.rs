@@ -4,23 +4,31 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Serialize;
 
 use crate::analyze::events::WHY_NO_HITS;
-use crate::analyze::inputs::{Kind, find};
+use crate::analyze::inputs::{Kind, Source, find};
 use crate::analyze::lookups;
 use crate::analyze::references::References;
 use crate::checksum;
+use crate::cli::analyze::input::{holds_objects, refuse_read_once};
 use crate::cli::terminal::Terminal;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::model::Model;
 use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::units::{self, Size};
-use crate::workload::{Population, RequestTrace, Skipped, Tokenizer, TraceFormat, TraceOptions, trace_files};
+use crate::workload::{
+    Population, RequestTrace, Skipped, Tokenizer, TraceFormat, TraceOptions, trace_files, trace_format,
+};
+
+/// Tokens of the blocks that runs of tokens are cut into: those of vLLM's KV blocks (its
+/// `--block-size`).
+const RUN_BLOCK_TOKENS: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 /// The flags of what is read.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,7 +41,8 @@ pub struct BlockArgs {
     /// Their format, instead of finding it by content
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     format: Option<TraceFormat>,
-    /// Tokens of an id, instead of the format's
+    /// Tokens of an id, instead of the format's; of RAGPulse, whose ids are runs of any length: the
+    /// blocks that prompts are cut into [default: 16]
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     source_block: Option<u32>,
     /// For bytes and GiB: a model by name, config.json or bytes:N
@@ -101,6 +110,7 @@ impl BlockArgs {
     /// # Errors
     /// What cannot be read, or has no ids.
     pub fn read(&self, stop: &Stop, terminal: &Terminal) -> Result<Blocks> {
+        self.inputs.iter().try_for_each(|path| refuse_read_once(path))?;
         let model = self.model.as_deref().map(|name| Model::resolve(name, None)).transpose()?;
         let mut blocks = match self.kind()? {
             Some((Kind::Events, name)) => {
@@ -121,6 +131,42 @@ impl BlockArgs {
             terminal.say(format!("put in order: {rows} stamped before one above"));
         }
         Ok(blocks)
+    }
+
+    /// The inputs as traces of objects, whose content they have; none where they are requests.
+    ///
+    /// # Errors
+    /// What cannot be read, and flags that traces have no use for.
+    pub fn traces(&self) -> Result<Option<Vec<Source>>> {
+        let (kind, sources) = match self.format {
+            None => find(&self.inputs)?,
+            // A format is forced for what is not told by its content.
+            Some(_) => match self.inputs.first() {
+                Some(path) if path.is_file() => find(std::slice::from_ref(path))?,
+                _ => return Ok(None),
+            },
+        };
+        let is_trace = kind == Kind::Trace && holds_objects(&sources[0].parts[0])?;
+        Ok(is_trace.then_some(sources))
+    }
+
+    /// Refuses the flags that are about requests.
+    ///
+    /// # Errors
+    /// That one of them was given.
+    pub fn refuse_flags_of_requests(&self) -> Result<()> {
+        let flags = [
+            ("--format", self.format.is_some(), "a trace is told by its content"),
+            ("--source-block", self.source_block.is_some(), "the objects of a trace have sizes in bytes"),
+            ("--model", self.model.is_some(), "the objects of a trace have sizes in bytes"),
+        ];
+        match flags.into_iter().find(|(_, given, _)| *given) {
+            Some((flag, _, why)) => Err(Error::usage(format!(
+                "{flag} is about requests, and {} is a trace: {why}; leave it out",
+                self.inputs[0].display()
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// What the inputs are, and the first one; none where a format is forced. They are of one kind.
@@ -155,15 +201,36 @@ impl BlockArgs {
     fn of_requests(&self, stop: &Stop, terminal: &Terminal) -> Result<Blocks> {
         let files = trace_files(&self.inputs)?;
         let skipped = Skipped::default();
+        let format = files.first().map_or(Ok(self.format), |file| match self.format {
+            Some(format) => Ok(Some(format)),
+            None => trace_format(file).map(Some),
+        })?;
+        // Their ids stand for runs of any length, and not for blocks.
+        let runs = format == Some(TraceFormat::RagPulse);
+        let cut = runs.then(|| self.source_block.and_then(NonZeroU32::new).unwrap_or(RUN_BLOCK_TOKENS));
+        let source_block = self.source_block.filter(|_| !runs);
         let requests =
-            RequestTrace::open(&files, Seed(0), request_options(self.format, self.source_block), skipped.clone())?;
+            RequestTrace::open(&files, Seed(0), request_options(self.format, source_block), skipped.clone())?;
         let requests = requests.noting_shared_ids();
         let trace = requests.facts();
-        let references = References::of(requests, stop, terminal)?;
+        if let Some(tokens) = cut {
+            terminal.say(format!(
+                "{}: its ids stand for runs of tokens of any length; prompts are cut into blocks of {tokens} tokens, as \
+                 --objects token-blocks:{tokens} cuts them when they are recorded (--source-block)",
+                trace.format.word()
+            ));
+        }
+        let mut usable = 0u64;
+        let requests = requests.inspect(|request| usable += u64::from(request.is_ok()));
+        let references = References::cut(requests, cut, stop, terminal).map_err(|e| {
+            let reasons = skipped.counts();
+            let nothing = usable == 0 && e.kind() == error::Kind::Usage && !reasons.is_empty();
+            if nothing { nothing_usable(&files, "request", &reasons) } else { e }
+        })?;
         let facts = BlockFacts {
             inputs: files.iter().map(input).collect::<Result<_>>()?,
             format: trace.format.word(),
-            block_tokens: trace.block_tokens.unwrap_or(1),
+            block_tokens: cut.map(NonZeroU32::get).or(trace.block_tokens).unwrap_or(1),
             skipped: skipped.counts(),
             inversions: trace.inversions(),
             ..BlockFacts::of(&references)
@@ -191,6 +258,15 @@ impl BlockFacts {
             bytes_per_token: None,
         }
     }
+}
+
+/// That nothing in some files can be used, and why not, the most frequent reason first.
+pub fn nothing_usable(files: &[PathBuf], what: &str, reasons: &BTreeMap<String, u64>) -> Error {
+    let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+    let mut reasons: Vec<_> = reasons.iter().collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let reasons: Vec<_> = reasons.iter().map(|(why, count)| format!("{} x {why}", units::count(**count))).collect();
+    Error::usage(format!("{} holds no {what} that can be used: {}", names.join(" "), reasons.join("; ")))
 }
 
 /// How requests are read to be analysed: by their own stamps, once, whatever became of them.
@@ -232,25 +308,32 @@ impl Blocks {
         )
     }
 
-    /// A capacity in blocks.
+    /// A capacity in blocks, as `flag` gave it.
     ///
     /// # Errors
-    /// A capacity in bytes without a model, or of nothing.
-    pub fn capacity(&self, capacity: Capacity) -> Result<u32> {
+    /// A capacity in bytes without a model, of nothing, or of more blocks than can be numbered.
+    pub fn capacity(&self, flag: &str, capacity: Capacity) -> Result<u32> {
         let blocks = match (capacity, self.block_bytes()) {
             (Capacity::Blocks(blocks), _) => blocks,
             (Capacity::Bytes(bytes), Some(block)) => bytes / block,
             (Capacity::Bytes(_), None) => {
                 return Err(Error::usage(format!(
-                    "--capacity {capacity}: how many token blocks that is depends on the model; add --model \
+                    "{flag} {capacity}: how many token blocks that is depends on the model; add --model \
                      llama3.1-8b, or give a number of blocks without a unit"
                 )));
             }
         };
         if blocks == 0 {
-            return Err(Error::usage(format!("--capacity {capacity}: a cache holds at least one token block")));
+            return Err(Error::usage(format!("{flag} {capacity}: a cache holds at least one token block")));
         }
-        Ok(u32::try_from(blocks).unwrap_or(u32::MAX))
+        u32::try_from(blocks).map_err(|_| {
+            Error::usage(format!(
+                "{flag} {capacity}: that is {} token blocks, more than the {} that are counted; {} hold everything here",
+                units::count(blocks),
+                units::count(u32::MAX.into()),
+                units::count(self.references.distinct.into())
+            ))
+        })
     }
 
     /// Bytes of a token block, for the model that was named.

@@ -138,7 +138,7 @@ fn capacities(args: &Args, blocks: &Blocks) -> Result<Vec<u32>> {
     if args.capacity.is_empty() {
         return Ok(spread(blocks.references.distinct, args.points));
     }
-    let mut capacities = args.capacity.iter().map(|c| blocks.capacity(*c)).collect::<Result<Vec<_>>>()?;
+    let mut capacities = args.capacity.iter().map(|c| blocks.capacity("--capacity", *c)).collect::<Result<Vec<_>>>()?;
     capacities.sort_unstable();
     capacities.dedup();
     Ok(capacities)
@@ -221,7 +221,7 @@ fn of_objects(args: &Args, trace: &TraceObjects, stop: &Stop) -> Result<Vec<Poli
     }
     let capacities = match args.capacity.is_empty() {
         true => spread_bytes(trace.facts.largest_bytes, trace.facts.footprint_bytes, args.points),
-        false => objects::capacities(&args.capacity)?,
+        false => objects::capacities("--capacity", &args.capacity)?,
     };
     let (total, total_bytes) = (trace.totals.lookups, trace.totals.lookup_bytes);
     let of = |policy: &Eviction| {

@@ -15,6 +15,7 @@ use crate::units::{self, three_digits};
 
 use super::blocks::{BlockArgs, BlockFacts, Blocks, Capacity};
 use super::drives::DriveArgs;
+use super::input::of_pipe;
 use super::recorded::{Recorded, Recording, recording};
 use super::{check_output, written};
 use crate::cli::Global;
@@ -110,9 +111,11 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
             other.0.display()
         )));
     }
+    args.blocks.refuse_flags_of_requests()?;
     let mut all = Vec::new();
-    for file in files {
-        all.extend(Recorded::of(file, &args.drives, stop, &terminal)?);
+    for (file, kind) in files.iter().zip(kinds) {
+        let recorded = Recorded::of(kind, file, &args.drives, stop, &terminal);
+        all.extend(recorded.map_err(|e| of_pipe(files, e))?);
     }
     let drives = args.drives.drives(None);
     let (schema, tool, assumptions) = (ANALYSIS_SCHEMA, crate::TOOL, vec![drives.words()]);
@@ -151,9 +154,9 @@ fn requests(args: &Args, global: Global, terminal: &Terminal, stop: &Stop) -> Re
 fn all_tiers(args: &Args, blocks: &Blocks) -> Result<Vec<Tiers>> {
     let dram = match args.dram {
         None | Some(Capacity::Blocks(0) | Capacity::Bytes(0)) => 0,
-        Some(dram) => blocks.capacity(dram)?,
+        Some(dram) => blocks.capacity("--dram", dram)?,
     };
-    let mut capacities = args.capacity.iter().map(|c| blocks.capacity(*c)).collect::<Result<Vec<_>>>()?;
+    let mut capacities = args.capacity.iter().map(|c| blocks.capacity("--capacity", *c)).collect::<Result<Vec<_>>>()?;
     capacities.sort_unstable();
     capacities.dedup();
     let mut admissions = args.admit.clone();

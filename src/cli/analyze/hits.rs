@@ -64,6 +64,9 @@ struct Hits<'a, F: Serialize> {
     warmup_requests: Option<u64>,
     semantics: Semantics,
     definitions: Vec<Definition>,
+    /// What to know before quoting them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
@@ -74,8 +77,10 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     if let Some(trace) = objects::read(&args.blocks, args.semantics, args.warmup, stop, &terminal)? {
         let definitions = of_objects(args, &trace, stop)?;
         let (facts, semantics, warmup_requests) = (&trace.facts, Semantics::Any, None);
-        let hits = Hits { schema, kind, tool, facts, warmup_requests, semantics, definitions };
-        let table = || table(&trace.line(), &hits.definitions, None, args.explain);
+        let notes = trace_notes(&definitions, args.warmup.is_some());
+        let hits = Hits { schema, kind, tool, facts, warmup_requests, semantics, definitions, notes };
+        let line = || std::iter::once(trace.line()).chain(hits.notes.iter().cloned()).collect::<Vec<_>>().join("\n- ");
+        let table = || table(&line(), &hits.definitions, None, args.explain);
         return written(&args.output, &hits, || csv(&hits.definitions), table, global);
     }
     let blocks = args.blocks.read(stop, &terminal)?;
@@ -83,7 +88,7 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     let warmup = args.warmup.map_or(Ok(0), |warmup| warmup.of(requests, "requests"))?;
     let definitions = of_blocks(args, &blocks, semantics, warmup, stop)?;
     let (facts, warmup_requests) = (&blocks.facts, Some(warmup as u64));
-    let hits = Hits { schema, kind, tool, facts, warmup_requests, semantics, definitions };
+    let hits = Hits { schema, kind, tool, facts, warmup_requests, semantics, definitions, notes: Vec::new() };
     let table = || table(&blocks.line(), &hits.definitions, blocks.block_bytes(), args.explain);
     written(&args.output, &hits, || csv(&hits.definitions), table, global)
 }
@@ -101,7 +106,7 @@ fn of_blocks(
     let define =
         |limit, counts: &_| definitions(counts, totals, Cache { limit, bytes: false }, blocks.facts.bytes_per_token);
     let mut all = define(None, &counts(Eviction::Lru, &[references.distinct])?[0]);
-    let mut capacities = args.capacity.iter().map(|c| blocks.capacity(*c)).collect::<Result<Vec<_>>>()?;
+    let mut capacities = args.capacity.iter().map(|c| blocks.capacity("--capacity", *c)).collect::<Result<Vec<_>>>()?;
     capacities.sort_unstable();
     capacities.dedup();
     for policy in &args.policy {
@@ -109,7 +114,7 @@ fn of_blocks(
             all.extend(define(Some((*policy, u64::from(*capacity))), &counts));
         }
     }
-    let tiers = args.tiers.iter().map(|c| blocks.capacity(*c).map(u64::from)).collect::<Result<Vec<_>>>()?;
+    let tiers = args.tiers.iter().map(|c| blocks.capacity("--tiers", *c).map(u64::from)).collect::<Result<Vec<_>>>()?;
     let bounds = cumulative(&tiers);
     let short: Vec<u32> = bounds.iter().map(|bound| u32::try_from(*bound).unwrap_or(u32::MAX)).collect();
     let at: Vec<_> = counts(Eviction::Lru, &short)?;
@@ -124,18 +129,36 @@ fn of_objects(args: &Args, trace: &TraceObjects, stop: &Stop) -> Result<Vec<Defi
     let counts = |policy, capacities: &[u64]| object_counts(objects, policy, capacities, trace.warmup, stop);
     let mut all = trace.traces.recorded.definitions();
     all.extend(define(None, &counts(Eviction::Lru, &[u64::MAX])?[0]));
-    let capacities = objects::capacities(&args.capacity)?;
+    let capacities = objects::capacities("--capacity", &args.capacity)?;
     for policy in &args.policy {
         for (capacity, counts) in capacities.iter().zip(counts(*policy, &capacities)?) {
             all.extend(define(Some((*policy, *capacity)), &counts));
         }
     }
-    let tiers = args.tiers.iter().map(|c| Ok(objects::capacities(&[*c])?[0])).collect::<Result<Vec<_>>>()?;
+    let tiers = args.tiers.iter().map(|c| Ok(objects::capacities("--tiers", &[*c])?[0])).collect::<Result<Vec<_>>>()?;
     let bounds = cumulative(&tiers);
     let at = bounds.iter().zip(counts(Eviction::Lru, &bounds)?);
     let at = at.map(|(bound, counts)| define(Some((Eviction::Lru, *bound)), &counts));
     all.extend(by_tier(&tiers, at.collect()));
     Ok(all)
+}
+
+/// What to know of the ratios of a trace.
+fn trace_notes(definitions: &[Definition], warmup: bool) -> Vec<String> {
+    let lookups = definitions.iter().find(|d| d.name == "recorded.lookups");
+    let mut notes = vec![match lookups.map(|d| d.total - d.hits) {
+        Some(missed) if missed > 0.0 => format!(
+            "{} of the recording's lookups found nothing and left no row: object.* and bytes.* are of those that did \
+             (recorded.lookups has all)",
+            units::count(missed as u64)
+        ),
+        Some(_) => "every lookup of the recording found something".to_owned(),
+        None => "lookups that found nothing leave no row in a trace: object.* and bytes.* are of those that did".into(),
+    }];
+    if warmup {
+        notes.push("recorded.* are of the whole trace: --warmup is about the simulated caches".to_owned());
+    }
+    notes
 }
 
 /// What tiers hold together with those above them.

@@ -1,7 +1,5 @@
 //! What analyses of a trace's objects read, and capacities in bytes.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 use crate::analyze::curve::Semantics;
@@ -11,7 +9,7 @@ use crate::stop::Stop;
 use crate::units;
 
 use super::blocks::{BlockArgs, Capacity};
-use super::input::holds_objects;
+use super::input::{of_pipe, refuse_read_once};
 use super::warmup::Warmup;
 use crate::cli::terminal::Terminal;
 
@@ -67,10 +65,8 @@ pub fn read(
     stop: &Stop,
     terminal: &Terminal,
 ) -> Result<Option<TraceObjects>> {
-    let paths: &[PathBuf] = &blocks.inputs;
-    if !paths.first().map_or(Ok(false), |path| holds_objects(path))? {
-        return Ok(None);
-    }
+    let Some(sources) = blocks.traces()? else { return Ok(None) };
+    blocks.refuse_flags_of_requests()?;
     if let Some(semantics @ (Semantics::Prefix | Semantics::TailFirst)) = semantics {
         return Err(Error::usage(format!(
             "--semantics {}: the objects of a trace do not say what stands before them; leave it out, or analyse the \
@@ -78,7 +74,7 @@ pub fn read(
             semantics.word()
         )));
     }
-    let traces = Traces::read(paths, stop, terminal)?;
+    let traces = Traces::read(&sources, stop, terminal).map_err(|e| of_pipe(&blocks.inputs, e))?;
     let objects = &traces.objects;
     let warmup = warmup.map_or(Ok(0), |warmup| warmup.of(objects.uses.len(), "references"))?;
     let totals = objects.totals(warmup);
@@ -122,18 +118,18 @@ impl TraceObjects {
     }
 }
 
-/// Capacities in bytes, ascending, each once.
+/// Capacities in bytes as `flag` gave them, ascending, each once.
 ///
 /// # Errors
 /// A number of blocks, or of nothing.
-pub fn capacities(typed: &[Capacity]) -> Result<Vec<u64>> {
+pub fn capacities(flag: &str, typed: &[Capacity]) -> Result<Vec<u64>> {
     let bytes = |capacity: &Capacity| match capacity {
         Capacity::Bytes(0) | Capacity::Blocks(0) => {
-            Err(Error::usage(format!("--capacity {capacity}: a cache of nothing holds nothing")))
+            Err(Error::usage(format!("{flag} {capacity}: a cache of nothing holds nothing")))
         }
         Capacity::Bytes(bytes) => Ok(*bytes),
         Capacity::Blocks(_) => Err(Error::usage(format!(
-            "--capacity {capacity}: the objects of a trace have many sizes; give bytes with a unit, such as 64GiB"
+            "{flag} {capacity}: the objects of a trace have many sizes; give bytes with a unit, such as 64GiB"
         ))),
     };
     let mut capacities = typed.iter().map(bytes).collect::<Result<Vec<_>>>()?;
@@ -147,12 +143,13 @@ pub fn capacities(typed: &[Capacity]) -> Result<Vec<u64>> {
 /// # Errors
 /// That the first input is a trace, or cannot be read.
 pub fn refuse(blocks: &BlockArgs, analysis: &str) -> Result<()> {
-    match blocks.inputs.first() {
-        Some(path) if holds_objects(path)? => Err(Error::usage(format!(
+    blocks.inputs.iter().try_for_each(|path| refuse_read_once(path))?;
+    match blocks.traces()? {
+        Some(sources) => Err(Error::usage(format!(
             "{}: {analysis} is about token blocks of prompts, and this is a trace of objects; give the requests that it \
              was recorded from, or take `analyze curve`",
-            path.display()
+            sources[0].name
         ))),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

@@ -186,12 +186,12 @@ impl Args {
     }
 
     fn choose(&self, study: &Study, blocks: &Blocks, stop: &Stop) -> Result<(Point, Vec<Point>)> {
-        let size = |capacity: Capacity| match capacity {
+        let size = |flag: &str, capacity: Capacity| match capacity {
             Capacity::Blocks(0) | Capacity::Bytes(0) => Ok(0),
-            other => blocks.capacity(other),
+            other => blocks.capacity(flag, other),
         };
-        let dram = self.dram.map(size).transpose()?;
-        let Some(nvme) = self.nvme.map(size).transpose()? else {
+        let dram = self.dram.map(|dram| size("--dram", dram)).transpose()?;
+        let Some(nvme) = self.nvme.map(|nvme| size("--nvme", nvme)).transpose()? else {
             return search(study, &self.targets(), dram, stop);
         };
         let point = study.point(dram.unwrap_or(0), nvme);

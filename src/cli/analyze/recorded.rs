@@ -1,25 +1,20 @@
 //! Host writes as they were recorded: by a trace, a replay, a capture.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::analyze::endurance::Wear;
-use crate::analyze::summary::Summary;
+use crate::analyze::inputs::{Kind, Source, find};
+use crate::analyze::summary::{Depth, Summary};
 use crate::error::{Error, Result};
-use crate::measure::block::BLOCK_SCHEMA;
-use crate::measure::replay::REPLAY_SCHEMA;
 use crate::measure::{BlockResult, Input, ReplayResult, Saved};
 use crate::stop::Stop;
 use crate::trace::Tier;
 
 use super::drives::DriveArgs;
+use super::input::holds_objects;
 use crate::cli::terminal::Terminal;
-
-/// How much of a file tells what it is.
-const HEAD_BYTES: u64 = 4096;
 
 /// Writes of one file.
 #[derive(Clone, Debug, Serialize)]
@@ -44,45 +39,27 @@ pub struct Recorded {
 }
 
 /// What a file may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recording {
     /// A JSON result of ours.
     Result,
-    /// A trace.
-    Trace,
+    /// Traces.
+    Trace(Vec<Source>),
     /// Something else: requests.
     No,
 }
 
-/// The first bytes of a file, decompressed.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn head(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    File::open(path)?.take(bytes).read_to_end(&mut head)?;
-    if head.starts_with(&zstd::zstd_safe::MAGICNUMBER.to_le_bytes()) {
-        head.clear();
-        zstd::Decoder::new(File::open(path)?)?.take(bytes).read_to_end(&mut head)?;
-    }
-    Ok(head)
-}
-
-/// Whether a file is a recording of I/O, by its first bytes.
+/// What a path holds, which may be a pattern or a folder, by content.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn recording(path: &Path) -> Result<Recording> {
-    if !path.is_file() {
-        return Ok(Recording::No);
-    }
-    let head = head(path, HEAD_BYTES).map_err(|e| Error::reading(path, &e))?;
-    let text = String::from_utf8_lossy(&head);
-    let ours = [REPLAY_SCHEMA, BLOCK_SCHEMA].iter().any(|schema| text.contains(&format!("\"{schema}\"")));
-    Ok(match () {
-        () if text.trim_start().starts_with('{') && ours => Recording::Result,
-        () if head.starts_with(b"PAR1") || text.contains("Object_Size_Bytes") => Recording::Trace,
-        () => Recording::No,
+    let (kind, sources) = find(&[path.to_owned()])?;
+    Ok(match kind {
+        Kind::Result => Recording::Result,
+        // A trace is read in one go, also from a pipe.
+        Kind::Trace if holds_objects(&sources[0].parts[0])? => Recording::Trace(sources),
+        _ => Recording::No,
     })
 }
 
@@ -91,10 +68,25 @@ impl Recorded {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn of(path: &Path, args: &DriveArgs, stop: &Stop, terminal: &Terminal) -> Result<Vec<Self>> {
-        if recording(path)? == Recording::Trace {
-            return Ok(vec![Self::trace(path, args, stop, terminal)?]);
-        }
+    pub fn of(
+        recording: Recording,
+        path: &Path,
+        args: &DriveArgs,
+        stop: &Stop,
+        terminal: &Terminal,
+    ) -> Result<Vec<Self>> {
+        let results = match recording {
+            Recording::Trace(sources) => {
+                let of = |source: Source| Self::trace(source, args, stop, terminal);
+                return sources.into_iter().map(of).collect();
+            }
+            _ => find(&[path.to_owned()])?.1,
+        };
+        let each = results.iter().flat_map(|source| &source.parts).map(|path| Self::of_result(path, args));
+        Ok(each.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    fn of_result(path: &Path, args: &DriveArgs) -> Result<Vec<Self>> {
         let input = Input::read(path)?;
         Ok(match input.result()? {
             Saved::Replay(replay) => Self::replay(&replay, &input, args),
@@ -122,10 +114,11 @@ impl Recorded {
         }
     }
 
-    fn trace(path: &Path, args: &DriveArgs, stop: &Stop, terminal: &Terminal) -> Result<Self> {
-        let summary = Summary::of_files(&[path], stop, terminal)?;
+    fn trace(source: Source, args: &DriveArgs, stop: &Stop, terminal: &Terminal) -> Result<Self> {
+        let file = source.name.clone();
+        let summary = Summary::of(&[source], Depth::default(), stop, terminal)?;
         let bytes = summary.tiers.iter().filter(|tier| tier.tier == Tier::Storage).map(|tier| tier.flow.write_bytes);
-        let (file, sha256) = (path.display().to_string(), summary.inputs[0].sha256.clone());
+        let sha256 = summary.inputs[0].sha256.clone();
         Ok(Self::new(&file, &sha256, "Write rows of Tier-2", bytes.sum(), summary.span_s.unwrap_or(0.0), args))
     }
 

@@ -19,9 +19,10 @@ use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::trace::RequestsReader;
 use crate::units;
-use crate::workload::{RequestTrace, Skipped, trace_files};
+use crate::workload::{RequestTrace, Skipped, TraceFormat, trace_files};
 
-use super::blocks::request_options;
+use super::blocks::{nothing_usable, request_options};
+use super::input::of_pipe;
 use super::{check_output, written};
 use crate::cli::Global;
 use crate::cli::terminal::Terminal;
@@ -78,7 +79,7 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
 fn of_traces(args: &Args, sources: &[Source], global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
     let depth = Depth { approx: args.approx, brief: args.brief };
-    let summary = Summary::of(sources, depth, stop, &terminal)?;
+    let summary = Summary::of(sources, depth, stop, &terminal).map_err(|e| of_pipe(&args.inputs, e))?;
     for input in &summary.inputs {
         if let Some(inversions) = input.inversions.filter(|n| *n > 0) {
             terminal.say(format!("{}: {} out of time order", input.file, units::plural(inversions, "row")));
@@ -152,9 +153,16 @@ fn of_request_traces(files: &[PathBuf], stop: &Stop) -> Result<RequestsSummary> 
     let facts = requests.facts();
     let mut tally = RequestsTally::default();
     tally.add_all(requests, stop)?;
+    if tally.rows() == 0 && !skipped.counts().is_empty() {
+        return Err(nothing_usable(files, "request", &skipped.counts()));
+    }
     let mut summary = tally.summary(facts.format.word(), inputs(files)?)?;
     summary.inversions = Some(facts.inversions());
     summary.skipped = skipped.counts();
+    if facts.format == TraceFormat::RagPulse {
+        // Its ids stand for runs of tokens of any length, and not for blocks.
+        (summary.blocks, summary.distinct_blocks) = (None, None);
+    }
     Ok(summary)
 }
 

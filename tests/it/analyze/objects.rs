@@ -130,6 +130,13 @@ fn a_recording_with_its_requests_says_what_was_missing() {
     let all = hits["definitions"].as_array().unwrap();
     let of = |name: &str| all.iter().find(|d| d["name"] == name).unwrap_or_else(|| panic!("no {name}"));
     let (lookups, reads) = (of("recorded.lookups"), of("recorded.reads"));
+    let reader = kvtrace::trace::TraceReader::open(&bench.path("t.csv.zst")).unwrap();
+    let counted_by_record = reader.meta().record.clone().unwrap().hit_ratios;
+    for (name, counted) in [("recorded.tokens", "token.prefix"), ("recorded.request_mean", "request_mean.prefix")] {
+        let expected = counted_by_record[counted].ratio;
+        let ratio = of(name)["ratio"].as_f64().unwrap();
+        assert!((ratio - expected).abs() < 1e-9 && ratio > 0.0 && ratio < 1.0, "{name}: {ratio}, not {expected}");
+    }
     assert!(lookups["hits"].as_f64() < lookups["total"].as_f64(), "{lookups}");
     assert_eq!(of("recorded.request.any_hit")["total"], 80.0);
     assert!(reads["total"].as_f64() > Some(0.0));
