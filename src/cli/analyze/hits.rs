@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::analyze::ANALYSIS_SCHEMA;
 use crate::analyze::curve::{Eviction, Semantics, counts_after};
 use crate::analyze::hits::{Cache, Definition, MEANINGS, Totals, definitions, object_definitions};
-use crate::analyze::object_curve::object_counts;
+use crate::analyze::object_curve::{ObjectCounts, object_counts};
+use crate::analyze::object_tiers::tier_counts;
 use crate::analyze::objects::MEANING;
 use crate::error::Result;
 use crate::stop::Stop;
@@ -132,9 +133,14 @@ fn of_objects(args: &Args, trace: &TraceObjects, stop: &Stop) -> Result<Vec<Defi
     }
     let tiers = args.tiers.iter().map(|c| Ok(objects::capacities(&[*c])?[0])).collect::<Result<Vec<_>>>()?;
     let bounds = cumulative(&tiers);
-    let at = bounds.iter().zip(counts(Eviction::Lru, &bounds)?);
-    let at = at.map(|(bound, counts)| define(Some((Eviction::Lru, *bound)), &counts));
-    all.extend(by_tier(&tiers, at.collect()));
+    let mut together = ObjectCounts::default();
+    let at = bounds.iter().zip(tier_counts(objects, &tiers, trace.warmup, stop)?).map(|(bound, counts)| {
+        together.hits += counts.hits;
+        together.hit_bytes += counts.hit_bytes;
+        define(Some((Eviction::Lru, *bound)), &together)
+    });
+    let at = at.collect();
+    all.extend(by_tier(&tiers, at));
     Ok(all)
 }
 
@@ -150,8 +156,8 @@ fn cumulative(tiers: &[u64]) -> Vec<u64> {
         .collect()
 }
 
-/// Of what the tiers together hit, what each has alone: LRU tiers in a waterfall hold what one LRU
-/// cache of their sum would, the later used the faster.
+/// Of what the tiers together hit, what each has alone. LRU tiers of blocks in a waterfall hold what
+/// one LRU cache of their sum would, the later used the faster; of objects they are simulated.
 fn by_tier(tiers: &[u64], together: Vec<Vec<Definition>>) -> Vec<Definition> {
     let mut all = Vec::new();
     let mut above: Option<Vec<Definition>> = None;
