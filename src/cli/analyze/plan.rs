@@ -109,7 +109,7 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
         totals,
         targets: args.targets(),
         ceiling: args.definition.ratio(&study.hits.ceiling(), &totals),
-        break_even: break_even::of(&study.setting, &totals),
+        break_even: break_even::of(&study.setting, &totals, chosen.wear.years),
         assumptions: assumptions(&study, &chosen, search.as_ref(), args.dram.is_some()),
         source: args.blocks.words(),
         command: command(&args.blocks.words(), &study.setting, &chosen),
