@@ -18,7 +18,7 @@ use crate::units;
 use super::blocks::{BlockArgs, Blocks, Capacity};
 use super::objects::{self, TraceObjects};
 use super::warmup::Warmup;
-use super::{check_output, written};
+use super::{TAIL_FIRST_BELADY, check_output, written};
 use crate::cli::Global;
 use crate::cli::terminal::Terminal;
 
@@ -35,7 +35,8 @@ pub struct Args {
     /// leaves a tier to the next (lru): each tier's hits, and with the tiers above it
     #[arg(long, value_name = "CAPACITY", value_delimiter = ',')]
     tiers: Vec<Capacity>,
-    /// What goes when there is no room, with --capacity
+    /// What goes when there is no room, with --capacity; belady is no bound with --semantics
+    /// tail-first
     #[arg(long, value_name = "POLICY", value_delimiter = ',', default_value = "lru")]
     policy: Vec<Eviction>,
     /// The order in which a prompt's blocks are used; each definition says itself what counts
@@ -80,6 +81,9 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
         return written(&args.output, &hits, || csv(&hits.definitions), table, global);
     }
     let blocks = args.blocks.read(stop, &terminal)?;
+    if semantics == Semantics::TailFirst && args.policy.contains(&Eviction::Belady) {
+        terminal.say(TAIL_FIRST_BELADY);
+    }
     let requests = blocks.references.requests();
     let warmup = args.warmup.map_or(Ok(0), |warmup| warmup.of(requests, "requests"))?;
     let definitions = of_blocks(args, &blocks, semantics, warmup, stop)?;
