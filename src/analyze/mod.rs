@@ -19,6 +19,7 @@ pub mod lookups;
 pub mod lru_curve;
 pub mod needs;
 pub mod object_curve;
+pub mod object_tiers;
 pub mod objects;
 pub mod plan;
 pub mod policies;

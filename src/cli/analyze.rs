@@ -29,6 +29,10 @@ use crate::stop::Stop;
 use super::Global;
 use super::terminal::Terminal;
 
+/// What is said of a policy that sees the future where that is not the order of its evictions.
+const TAIL_FIRST_BELADY: &str = "belady is no bound with --semantics tail-first: a prompt is looked up as a whole before \
+    its blocks are used from the end, so that other policies may hit more";
+
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub struct Args {

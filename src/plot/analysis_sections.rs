@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
+use crate::analyze::compare::one_sided;
 use crate::measure::Analysis;
 use crate::measure::analysis::{number, text};
+use crate::units;
 
 use super::axis::short;
 use super::curve::{self, Scale};
@@ -48,24 +50,38 @@ pub fn analysis(analysis: &Analysis, file: &str) -> String {
 fn compared(analysis: &Analysis) -> String {
     let figure = |metric: &Value, side: &str| {
         let value = metric.get(side).and_then(|side| number(side.get("median")?, "value"));
-        value.map_or("-".to_owned(), short)
+        value.map_or("-".to_owned(), |value| match text(metric, "unit") {
+            Some("ns") => units::ns(value),
+            Some("s") => units::ns(value * 1e9),
+            _ => short(value),
+        })
     };
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:+.1} %", value * 100.0));
     let row = |metric: &Value| {
-        let change = |name: &str| percent(metric.get("change").and_then(|change| number(change, name)));
+        let end = |name: &str| metric.get("change").and_then(|change| number(change, name));
+        let change = |name: &str| percent(end(name));
+        let interval = match (end("low"), end("high")) {
+            (Some(_), Some(_)) => format!("{} to {}", change("low"), change("high")),
+            _ => "-".to_owned(),
+        };
         vec![
             text(metric, "metric").unwrap_or("-").to_owned(),
-            text(metric, "unit").unwrap_or("").to_owned(),
+            text(metric, "unit").filter(|unit| !["ns", "s"].contains(unit)).unwrap_or("").to_owned(),
             text(metric, "verdict").unwrap_or("-").replace('_', " "),
             figure(metric, "base"),
             figure(metric, "new"),
             change("value"),
-            format!("{} to {}", change("low"), change("high")),
+            interval,
             number(metric, "p").map_or("-".to_owned(), |p| format!("{p:.3}")),
         ]
     };
     let rows: Vec<_> = analysis.list("metrics").iter().map(row).collect();
-    let reasons: Vec<&str> = analysis.list("not_ranked").iter().filter_map(Value::as_str).collect();
+    let mut reasons: Vec<&str> = analysis.list("not_ranked").iter().filter_map(Value::as_str).collect();
+    let left_out: Vec<String> = analysis.list("left_out").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let one_sided = one_sided(&left_out);
+    if reasons.is_empty() && !left_out.is_empty() {
+        reasons.push(&one_sided);
+    }
     let head = ["metric", "unit", "verdict", "base", "new", "change", "95 % interval", "p"];
     let differences = analysis.list("differences").iter();
     let apart = differences.map(|difference| {
@@ -112,7 +128,7 @@ fn shown(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         Value::Number(number) => match (number.as_u64(), number.as_f64()) {
-            (Some(whole), _) => crate::units::count(whole),
+            (Some(whole), _) => units::count(whole),
             (None, Some(value)) if value.abs() < 1e6 && (value.abs() >= 1e-3 || value == 0.0) => {
                 format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
             }
@@ -153,7 +169,7 @@ fn list_table(name: &str, items: &[Value]) -> String {
     let head: Vec<&str> = columns.iter().map(String::as_str).collect();
     let more = match items.len().saturating_sub(MOST.0) {
         0 => String::new(),
-        n => paragraph(&format!("and {}; they are in the file", crate::units::plural(n as u64, "more row"))),
+        n => paragraph(&format!("and {}; they are in the file", units::plural(n as u64, "more row"))),
     };
     format!("<h3>{}</h3>\n", super::html::escape(&name.replace('_', " "))) + &table(&head, words, &lines) + &more
 }

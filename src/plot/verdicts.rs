@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::analyze::compare::one_sided;
 use crate::measure::analysis::{number, text};
 use crate::measure::replay::Verdict;
 use crate::measure::{Analysis, BlockResult, Fidelity, Histogram, ReplayResult};
@@ -240,6 +241,12 @@ fn of_comparison(analysis: &Analysis, named: &str) -> String {
         .filter(|(n, _)| *n > 0)
         .map(|(n, w)| format!("{n} {w}"))
         .collect();
-    let tone = if count("worse") > 0 { Tone::Bad } else { Tone::Good };
-    boxed(&tone, &format!("{named}Of {} metrics {}.", analysis.list("metrics").len(), said.join(", ")), "")
+    let left_out: Vec<String> = analysis.list("left_out").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let (tone, aside) = match (count("worse"), left_out.len()) {
+        (0, 0) => (Tone::Good, String::new()),
+        (0, _) => (Tone::Note, one_sided(&left_out)),
+        (_, 0) => (Tone::Bad, String::new()),
+        _ => (Tone::Bad, one_sided(&left_out)),
+    };
+    boxed(&tone, &format!("{named}Of {} metrics {}.", analysis.list("metrics").len(), said.join(", ")), &aside)
 }

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::units;
 
 use super::ANALYSIS_SCHEMA;
 
 mod bootstrap;
+pub mod load;
 pub mod runs;
 
 pub use bootstrap::Estimate;
@@ -147,15 +149,19 @@ impl Comparison {
         if !accept_doubtful {
             not_ranked.extend(doubts);
         }
+        let (ours, theirs) = (names(base), names(new));
+        let left_out: Vec<String> = ours.symmetric_difference(&theirs).map(|metric| (*metric).to_owned()).collect();
+        // An analysis is all of its figures; those of a run depend on what it has.
+        if !left_out.is_empty() && of.starts_with("analysis") {
+            not_ranked.push(one_sided(&left_out));
+        }
         let ranked = not_ranked.is_empty();
         let exact = base.iter().chain(new).all(|run| run.exact);
-        let (ours, theirs) = (names(base), names(new));
         let metrics: Vec<Metric> = order(base)
             .into_iter()
             .filter(|metric| theirs.contains(metric))
             .map(|metric| compared(metric, base, new, ranked, exact))
             .collect();
-        let left_out = ours.symmetric_difference(&theirs).map(|metric| (*metric).to_owned()).collect();
         let files =
             |runs: &[Run]| runs.iter().map(|run| File { file: run.file.clone(), sha256: run.sha256.clone() }).collect();
         Ok(Self {
@@ -173,6 +179,11 @@ impl Comparison {
             left_out,
         })
     }
+}
+
+/// The metrics that one group alone has, in words: how many, and the first of them.
+pub fn one_sided(left_out: &[String]) -> String {
+    format!("{} in one group only: {}", units::plural(left_out.len() as u64, "metric"), load::first(left_out))
 }
 
 fn one_kind(base: &[Run], new: &[Run]) -> Result<String> {
@@ -198,7 +209,7 @@ fn loads_apart(base: &[Run], new: &[Run]) -> Vec<String> {
             let value = |run: &Run| run.load.get(name).cloned().unwrap_or_else(|| "not said".to_owned());
             let (a, b) = (value(first), value(run));
             if a != b {
-                let (a, b) = (shortened(&a), shortened(&b));
+                let (a, b) = load::apart(&a, &b);
                 apart.push(format!("{name} is {a} in {} and {b} in {}", first.file, run.file));
             }
         }
@@ -214,15 +225,6 @@ fn loads_apart(base: &[Run], new: &[Run]) -> Vec<String> {
         }
     }
     apart
-}
-
-/// A digest says enough in its first digits; nothing is said as such.
-fn shortened(value: &str) -> String {
-    match value.len() {
-        0 => "none".to_owned(),
-        64 if value.bytes().all(|b| b.is_ascii_hexdigit()) => format!("{}…", &value[..12]),
-        _ => value.to_owned(),
-    }
 }
 
 fn differences(base: &[Run], new: &[Run]) -> Vec<Difference> {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::measure::analysis::text;
 use crate::measure::replay::ReplayResult;
 use crate::measure::trials;
 use crate::measure::{Analysis, BlockResult, Histogram};
 use crate::trace::meta::{Meta, RecordStats};
+
+use super::load::{self, shown};
 
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -73,10 +74,6 @@ const INCIDENTAL: [&str; 12] = [
     "seed",
     "trials",
 ];
-
-fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
 
 /// A replay, with the figures of each of its trials.
 pub fn replay(result: &ReplayResult, file: &str, sha256: &str) -> Run {
@@ -219,18 +216,15 @@ fn block_figures(
 
 /// A recording, by the metadata of its trace.
 pub fn trace(meta: &Meta, file: &str, sha256: &str) -> Run {
-    let mut load = BTreeMap::from([("source".to_owned(), meta.source.kind.clone())]);
-    load.extend(meta.source.sha256.clone().map(|digest| ("source sha256".to_owned(), digest)));
-    load.extend(meta.seed.map(|seed| ("seed".to_owned(), seed.to_string())));
-    load.extend(meta.model.as_ref().map(|model| ("model".to_owned(), model.name.clone())));
-    let settings = meta.flags.iter().map(|(name, value)| (name.clone(), shown(value))).collect();
+    let (mut load, settings) = load::flags(meta);
+    load.extend(load::of_meta(meta));
     let run = meta.record.as_ref().map(|stats| recording(stats, file, sha256));
     let doubts = (!meta.complete).then(|| "it is incomplete".to_owned()).into_iter().collect();
     let mut figures = run.map_or_else(Vec::new, |run| run.figures);
     if let (Some(rows), true) = (meta.rows, figures.is_empty()) {
         figures.push(exact("rows", "rows", None, rows as f64));
     }
-    load.extend(meta.record.as_ref().map(|stats| ("requests".to_owned(), stats.requests.to_string())));
+    load.extend(meta.record.as_ref().map(load::of_statistics).unwrap_or_default());
     let (file, sha256) = (file.to_owned(), sha256.to_owned());
     Run {
         file,
@@ -277,8 +271,7 @@ pub fn recording(stats: &RecordStats, file: &str, sha256: &str) -> Run {
     figures.push(exact("queue_wait.mean", "s", Some(Better::Lower), stats.queue_wait_s.mean));
     figures.push(exact("queue_wait.max", "s", Some(Better::Lower), stats.queue_wait_s.max));
     figures.retain(|figure| figure.values[0].is_finite());
-    let load = [("requests", stats.requests), ("conversations", stats.conversations)];
-    let load = load.map(|(name, n)| (name.to_owned(), n.to_string())).into();
+    let load = load::of_statistics(stats);
     let (file, sha256, what) = (file.to_owned(), sha256.to_owned(), "recording".to_owned());
     Run {
         file,
@@ -308,11 +301,15 @@ const MOST: usize = 400;
 
 /// An analysis: each number in it, by its place.
 pub fn analysis(analysis: &Analysis, file: &str, sha256: &str) -> Run {
-    let mut load = BTreeMap::from([("inputs".to_owned(), analysis.digests().join(", "))]);
-    load.extend(text(&analysis.value, "semantics").map(|word| ("semantics".to_owned(), word.to_owned())));
+    let load = load::of_analysis(analysis);
     let mut figures = Vec::new();
     if let Value::Object(fields) = &analysis.value {
-        let fields = fields.iter().filter(|(name, _)| !["inputs", "skipped"].contains(&name.as_str()));
+        // Of a plan what it chose is compared, not what it chose from.
+        let aside: &[&str] = match analysis.kind.as_str() {
+            "plan" => &["inputs", "skipped", "curve", "candidates", "admissions"],
+            _ => &["inputs", "skipped"],
+        };
+        let fields = fields.iter().filter(|(name, _)| !aside.contains(&name.as_str()));
         fields.for_each(|(name, value)| flatten(name, name, value, &mut figures));
     }
     figures.truncate(MOST);
@@ -330,12 +327,22 @@ pub fn analysis(analysis: &Analysis, file: &str, sha256: &str) -> Run {
     }
 }
 
+/// The unit that the name of a figure ends with.
+fn unit_of(name: &str) -> &'static str {
+    match name {
+        _ if name.ends_with("_ns") => "ns",
+        _ if name.ends_with("_s") && !name.ends_with("_per_s") => "s",
+        _ if name.ends_with("_bytes") => "bytes",
+        _ => "",
+    }
+}
+
 fn flatten(path: &str, name: &str, value: &Value, figures: &mut Vec<Figure>) {
     match value {
         Value::Number(number) => {
             let better = DIRECTIONS.iter().find(|(known, _)| *known == name).map(|(_, better)| *better);
             if let Some(value) = number.as_f64().filter(|value| value.is_finite()) {
-                figures.push(exact(path, "", better, value));
+                figures.push(exact(path, unit_of(name), better, value));
             }
         }
         Value::Object(fields) => {

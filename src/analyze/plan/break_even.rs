@@ -22,14 +22,18 @@ pub struct BreakEven {
     /// The tokens from which on loading is faster, latency included; none when it never is.
     pub from_tokens: Option<f64>,
     /// How long a block may wait for its next use before keeping it costs more than computing it
-    /// again, s (the five-minute rule: Gray and Putzolu, SIGMOD 1987).
+    /// again, s (the five-minute rule: Gray and Putzolu, SIGMOD 1987). NVMe is written off as in
+    /// [`Bill::per_million`](super::cost::Bill::per_million): over the life of its rating, where that
+    /// is the shorter.
     pub worth_keeping_s: Option<f64>,
 }
 
-/// Both tiers; nothing when the rate of computing is not known.
-pub fn of(setting: &Setting, totals: &Totals) -> Vec<BreakEven> {
+/// Both tiers, of NVMe that lasts `nvme_years` by its rating; nothing when the rate of computing is
+/// not known.
+pub fn of(setting: &Setting, totals: &Totals, nvme_years: Option<f64>) -> Vec<BreakEven> {
     let Some(rate) = setting.prefill_tokens_per_s else { return Vec::new() };
     let prices = &setting.prices;
+    let life = [prices.years, prices.nvme_life(nvme_years)];
     let per_byte = [prices.dram_per_gib.map(|price| price / GIB as f64), prices.nvme_per_tb.map(|price| price / 1e12)];
     let tiers = ["dram", "nvme"].into_iter().zip(per_byte).enumerate();
     tiers
@@ -40,7 +44,7 @@ pub fn of(setting: &Setting, totals: &Totals) -> Vec<BreakEven> {
             let gained = load_s_per_token.map(|load| 1.0 / rate - load).filter(|gained| *gained > 0.0);
             let computing = prices.gpu_hour.map(|hour| hour / 3600.0 * totals.block_tokens as f64 / rate);
             let keeping = price
-                .map(|price| price * setting.block_bytes(totals) as f64 / (prices.years * YEAR_DAYS * 86_400.0))
+                .map(|price| price * setting.block_bytes(totals) as f64 / (life[number] * YEAR_DAYS * 86_400.0))
                 .filter(|price| *price > 0.0);
             BreakEven {
                 tier: tier.to_owned(),

@@ -45,6 +45,13 @@ impl FromStr for Prices {
     }
 }
 
+impl Prices {
+    /// Years over which NVMe is written off that lasts so many by its rating: the shorter.
+    pub fn nvme_life(&self, by_rating: Option<f64>) -> f64 {
+        by_rating.map_or(self.years, |years| years.min(self.years))
+    }
+}
+
 impl Default for Prices {
     fn default() -> Self {
         Self { dram_per_gib: None, nvme_per_tb: None, gpu_hour: None, years: 5.0 }
@@ -94,7 +101,7 @@ impl Bill {
             let millions = tokens as f64 / self.tokens.max(1) as f64;
             Some(millions * 1e6 / self.prefill_tokens_per_s? / 3600.0 * prices.gpu_hour?)
         };
-        let life = self.nvme_years.map_or(prices.years, |years| years.min(prices.years));
+        let life = prices.nvme_life(self.nvme_years);
         let price_of_nvme = prices.nvme_per_tb.map(|price| self.nvme_bytes / 1e12 * price);
         let price_of_dram = prices.dram_per_gib.map(|price| self.dram_bytes as f64 / GIB as f64 * price);
         let dram = price_of_dram.and_then(|price| kept(price, prices.years));

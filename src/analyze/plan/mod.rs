@@ -24,6 +24,7 @@ use break_even::BreakEven;
 use cost::Prices;
 use curve_points::{AdmissionCurve, CurvePoint};
 use latency::{TierRate, TtftTarget};
+use search::Searched;
 use study::Point;
 
 /// Which hits a target is of; the names are those of `kvtrace analyze hits`.
@@ -199,6 +200,9 @@ pub struct Plan {
     pub chosen: Point,
     /// The other choices that meet what was asked for, each with another DRAM.
     pub candidates: Vec<Point>,
+    /// How the choice was looked for; none where it was given.
+    #[serde(default)]
+    pub search: Option<Searched>,
     /// From where on loading beats computing, by tier.
     pub break_even: Vec<BreakEven>,
     /// All assumptions in words.

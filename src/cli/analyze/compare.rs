@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::analyze::compare::runs::{self, Run};
-use crate::analyze::compare::{Comparison, Estimate, Metric, Side, verdicts};
+use crate::analyze::compare::{Comparison, Estimate, Metric, Side, one_sided, verdicts};
 use crate::cli::Global;
 use crate::cli::inputs::begins_as_text;
 use crate::cli::terminal::Terminal;
@@ -54,8 +54,7 @@ pub fn run(args: &Args, global: Global) -> Result<()> {
     match comparison.not_ranked.as_slice() {
         [] => {
             if !comparison.left_out.is_empty() {
-                let count = comparison.left_out.len() as u64;
-                terminal.say(format!("{} in one group only: left out", units::plural(count, "metric")));
+                terminal.say(format!("{}; nothing is said of them", one_sided(&comparison.left_out)));
             }
             Ok(())
         }
@@ -174,6 +173,9 @@ fn table(comparison: &Comparison) -> String {
     let counts = verdicts(&comparison.metrics);
     let said: Vec<String> = counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
     let _ = writeln!(text, "\nmedians; {}", said.join(", "));
+    if comparison.ranked && !comparison.left_out.is_empty() {
+        let _ = writeln!(text, "NO VERDICT ON ALL OF IT: {}", one_sided(&comparison.left_out));
+    }
     if comparison.metrics.iter().any(|m| m.p.is_some_and(|p| p <= 0.05)) && comparison.metrics.len() >= 20 {
         let chance = comparison.metrics.len() as f64 * 0.05;
         let _ = writeln!(

@@ -18,7 +18,7 @@ use crate::units;
 use super::blocks::{BlockArgs, Blocks, Capacity};
 use super::objects::{self, TraceObjects};
 use super::warmup::Warmup;
-use super::{check_output, written};
+use super::{TAIL_FIRST_BELADY, check_output, written};
 use crate::cli::Global;
 use crate::cli::terminal::Terminal;
 
@@ -27,8 +27,9 @@ use crate::cli::terminal::Terminal;
 pub struct Args {
     #[command(flatten)]
     blocks: BlockArgs,
-    /// What goes when there is no room: lru, fifo, lfu, sieve, s3-fifo, arc, belady (the best that
-    /// is possible, with bypass; of a trace's objects, whose sizes differ, without, and no bound)
+    /// What goes when there is no room: lru, fifo, lfu, sieve, s3-fifo, arc, belady (sees the
+    /// future, with bypass: a bound of blocks found with --semantics any; no bound with tail-first,
+    /// nor of a trace's objects, whose sizes differ, without bypass)
     #[arg(long, value_name = "POLICY", value_delimiter = ',', default_value = "lru")]
     policy: Vec<Eviction>,
     /// What counts as a hit: a block after which nothing before is missing, any block, or the
@@ -124,6 +125,9 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     }
     let blocks = args.blocks.read(stop, &terminal)?;
     let warmup = args.warmup.map_or(Ok(0), |warmup| warmup.of(blocks.references.requests(), "requests"))?;
+    if args.semantics == Some(Semantics::TailFirst) && args.policy.contains(&Eviction::Belady) {
+        terminal.say(TAIL_FIRST_BELADY);
+    }
     let (policies, sample) = match args.sample {
         Some(rate) => sampled(args, &blocks, rate, warmup)?,
         None => (exact(args, &blocks, warmup, stop, &terminal)?, None),

@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::analyze::ANALYSIS_SCHEMA;
 use crate::analyze::curve::{Eviction, Semantics, counts_after};
 use crate::analyze::hits::{Cache, Definition, MEANINGS, Totals, definitions, object_definitions};
-use crate::analyze::object_curve::object_counts;
+use crate::analyze::object_curve::{ObjectCounts, object_counts};
+use crate::analyze::object_tiers::tier_counts;
 use crate::analyze::objects::MEANING;
 use crate::error::Result;
 use crate::stop::Stop;
@@ -17,7 +18,7 @@ use crate::units;
 use super::blocks::{BlockArgs, Blocks, Capacity};
 use super::objects::{self, TraceObjects};
 use super::warmup::Warmup;
-use super::{check_output, written};
+use super::{TAIL_FIRST_BELADY, check_output, written};
 use crate::cli::Global;
 use crate::cli::terminal::Terminal;
 
@@ -34,7 +35,8 @@ pub struct Args {
     /// leaves a tier to the next (lru): each tier's hits, and with the tiers above it
     #[arg(long, value_name = "CAPACITY", value_delimiter = ',')]
     tiers: Vec<Capacity>,
-    /// What goes when there is no room, with --capacity
+    /// What goes when there is no room, with --capacity; belady is no bound with --semantics
+    /// tail-first
     #[arg(long, value_name = "POLICY", value_delimiter = ',', default_value = "lru")]
     policy: Vec<Eviction>,
     /// The order in which a prompt's blocks are used; each definition says itself what counts
@@ -84,6 +86,9 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
         return written(&args.output, &hits, || csv(&hits.definitions), table, global);
     }
     let blocks = args.blocks.read(stop, &terminal)?;
+    if semantics == Semantics::TailFirst && args.policy.contains(&Eviction::Belady) {
+        terminal.say(TAIL_FIRST_BELADY);
+    }
     let requests = blocks.references.requests();
     let warmup = args.warmup.map_or(Ok(0), |warmup| warmup.of(requests, "requests"))?;
     let definitions = of_blocks(args, &blocks, semantics, warmup, stop)?;
@@ -137,9 +142,14 @@ fn of_objects(args: &Args, trace: &TraceObjects, stop: &Stop) -> Result<Vec<Defi
     }
     let tiers = args.tiers.iter().map(|c| Ok(objects::capacities("--tiers", &[*c])?[0])).collect::<Result<Vec<_>>>()?;
     let bounds = cumulative(&tiers);
-    let at = bounds.iter().zip(counts(Eviction::Lru, &bounds)?);
-    let at = at.map(|(bound, counts)| define(Some((Eviction::Lru, *bound)), &counts));
-    all.extend(by_tier(&tiers, at.collect()));
+    let mut together = ObjectCounts::default();
+    let at = bounds.iter().zip(tier_counts(objects, &tiers, trace.warmup, stop)?).map(|(bound, counts)| {
+        together.hits += counts.hits;
+        together.hit_bytes += counts.hit_bytes;
+        define(Some((Eviction::Lru, *bound)), &together)
+    });
+    let at = at.collect();
+    all.extend(by_tier(&tiers, at));
     Ok(all)
 }
 
@@ -173,8 +183,8 @@ fn cumulative(tiers: &[u64]) -> Vec<u64> {
         .collect()
 }
 
-/// Of what the tiers together hit, what each has alone: LRU tiers in a waterfall hold what one LRU
-/// cache of their sum would, the later used the faster.
+/// Of what the tiers together hit, what each has alone. LRU tiers of blocks in a waterfall hold what
+/// one LRU cache of their sum would, the later used the faster; of objects they are simulated.
 fn by_tier(tiers: &[u64], together: Vec<Vec<Definition>>) -> Vec<Definition> {
     let mut all = Vec::new();
     let mut above: Option<Vec<Definition>> = None;

@@ -11,7 +11,7 @@ use crate::analyze::curve::Semantics;
 use crate::analyze::endurance::writes::Writing;
 use crate::analyze::plan::cost::Prices;
 use crate::analyze::plan::latency::TtftTarget;
-use crate::analyze::plan::search::search;
+use crate::analyze::plan::search::{Searched, search};
 use crate::analyze::plan::study::{Point, Study};
 use crate::analyze::plan::{Definition, Plan, Setting, Targets, Totals, break_even, curve_points};
 use crate::error::{Error, Result};
@@ -103,19 +103,20 @@ pub fn run(args: &Args, global: Global, stop: &Stop) -> Result<()> {
     let blocks = args.blocks.read(stop, &Terminal::new(global))?;
     let (totals, setting) = (Totals::of(&blocks.references, blocks.facts.block_tokens), args.setting(&blocks)?);
     let study = Study::new(&blocks.references, totals, setting, args.semantics);
-    let (chosen, candidates) = args.choose(&study, &blocks, stop)?;
+    let (chosen, candidates, search) = args.choose(&study, &blocks, stop)?;
     let (curve, admissions) = curve_points::curves(&study, args.semantics, &chosen, stop)?;
     let plan = Plan {
         totals,
         targets: args.targets(),
         ceiling: args.definition.ratio(&study.hits.ceiling(), &totals),
-        break_even: break_even::of(&study.setting, &totals),
-        assumptions: assumptions(&study, &chosen, &args.targets()),
+        break_even: break_even::of(&study.setting, &totals, chosen.wear.years),
+        assumptions: assumptions(&study, &chosen, search.as_ref(), args.dram.is_some()),
         source: args.blocks.words(),
         command: command(&args.blocks.words(), &study.setting, &chosen),
         setting: study.setting.clone(),
         chosen,
         candidates,
+        search,
         admits: curve_points::admissions(args.admit),
         curve,
         admissions,
@@ -185,25 +186,26 @@ impl Args {
         })
     }
 
-    fn choose(&self, study: &Study, blocks: &Blocks, stop: &Stop) -> Result<(Point, Vec<Point>)> {
+    fn choose(&self, study: &Study, blocks: &Blocks, stop: &Stop) -> Result<(Point, Vec<Point>, Option<Searched>)> {
         let size = |flag: &str, capacity: Capacity| match capacity {
             Capacity::Blocks(0) | Capacity::Bytes(0) => Ok(0),
             other => blocks.capacity(flag, other),
         };
         let dram = self.dram.map(|dram| size("--dram", dram)).transpose()?;
         let Some(nvme) = self.nvme.map(|nvme| size("--nvme", nvme)).transpose()? else {
-            return search(study, &self.targets(), dram, stop);
+            let found = search(study, &self.targets(), dram, stop)?;
+            return Ok((found.chosen, found.candidates, Some(found.searched)));
         };
         let point = study.point(dram.unwrap_or(0), nvme);
         if !point.fits {
             return Err(Error::usage(format!("--nvme does not fit {} drives of that capacity", point.drives)));
         }
-        Ok((point, Vec::new()))
+        Ok((point, Vec::new(), None))
     }
 }
 
 /// What is assumed, one sentence each.
-fn assumptions(study: &Study, chosen: &Point, targets: &Targets) -> Vec<String> {
+fn assumptions(study: &Study, chosen: &Point, search: Option<&Searched>, dram_given: bool) -> Vec<String> {
     let setting = &study.setting;
     let mut all = vec![setting.load.words()];
     all.extend(setting.drives_for(chosen.nvme_bytes).map(|drives| drives.words()));
@@ -225,14 +227,7 @@ fn assumptions(study: &Study, chosen: &Point, targets: &Targets) -> Vec<String> 
         );
     }
     all.extend(cost_assumption(setting));
-    if !targets.is_empty() {
-        all.push(match chosen.cost_per_million.total {
-            Some(_) => "of what meets the targets the cheapest was looked for".to_owned(),
-            None => "the smallest sum of DRAM and NVMe was looked for, then the least DRAM: not every price is known \
-                     (--price, --prefill-tokens-per-s)"
-                .to_owned(),
-        });
-    }
+    all.extend(search.map(|search| search.words(dram_given)));
     all
 }
 

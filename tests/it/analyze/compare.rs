@@ -132,3 +132,49 @@ fn captures_recordings_and_analyses_are_compared_too() {
     assert!(text.contains("better") && text.contains("+20.0 %"), "{text}");
     assert!(bench.refused(2, &["analyze", "compare", "c.json"]).contains("compared with nothing"));
 }
+
+#[test]
+fn recordings_and_analyses_of_another_load_are_not_ranked() {
+    let bench = Bench::new();
+    let requests: String = (0..40)
+        .map(|n| {
+            format!(
+                "{{\"timestamp\": {}, \"input_length\": 1024, \"output_length\": 4, \"hash_ids\": [{}, {}]}}\n",
+                n * 100,
+                n % 7,
+                n % 11 + 20
+            )
+        })
+        .collect();
+    bench.write("r.jsonl", requests);
+    let record = |name: &str, flags: &[&str]| {
+        bench.ok(&[&["record", "requests", "r.jsonl", "-o", name], flags].concat());
+    };
+    record("plain.parquet", &[]);
+    for (name, flags, said) in [
+        ("faster.parquet", ["--trace-speedup", "2"], "trace-speedup is 1.0 in"),
+        ("small.parquet", ["--kv-dtype", "fp8"], "bytes per token is"),
+    ] {
+        record(name, &flags);
+        let ended = bench.run(&["analyze", "compare", "plain.parquet", name]);
+        assert_eq!(ended.code, 1, "{}", ended.stdout);
+        assert!(ended.stdout.contains("NOT RANKED") && ended.stdout.contains(said), "{}", ended.stdout);
+    }
+    let hits = |name: &str, flags: &[&str]| {
+        bench.ok(&[&["analyze", "hits", "r.jsonl", "-o", name], flags].concat());
+    };
+    hits("a.json", &["--capacity", "5"]);
+    bench.ok(&["analyze", "compare", "a.json", "a.json"]);
+    for (name, flags, said) in [
+        ("b.json", ["--capacity", "5", "--warmup", "10"], "warmup_requests is 0 in a.json and 10 in b.json"),
+        ("c.json", ["--capacity", "6", "--warmup", "0"], "capacity of the caches is 5 blocks in a.json and 6 blocks"),
+        ("d.json", ["--capacity", "5", "--policy", "fifo"], "policy of the caches is lru in a.json and fifo in d.json"),
+    ] {
+        hits(name, &flags);
+        let ended = bench.run(&["analyze", "compare", "a.json", name]);
+        assert_eq!(ended.code, 1, "{}", ended.stdout);
+        assert!(ended.stdout.contains(said) && !ended.stdout.contains("no difference"), "{}", ended.stdout);
+    }
+    let ended = bench.run(&["analyze", "compare", "a.json", "c.json"]);
+    assert!(ended.stdout.contains("metrics in one group only: definitions["), "{}", ended.stdout);
+}

@@ -121,6 +121,46 @@ fn break_even_is_where_loading_and_computing_take_as_long() {
 }
 
 #[test]
+fn a_block_pays_for_drives_over_the_life_that_its_cost_has() {
+    let bench = bench();
+    let point = |rating: &[&str]| {
+        let drives = ["--dram", "10", "--nvme", "100", "--drive-capacity", "1TB"];
+        planned(&bench, &[&drives[..], rating, &RATES].concat())
+    };
+    let (long, short) = (point(&[]), point(&["--tbw", "10TB"]));
+    let years = number(&short["chosen"]["years"]);
+    assert!(years < 5.0 && long["chosen"]["years"].is_null());
+    let keeping = |plan: &Value| number(&plan["break_even"][1]["worth_keeping_s"]);
+    assert!((keeping(&short) / keeping(&long) - years / 5.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_choice_without_nvme_is_found_to_the_block() {
+    let bench = bench();
+    let drives = ["--target-hit", "0.5", "--target-years", "1e9", "--tbw", "1PB", "--drive-capacity", "1TB"];
+    let plan = planned(&bench, &drives);
+    let curve = bench.ok_json(&["analyze", "curve", "load.jsonl", "--points", "100000", "--json"]);
+    let points = curve["policies"][0]["points"].as_array().unwrap();
+    let first = points.iter().find(|point| number(&point["hit_ratio"]) >= 0.5).unwrap();
+    assert_eq!((&plan["chosen"]["dram_blocks"], &plan["chosen"]["nvme_blocks"]), (&first["capacity"], &0.into()));
+    assert_eq!((&plan["search"]["least"], &plan["search"]["exact"]), (&"sum".into(), &true.into()));
+    let filtered = bench.ok(&[
+        "analyze",
+        "plan",
+        "load.jsonl",
+        "--model",
+        "llama3.1-8b",
+        "--target-hit",
+        "0.3",
+        "--writes",
+        "through",
+        "--admit",
+        "2",
+    ]);
+    assert!(filtered.contains("was looked for on a grid of"), "{filtered}");
+}
+
+#[test]
 fn what_cannot_be_planned_says_why() {
     let bench = bench();
     let refused = |code, args: &[&str]| {
