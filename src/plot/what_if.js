@@ -209,7 +209,6 @@
     const middle = (top + bottom) / 2;
     svg += `<text x="14" y="${middle}" text-anchor="middle" transform="rotate(-90 14 ${middle})">hit ratio, ${setting.definition}</text>`;
     svg += line("ceiling", left, y(ceiling), right, y(ceiling));
-    svg += text(left + 6, y(ceiling) + (y(ceiling) < top + 18 ? 16 : -6), `a cache without end: ${(100 * ceiling).toFixed(2)} %`, "start", "point-text ceiling-text");
     const path = capacity.map((blocks, at) => `${x(blocks).toFixed(1)},${y(hits[at] / data.hits_of).toFixed(1)}`);
     svg += `<polyline class="curve" points="${path.join(" ")}"/>`;
     const here = s.writes === "exclusive" ? s.dram + s.nvme : behind ? s.nvme : Math.max(s.dram, s.nvme);
@@ -217,6 +216,7 @@
       svg += line("dram", x(s.dram), top, x(s.dram), bottom);
       svg += text(x(s.dram) + (x(s.dram) > right - 70 ? -5 : 5), bottom - 6, "DRAM", x(s.dram) > right - 70 ? "end" : "start");
     }
+    svg += text(left + 6, y(ceiling) + (y(ceiling) < top + 18 ? 16 : -6), `a cache without end: ${(100 * ceiling).toFixed(2)} %`, "start", "point-text ceiling-text");
     const end = x(here) > width / 2;
     svg += `<circle class="point" cx="${x(here)}" cy="${y(r.hit)}" r="7"/>`;
     svg += text(x(here) + (end ? -12 : 12), y(r.hit) + (y(r.hit) < 60 ? 22 : -10), (100 * r.hit).toFixed(2) + " %", end ? "end" : "start", "point-text");
