@@ -110,7 +110,7 @@ fn log_from(label: &str, low: f64, high: f64, least: f64) -> Axis {
             if at < low || at > high {
                 continue;
             }
-            let said = multiple == 1 || narrow || (spelled && matches!(multiple, 2 | 5));
+            let said = multiple == 1 || (spelled && matches!(multiple, 2 | 5)) || (narrow && multiple == 3);
             let label = if said { short(10f64.powf(at)) } else { String::new() };
             ticks.push(Tick { at, label });
         }
@@ -136,7 +136,7 @@ pub fn log_size(label: &str, low_bytes: f64, high_bytes: f64) -> Axis {
 pub fn log_decimal(label: &str, low_bytes: f64, high_bytes: f64) -> Axis {
     let mut axis = log_from(label, low_bytes, high_bytes, 1.0);
     for tick in axis.ticks.iter_mut().filter(|tick| !tick.label.is_empty()) {
-        tick.label = decimal(10f64.powf(tick.at));
+        tick.label = decimal(10f64.powf(tick.at)).replace(".00 ", " ").replace(".0 ", " ");
     }
     axis
 }
