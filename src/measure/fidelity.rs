@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::units;
+
 use super::block::BlockResult;
 
 /// The schema of a fidelity card.
@@ -110,4 +112,26 @@ pub struct Metric {
     /// Whether the distance keeps the bound, or for what depends on the device's mood the larger
     /// of it and twice the floor; none where nothing is judged.
     pub pass: Option<bool>,
+}
+
+impl Metric {
+    /// Whether it passed only because two runs of the same thing differ by more than the bound.
+    pub fn passed_by_noise(&self) -> bool {
+        self.pass == Some(true)
+            && self.distance.zip(self.bound).is_some_and(|(distance, bound)| distance > bound)
+            && self.distance <= self.allowed
+            && self.allowed > self.bound
+    }
+}
+
+impl Proved {
+    /// How often it really ran under capture, in words: an interrupted proof has fewer runs than it was to have.
+    pub fn ran(&self) -> String {
+        let done = self.blocks.len() as u64;
+        match u64::from(self.runs) {
+            0 => "a recording".to_owned(),
+            runs if done > 0 && done < runs => format!("{done} of {}", units::plural(runs, "run")),
+            runs => units::plural(runs, "run"),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Axes with ticks that people read: times, sizes and counts on logarithmic scales, percentiles,
 //! plain quantities from zero. Whatever they are given, they are finite and of some length.
 
+use crate::analyze::endurance::decimal;
 use crate::units;
 
 use super::picture::{Axis, Tick};
@@ -101,7 +102,7 @@ pub fn log_any(label: &str, low: f64, high: f64) -> Axis {
 
 fn log_from(label: &str, low: f64, high: f64, least: f64) -> Axis {
     let (low, high) = log_ends(low, high, least);
-    let (spelled, crowded) = (high - low < 2.0, high - low > 14.0);
+    let (narrow, spelled, crowded) = (high - low < 1.0, high - low < 2.0, high - low > 14.0);
     let mut ticks = Vec::new();
     for decade in (low.floor() as i32)..=(high.ceil() as i32) {
         for multiple in 1..if crowded { 2 } else { 10u32 } {
@@ -109,7 +110,7 @@ fn log_from(label: &str, low: f64, high: f64, least: f64) -> Axis {
             if at < low || at > high {
                 continue;
             }
-            let said = multiple == 1 || (spelled && matches!(multiple, 2 | 5));
+            let said = multiple == 1 || (spelled && matches!(multiple, 2 | 5)) || (narrow && multiple == 3);
             let label = if said { short(10f64.powf(at)) } else { String::new() };
             ticks.push(Tick { at, label });
         }
@@ -129,6 +130,15 @@ pub fn log_size(label: &str, low_bytes: f64, high_bytes: f64) -> Axis {
         .map(|(at, size)| Tick { at, label: size_name(size) })
         .collect();
     worded(Axis { label: label.to_owned(), low, high, ticks }, |bytes| size_name(bytes as u64))
+}
+
+/// A logarithmic axis of sizes (values are log10 of bytes) in powers of 1000, as drives are sold.
+pub fn log_decimal(label: &str, low_bytes: f64, high_bytes: f64) -> Axis {
+    let mut axis = log_from(label, low_bytes, high_bytes, 1.0);
+    for tick in axis.ticks.iter_mut().filter(|tick| !tick.label.is_empty()) {
+        tick.label = decimal(10f64.powf(tick.at)).replace(".00 ", " ").replace(".0 ", " ");
+    }
+    axis
 }
 
 /// A number as short as it can be said: `250`, `3 k`, `1.5 M`, `0.02`, `4e-9`.

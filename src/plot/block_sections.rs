@@ -5,7 +5,7 @@ use crate::trace::{Op, Tier};
 use crate::units;
 
 use super::html::{escape, facts, list, paragraph, table};
-use super::sections::time;
+use super::sections::{quantile, time};
 
 /// Summed times of one direction on tier 2 and below it.
 struct Spent {
@@ -113,7 +113,7 @@ pub fn block_layer(capture: Option<(&BlockResult, &str)>) -> String {
 fn block_row(block: &BlockResult, op: &str) -> Option<Vec<String>> {
     let size = block.histogram("size", Some(op)).filter(|h| h.count > 0)?;
     let scale = if size.unit == "sectors" { 512 } else { 1 };
-    let quantile = |name: &str, q| time(block.histogram(name, Some(op)).and_then(|h| h.quantile(q)));
+    let quantile = |name: &str, q| time(block.histogram(name, Some(op)).and_then(|h| quantile(h, q)));
     let depth = block.histogram("inflight_time", Some(op)).and_then(Histogram::mean);
     Some(vec![
         format!("{op}s"),

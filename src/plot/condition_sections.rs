@@ -8,7 +8,7 @@ use crate::units;
 
 use super::html::{facts, table};
 use super::latency::tier_name;
-use super::sections::{QUANTILES, time};
+use super::sections::{QUANTILES, quantile, time};
 
 /// Service times by the size of the object, of kinds that have several sizes.
 pub fn sizes(replay: &ReplayResult) -> String {
@@ -21,7 +21,7 @@ pub fn sizes(replay: &ReplayResult) -> String {
             };
             let name = format!("{} {}", latency.op, latency.phase);
             let mut row = vec![tier_name(replay, latency.tier), name, size, units::count(class.ops)];
-            row.extend(QUANTILES.iter().map(|&(_, q)| time(class.service.quantile(q))));
+            row.extend(QUANTILES.iter().map(|&(_, q)| time(quantile(&class.service, q))));
             rows.push(row);
         }
     }

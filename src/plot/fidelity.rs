@@ -36,7 +36,12 @@ pub fn picture(card: &Fidelity, file: &str) -> Result<Picture> {
             "{file} holds no histograms of its runs; prove the job again with `kvtrace distill-fio --prove`"
         )));
     }
-    let (name, runs) = (|side: &Proved| shortened(&side.file, 34), |n: u32| units::plural(u64::from(n), "run"));
+    let name = |side: &Proved| shortened(&side.file, 34);
+    let ran = |side: &Proved| match (card.complete, side.blocks.is_empty()) {
+        (false, true) => "did not run to its end".to_owned(),
+        _ => side.ran(),
+    };
+    let judged = card.metrics.iter().any(|metric| metric.pass.is_some());
     Ok(Picture {
         kind: "fidelity",
         title: "What the source did, and what its fio job did".to_owned(),
@@ -44,10 +49,15 @@ pub fn picture(card: &Fidelity, file: &str) -> Result<Picture> {
             "{} · {} ({}) and {} ({}) · {}",
             shortened(file, 40),
             name(&card.original),
-            if card.original.runs == 0 { "a recording".to_owned() } else { runs(card.original.runs) },
+            ran(&card.original),
             name(&card.distilled),
-            runs(card.distilled.runs),
-            if card.pass { "every bound is kept" } else { "NOT every bound is kept" }
+            ran(&card.distilled),
+            match (card.complete, judged) {
+                (false, _) => "interrupted: there is no verdict",
+                (true, false) => "nothing could be judged",
+                (true, true) if card.pass => "every bound is kept",
+                (true, true) => "NOT every bound is kept",
+            }
         ),
         layout: Layout::Pairs,
         panels,
@@ -141,7 +151,7 @@ fn series(side: &Side, ground: &Ground) -> Vec<Series> {
 }
 
 fn key((op, colour, histogram): &(&str, Colour, Histogram), ground: &Ground) -> Key {
-    let quantile = |q| histogram.quantile(q).map_or("-".to_owned(), ground.show);
+    let quantile = |q| histogram.carried(q).map_or("-".to_owned(), ground.show);
     let mark = (ground.mark)(0, 1).1;
     Key { text: format!("{op}s P50 {}, P99 {}", quantile(0.5), quantile(0.99)), swatch: Some((*colour, mark)) }
 }
@@ -200,13 +210,39 @@ fn places(all: &[&Histogram]) -> Ground {
     let ends = all.iter().filter_map(|h| Some(last(h)? as f64 * scale(h)));
     let high = ends.fold(1.0, f64::max) / units::GIB as f64;
     let x = axis::linear("GiB from the lowest place that many requests go to", 0.0, high, 5.0);
-    let last = x.high;
+    // Bins are whole buckets of the side with the wider ones: others would hold one bucket here and
+    // two there, and draw a comb.
+    let widths = all.iter().filter_map(|h| Some(h.buckets.iter().map(|b| b.1 - b.0).min()? as f64 * scale(h)));
+    let width = widths.fold(1.0, f64::max) / units::GIB as f64;
+    let each = (x.high / width / BINS.1 as f64).ceil().max(1.0) * width;
+    let bins = (x.high / each).ceil().clamp(1.0, BINS.1 as f64) as usize;
+    let last = each * bins as f64;
     let shares = move |h: &Histogram| {
-        let middle = |b: &(i64, i64, u64)| (b.0 + b.1) as f64 / 2.0 * scale(h) / units::GIB as f64;
-        outline(h, (0.0, last), BINS.1, middle)
+        let share = |b: &(i64, i64, u64)| {
+            let ends = [b.0, b.1].map(|end| end as f64 * scale(h) / units::GIB as f64);
+            (ends[0], ends[1], b.2 as f64)
+        };
+        spread(h.buckets.iter().map(share), last, bins)
     };
     let show = |bytes: f64| axis::size_name(bytes.max(0.0) as u64);
     Ground { x, mark: line, shares: Box::new(shares), show }
+}
+
+/// The share of each of some even bins from 0, as the outline of their bars: what crosses the edge of a
+/// bin counts in both, by how much of it lies in each.
+fn spread(buckets: impl Iterator<Item = (f64, f64, f64)>, last: f64, bins: usize) -> Line {
+    let width = last / bins as f64;
+    let mut sums = vec![0.0; bins];
+    for (low, high, count) in buckets {
+        let place = |at: f64| ((at / width).max(0.0) as usize).min(bins - 1);
+        for bin in place(low)..=place(high) {
+            let (from, to) = (low.max(bin as f64 * width), high.min((bin + 1) as f64 * width));
+            sums[bin] += if high > low { count * ((to - from) / (high - low)).max(0.0) } else { count };
+        }
+    }
+    let total = sums.iter().sum::<f64>().max(1.0);
+    let corner = |(bin, sum): (usize, &f64)| [bin, bin + 1].map(|edge| (edge as f64 * width, sum * 100.0 / total));
+    sums.iter().enumerate().flat_map(corner).collect()
 }
 
 /// The share of each of some even bins, as the outline of their bars.
@@ -244,6 +280,16 @@ mod tests {
         assert_eq!((points.len(), points[0], points[1]), (20, (0.0, 40.0), (1.0, 40.0)));
         assert_eq!(points[10].1, 50.0);
         assert_eq!(points[19], (10.0, 10.0), "what lies beyond is in the last");
+    }
+
+    #[test]
+    fn even_places_are_even_whatever_the_width_of_their_buckets() {
+        let narrow = (0..30).map(|i| (f64::from(i), f64::from(i + 1), 1.0));
+        let points = spread(narrow, 30.0, 4);
+        assert!(points.iter().all(|point| (point.1 - 25.0).abs() < 1e-9), "{points:?}");
+        let wide = (0..3).map(|i| (f64::from(i * 10), f64::from(i * 10 + 10), 7.0));
+        let points = spread(wide, 30.0, 6);
+        assert!(points.iter().all(|point| (point.1 - 100.0 / 6.0).abs() < 1e-9), "{points:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::measure::events::{BlockOp, Event, EventKind, EventsReader, Side};
+use crate::measure::events::{BlockOp, Event, EventKind, EventsMeta, EventsReader, Side};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::units;
@@ -32,6 +32,12 @@ pub struct HeatMap {
     counts: [u64; 2],
     /// Requests outside the part that is shown.
     outside: u64,
+    /// Requests of the target on other devices.
+    elsewhere: u64,
+    /// False when the capture was interrupted.
+    pub complete: bool,
+    /// Why the numbers are doubtful; empty when they are not.
+    pub doubts: Vec<String>,
 }
 
 impl HeatMap {
@@ -43,6 +49,7 @@ impl HeatMap {
         let reader = EventsReader::open(path)?;
         let sizes: Vec<u64> = reader.meta().devices.iter().map(|device| device.size_bytes.max(1)).collect();
         let names: Vec<String> = reader.meta().devices.iter().map(|device| device.name.clone()).collect();
+        let (complete, doubts) = (reader.meta().complete, doubts(reader.meta()));
         progress.stage("reading events", Some(reader.rows() * 2), "rows");
         let mut coarse = vec![vec![0u64; COARSE]; sizes.len()];
         let mut ends = vec![0i64; sizes.len()];
@@ -59,6 +66,7 @@ impl HeatMap {
                 path.display()
             )));
         };
+        let elsewhere = coarse.iter().flatten().sum::<u64>() - coarse[device].iter().sum::<u64>();
         let (low, high) = touched(&coarse[device], sizes[device]);
         let span_ns = ends[device].max(1);
         let mut map = Self {
@@ -69,6 +77,9 @@ impl HeatMap {
             cells: [const { Vec::new() }; 2].map(|_: Vec<u32>| vec![0; CELLS.0 * CELLS.1]),
             counts: [0; 2],
             outside: 0,
+            elsewhere,
+            complete,
+            doubts,
         };
         each(EventsReader::open(path)?, stop, progress, |event, offset| {
             if event.device == device {
@@ -92,17 +103,33 @@ impl HeatMap {
         *cell = cell.saturating_add(1);
     }
 
+    /// What the events hold, in a sentence.
+    pub fn sentence(&self) -> String {
+        let sides = ["read", "write"].into_iter().zip(self.counts).filter(|(_, count)| *count > 0);
+        let sides: Vec<String> = sides.map(|(op, count)| units::plural(count, op)).collect();
+        let others = match self.elsewhere {
+            0 => String::new(),
+            n => format!(" (and {} on other devices)", units::plural(n, "request")),
+        };
+        format!("{} on {}{others} in {}.", sides.join(" and "), self.device, units::ns(self.span_s * 1e9))
+    }
+
     /// The picture: a panel for each direction that has requests.
     pub fn picture(&self, file: &str) -> Picture {
-        let outside = match self.outside {
+        let outside = match self.outside + self.elsewhere {
             0 => String::new(),
             n => format!(" · not shown: {} elsewhere", units::plural(n, "request")),
+        };
+        let cut = if self.complete { "" } else { " · INTERRUPTED" };
+        let tainted = match &self.doubts[..] {
+            [] => String::new(),
+            reasons => format!(" · TAINTED: {}", reasons.join("; ")),
         };
         let both = ["read", "write"].into_iter().enumerate();
         Picture {
             kind: "lba",
             title: "Where on the device the requests went, over time".to_owned(),
-            subtitle: format!("{file} · {}{outside}", self.device),
+            subtitle: format!("{file} · {}{outside}{cut}{tainted}", self.device),
             layout: Layout::Stack,
             panels: both.filter(|(i, _)| self.counts[*i] > 0).map(|(i, op)| self.panel(i, op)).collect(),
         }
@@ -146,6 +173,15 @@ impl HeatMap {
             legend,
         }
     }
+}
+
+/// What a reader of these events must know: why the capture is tainted, and what the file lacks.
+fn doubts(meta: &EventsMeta) -> Vec<String> {
+    let mut all = meta.taint_reasons.clone();
+    if meta.ring_drop > 0 && !all.iter().any(|reason| reason.contains("buffer was full")) {
+        all.push(format!("{} are not in the file, the buffer was full", units::plural(meta.ring_drop, "row")));
+    }
+    all
 }
 
 fn shade_of(step: usize, steps: usize) -> Colour {

@@ -25,6 +25,11 @@ pub fn escape(text: &str) -> String {
 
 /// A table: the first `words` columns are words, the others numbers. Nothing when it has no rows.
 pub fn table(head: &[&str], words: usize, rows: &[Vec<String>]) -> String {
+    marked_table(head, words, rows, &[])
+}
+
+/// A table with some of its rows marked as bad.
+pub fn marked_table(head: &[&str], words: usize, rows: &[Vec<String>], marked: &[bool]) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -34,8 +39,8 @@ pub fn table(head: &[&str], words: usize, rows: &[Vec<String>]) -> String {
         let _ = write!(out, "<th{}>{}</th>", class(i), escape(name));
     }
     out.push_str("</tr></thead>\n<tbody>\n");
-    for row in rows {
-        out.push_str("<tr>");
+    for (i, row) in rows.iter().enumerate() {
+        out.push_str(if marked.get(i) == Some(&true) { "<tr class=\"missed\">" } else { "<tr>" });
         let missing = head.len().saturating_sub(row.len());
         let cells = row.iter().map(String::as_str).chain(std::iter::repeat_n("", missing));
         for (i, cell) in cells.enumerate() {
@@ -122,6 +127,7 @@ table { border-collapse: collapse; font-size: .86rem; min-width: 60%; }
 th, td { text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--line); white-space: nowrap;
   vertical-align: top; }
 th { color: var(--faded); font-weight: 600; }
+.missed td { background: var(--badpaper); } .missed td:last-child { color: var(--bad); font-weight: 600; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 dl { display: grid; grid-template-columns: minmax(9rem, max-content) 1fr; gap: .15rem 1.2rem; font-size: .88rem; margin: .6rem 0; }
 dt { color: var(--faded); }

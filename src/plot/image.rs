@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use super::PLOT_SCHEMA;
 use super::html::escape;
 use super::layout;
-use super::picture::Picture;
+use super::picture::{Mark, Picture, Series};
 use super::render;
 
 /// The family that pictures are drawn in. An SVG names it with what to fall back on: Verdana has
@@ -63,7 +63,12 @@ pub fn svg(picture: &Picture) -> Result<String> {
         width / SCALE,
         height / SCALE
     );
-    let text = text.replacen(&open, &named, 1);
+    let mut text = text.replacen(&open, &named, 1);
+    let cells = |series: &Series| matches!(series.mark, Mark::Cells(..));
+    if picture.panels.iter().flat_map(|panel| &panel.series).any(cells) {
+        // At other sizes than its own, cells side by side would show the paper between them.
+        text = text.replace("<rect ", "<rect shape-rendering=\"crispEdges\" ");
+    }
     let described = format!("\n<metadata>{}</metadata>\n", escape(&legend(picture)));
     Ok(match text.find('>') {
         Some(end) => format!("{}{described}{}", &text[..=end], text[end + 1..].trim_start()),

@@ -80,7 +80,10 @@ pub fn report_html(sources: &[Source]) -> String {
         style()
     );
     let mut body = format!("<h1>{}</h1>\n<p class=\"sub\">{}</p>\n", escape(&title), escape(&below(sources, &parts)));
-    sources.iter().for_each(|source| body.push_str(&verdict(source, sources.len() > 1, &parts.replays)));
+    // What was measured first: a job alone says the least.
+    let (jobs, measured): (Vec<_>, Vec<_>) = sources.iter().partition(|s| matches!(s.content, Content::Job(_)));
+    let said = measured.into_iter().chain(jobs);
+    said.for_each(|source| body.push_str(&verdict(source, sources.len() > 1, &parts.replays)));
     body.push_str(&section("The replays side by side", &side_by_side::table_of(&parts.replays)));
     for replay in &parts.replays {
         body.push_str(&replay_sections::all(replay, parts.replays.len() > 1));
@@ -106,7 +109,7 @@ pub fn report_html(sources: &[Source]) -> String {
 
 fn title(sources: &[Source], parts: &Parts) -> String {
     match (&parts.replays[..], sources) {
-        ([one], _) => format!("Replay of {}", one.replay.trace.file),
+        ([one], _) if of_one_replay(sources) => format!("Replay of {}", one.replay.trace.file),
         ([], [only]) => match &only.content {
             Content::Block(_) => format!("Capture {}", only.name),
             Content::Fidelity(card) => format!("How like its source {} behaves", card.distilled.file),
@@ -116,9 +119,19 @@ fn title(sources: &[Source], parts: &Parts) -> String {
             Content::Events(_) => format!("Capture events {}", only.name),
             _ => format!("Report on {}", only.name),
         },
-        ([], _) => format!("Report on {} files", sources.len()),
-        (replays, _) => format!("{} replays", replays.len()),
+        (replays @ [_, _, ..], _) if replays.len() == sources.len() => format!("{} replays", replays.len()),
+        _ => format!("Report on {} files", sources.len()),
     }
+}
+
+/// Whether everything belongs to one replay: its trace, its capture, its job.
+fn of_one_replay(sources: &[Source]) -> bool {
+    let belongs =
+        |source: &Source| !matches!(source.content, Content::Fidelity(_) | Content::Analysis(_) | Content::Plan(_));
+    let of = |is: fn(&Content) -> bool| sources.iter().filter(|source| is(&source.content)).count();
+    sources.iter().all(belongs)
+        && of(|content| matches!(content, Content::Replay(_))) == 1
+        && of(|content| matches!(content, Content::Trace(_))) < 2
 }
 
 fn below(sources: &[Source], parts: &Parts) -> String {
@@ -127,7 +140,7 @@ fn below(sources: &[Source], parts: &Parts) -> String {
             Content::Plan(plan) => plan.below(&sources[0].name),
             _ => sources[0].name.clone(),
         },
-        [one] => {
+        [one] if of_one_replay(sources) => {
             let host = &one.replay.host;
             format!("{} · {} · {} · kernel {}", one.file, host.started, host.cpu, host.kernel)
         }

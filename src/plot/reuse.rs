@@ -69,7 +69,9 @@ fn cumulative(analyses: &Named, field: &str, title: &str, x: impl Fn(f64, f64) -
     let (mut series, mut legend) = (Vec::new(), Vec::new());
     for (place, (file, histogram)) in found.iter().enumerate() {
         let scale = scale(histogram);
-        low = low.min(histogram.min.unwrap_or(1) as f64 * scale);
+        let least = histogram.buckets.iter().find(|bucket| bucket.1 > 1 && bucket.2 > 0);
+        let least = least.map_or(1, |bucket| bucket.0.max(histogram.min.unwrap_or(0)).max(1));
+        low = low.min(least as f64 * scale);
         high = high.max(histogram.max.unwrap_or(1) as f64 * scale);
         let (colour, mark) = style(place);
         series.push(Series { colour, mark, points: curve(histogram, scale) });
@@ -77,9 +79,23 @@ fn cumulative(analyses: &Named, field: &str, title: &str, x: impl Fn(f64, f64) -
         let text = format!("{name}: {}", units::count(histogram.count));
         legend.push(Key { text, swatch: Some((colour, mark)) });
         for (word, q) in [("P50", 0.5), ("P90", 0.9), ("P99", 0.99)].into_iter().filter(|_| found.len() == 1) {
-            let value = histogram.quantile(q).unwrap_or(0.0) * scale;
-            let shown = if field == "time" { units::ns(value) } else { units::count(value as u64) };
+            let name = format!("{}_{}", word.to_lowercase(), if field == "time" { "s" } else { "blocks" });
+            let exact = analyses.iter().find(|(of, _)| of == file).and_then(|(_, a)| number(a.field(field)?, &name));
+            let shown = match exact {
+                Some(seconds) if field == "time" => units::ns(seconds * 1e9),
+                Some(blocks) => units::count(blocks as u64),
+                None => {
+                    let value = histogram.quantile(q).unwrap_or(0.0) * scale;
+                    let shown = if field == "time" { units::ns(value) } else { units::count(value as u64) };
+                    format!("about {shown}")
+                }
+            };
             legend.push(Key { text: format!("{word} {shown}"), swatch: None });
+        }
+        let zeros: u64 = histogram.buckets.iter().filter(|bucket| bucket.1 <= 1).map(|bucket| bucket.2).sum();
+        if zeros > 0 {
+            let share = zeros as f64 * 100.0 / histogram.count as f64;
+            legend.push(Key { text: format!("at 0, at the left edge: {share:.1} %"), swatch: None });
         }
     }
     let y = axis::shares("share of reuse");

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::analyze::endurance::decimal;
 use crate::error::{Error, Result};
 use crate::measure::Analysis;
 use crate::measure::analysis::{number, text};
@@ -103,7 +104,7 @@ pub fn endurance(analysis: &Analysis, file: &str) -> Result<Picture> {
     };
     let mut panels = Vec::new();
     let kinds: [(&str, &str, LogAxis, Colour); 3] = [
-        ("host_writes_per_day_bytes", "host writes a day (bytes, log scale)", axis::log_size, Colour::Blue),
+        ("host_writes_per_day_bytes", "host writes a day (log scale)", axis::log_decimal, Colour::Blue),
         ("dwpd", "drive writes per day (log scale)", axis::log_any, Colour::Vermillion),
         ("years", "years until the rated writes are used up (log scale)", axis::log_any, Colour::Green),
     ];
@@ -115,9 +116,19 @@ pub fn endurance(analysis: &Analysis, file: &str) -> Result<Picture> {
         let low = points.iter().map(|point| point.0).fold(f64::INFINITY, f64::min);
         let high = points.iter().map(|point| point.0).fold(0.0, f64::max);
         let axis = x(label, low, high);
-        let points = points.into_iter().map(|(value, row)| (value.log10(), row)).collect();
+        let shown =
+            |value: f64| if field == "host_writes_per_day_bytes" { decimal(value) } else { units::three_digits(value) };
+        let valued: Vec<String> = names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| {
+                let at = points.iter().find(|point| point.1 == -(i as f64));
+                at.map_or_else(|| format!("{name}: -"), |point| format!("{name}: {}", shown(point.0)))
+            })
+            .collect();
+        let points = points.iter().map(|(value, row)| (value.log10(), *row)).collect();
         let title = label.split(" (").next().unwrap_or(label);
-        panels.push(panel(title, &names, axis, vec![dots(colour, points)], Vec::new()));
+        panels.push(panel(title, &valued, axis, vec![dots(colour, points)], Vec::new()));
     }
     if panels.is_empty() {
         return Err(Error::usage(format!(
@@ -135,7 +146,11 @@ pub fn endurance(analysis: &Analysis, file: &str) -> Result<Picture> {
 
 /// What tells a row from the others: its words, its capacity, after how many uses it stores.
 fn label(entry: &Value) -> String {
+    let endless = entry.get("capacity").is_some_and(Value::is_null);
     let part = |(name, value): (&String, &Value)| match (name.as_str(), value) {
+        // No policy evicts anything where there is no end.
+        ("policy", _) if endless => None,
+        ("capacity", Value::Null) => Some("no end".to_owned()),
         ("policy" | "writes" | "admission" | "name", Value::String(word)) => Some(word.clone()),
         ("capacity_blocks" | "nvme_blocks" | "capacity", Value::Number(n)) => {
             Some(format!("{} blocks", units::count(n.as_u64()?)))

@@ -1,7 +1,7 @@
 //! The sections of the report but those of the block layer: what each says, from a result to HTML.
 
 use crate::measure::replay::Totals;
-use crate::measure::{BlockResult, ReplayResult};
+use crate::measure::{BlockResult, Histogram, ReplayResult};
 use crate::trace::{Meta, Op};
 use crate::units;
 
@@ -16,6 +16,11 @@ pub const QUANTILES: [(&str, f64); 5] = [("P50", 0.5), ("P95", 0.95), ("P99", 0.
 /// A time for people, or a dash.
 pub fn time(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), units::ns)
+}
+
+/// A quantile in a table: of too few values only their largest.
+pub fn quantile(histogram: &Histogram, q: f64) -> Option<f64> {
+    if q < 1.0 { histogram.carried(q) } else { histogram.quantile(q) }
 }
 
 fn gb_per_s(value: f64) -> String {
@@ -47,18 +52,18 @@ pub fn key_numbers(replay: &ReplayResult) -> String {
     }
     let timing = &replay.timing;
     if timing.lateness.count > 0 && timing.pacing != "asap" {
-        cards.push(card(&time(timing.lateness.quantile(0.99)), "P99 start delay of the replay itself"));
+        cards.push(card(&time(timing.lateness.carried(0.99)), "P99 start delay of the replay itself"));
         cards.push(card(
             &format!("{:.2} %", timing.late_fraction * 100.0),
             "of starts delayed by the replay itself beyond its bound",
         ));
         cards.push(card(
-            &time(timing.wait.quantile(0.99)),
+            &time(timing.wait.carried(0.99)),
             "P99 of starts behind the schedule (no object or place free)",
         ));
     }
     if timing.reap_gap.count > 0 {
-        cards.push(card(&time(timing.reap_gap.quantile(0.99)), "P99 by which a completion may have been seen late"));
+        cards.push(card(&time(timing.reap_gap.carried(0.99)), "P99 by which a completion may have been seen late"));
     }
     let tiers: Vec<Vec<String>> = replay.tiers.iter().map(|tier| tier_row(tier, wall_s)).collect();
     let head = [
@@ -117,7 +122,7 @@ pub fn latency(replay: &ReplayResult) -> String {
                 what.to_owned(),
                 units::count(histogram.count),
             ];
-            row.extend(QUANTILES.iter().map(|&(_, q)| time(histogram.quantile(q))));
+            row.extend(QUANTILES.iter().map(|&(_, q)| time(quantile(histogram, q))));
             rows.push(row);
         }
     }
@@ -129,7 +134,7 @@ pub fn latency(replay: &ReplayResult) -> String {
     table(&head, 3, &rows)
         + &paragraph(
             "Times are of whole objects. Response counts from the intended start, service from the actual start; the \
-             difference is waiting.",
+             difference is waiting. A dash is a quantile that so few objects do not carry.",
         )
 }
 

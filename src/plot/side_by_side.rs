@@ -60,5 +60,5 @@ fn storage(replay: &ReplayResult, op: Op, q: f64) -> Option<f64> {
         replay.latency.iter().filter(|l: &&Latency| l.tier == Tier::Storage && l.op == op && l.service.count > 0);
     let mut all = rows.next()?.service.clone();
     rows.for_each(|latency| all.merge(&latency.service));
-    all.quantile(q)
+    all.carried(q)
 }

@@ -3,16 +3,19 @@
 use serde_json::Value;
 
 use crate::analyze::compare::one_sided;
+use crate::analyze::endurance::decimal;
 use crate::measure::analysis::{number, text};
 use crate::measure::replay::Verdict;
 use crate::measure::{Analysis, BlockResult, Fidelity, Histogram, ReplayResult};
 use crate::trace::Tier;
 use crate::units;
 
+use super::heat::HeatMap;
 use super::html::{escape, list};
 use super::over_time::OverTime;
 use super::report::Replayed;
 use super::sources::{Content, Source};
+use super::what_if;
 
 /// How a sentence is meant.
 enum Tone {
@@ -43,8 +46,10 @@ pub fn verdict(source: &Source, several: bool, replays: &[Replayed]) -> String {
         Content::Fidelity(card) => of_card(card, &named),
         Content::Analysis(analysis) => of_analysis(analysis, &named),
         Content::Trace(over) => boxed(&Tone::Good, &format!("{named}{}", of_trace(over)), ""),
-        // A plan opens with the words of its own part.
-        Content::Plan(_) | Content::Meta(_) | Content::Events(_) | Content::Job(_) => String::new(),
+        Content::Plan(plan) => what_if::opening(plan, &named),
+        Content::Events(map) => of_events(map, &named),
+        Content::Job(text) => boxed(&Tone::Note, &format!("{named}{}", of_job(text)), ""),
+        Content::Meta(_) => String::new(),
     }
 }
 
@@ -96,9 +101,12 @@ fn verdict_words(verdict: &Verdict) -> String {
 fn of_block(block: &BlockResult, named: &str) -> String {
     let side = |op: &str| {
         let count = block.histogram("size", Some(op)).filter(|h| h.count > 0)?.count;
-        let quantile = |q| block.histogram("d2c", Some(op)).and_then(|h| h.quantile(q)).map(units::ns);
-        let times = quantile(0.5).zip(quantile(0.99));
-        let times = times.map_or_else(String::new, |(p50, p99)| format!(", at the device P50 {p50} and P99 {p99}"));
+        let quantile = |q| block.histogram("d2c", Some(op)).and_then(|h| h.carried(q)).map(units::ns);
+        let times = match (quantile(0.5), quantile(0.99)) {
+            (Some(p50), Some(p99)) => format!(", at the device P50 {p50} and P99 {p99}"),
+            (Some(p50), None) => format!(", at the device P50 {p50}"),
+            _ => String::new(),
+        };
         Some(format!("{}{times}", units::plural(count, op)))
     };
     let sides: Vec<String> = ["read", "write"].iter().filter_map(|op| side(op)).collect();
@@ -128,18 +136,47 @@ fn of_card(card: &Fidelity, named: &str) -> String {
         None => metric.name.clone(),
     };
     let missed: Vec<String> = card.metrics.iter().filter(|m| m.pass == Some(false)).map(name).collect();
-    let unfinished = if card.complete { "" } else { " The proof was interrupted." };
+    if !card.complete {
+        let said = format!("{named}The proof was interrupted: there is no verdict.");
+        return boxed(&Tone::Note, &said, "Whether the job behaves like its source is not known.");
+    }
+    let by_noise = match card.metrics.iter().filter(|metric| metric.passed_by_noise()).count() {
+        0 => String::new(),
+        n => format!("{n} of them only because two runs of the same thing differ by more than the bound."),
+    };
     match (judged, missed.is_empty()) {
-        (0, _) => boxed(&Tone::Note, &format!("{named}Nothing of the job could be judged.{unfinished}"), ""),
+        (0, _) => boxed(&Tone::Note, &format!("{named}Nothing of the job could be judged."), ""),
         (_, true) => {
-            let said = format!("{named}The job behaves like its source: all {judged} bounds are kept.{unfinished}");
-            boxed(if card.complete { &Tone::Good } else { &Tone::Note }, &said, "")
+            let said = format!("{named}The job behaves like its source: all {judged} bounds are kept.");
+            boxed(if by_noise.is_empty() { &Tone::Good } else { &Tone::Note }, &said, &by_noise)
         }
         (_, false) => {
-            let said = format!("{named}The job misses {} of {judged} bounds.{unfinished}", missed.len());
+            let said = format!("{named}The job misses {} of {judged} bounds.", missed.len());
             boxed(&Tone::Bad, &said, &missed.join(", "))
         }
     }
+}
+
+fn of_events(map: &HeatMap, named: &str) -> String {
+    let mut out = boxed(&Tone::Good, &format!("{named}{}", map.sentence()), "");
+    if !map.complete {
+        let rest = "Everything below is about the part that was captured.";
+        out.push_str(&boxed(&Tone::Bad, &format!("{named}The capture was interrupted."), rest));
+    }
+    if !map.doubts.is_empty() {
+        let said = format!("{named}The capture is tainted: its figures may be off.");
+        out.push_str(&boxed(&Tone::Bad, &said, &map.doubts.join("; ")));
+    }
+    out
+}
+
+/// What a job is: a part for each section but the one of settings for all.
+fn of_job(text: &str) -> String {
+    let parts = text.lines().filter(|line| line.starts_with('[') && !line.starts_with("[global]")).count();
+    format!(
+        "a fio job of {}; how like its source it behaves, a fidelity card says (distill-fio --prove).",
+        units::plural(parts as u64, "part")
+    )
 }
 
 fn of_trace(over: &OverTime) -> String {
@@ -157,6 +194,7 @@ fn of_analysis(analysis: &Analysis, named: &str) -> String {
         "curve" => of_curve(analysis),
         "hits" => of_hits(analysis),
         "reuse" => of_reuse(analysis),
+        "working_set" => of_working_set(analysis),
         "compare" => return of_comparison(analysis, named),
         "summary" => analysis.number("rows").map(|rows| {
             let span = analysis.number("span_s").map_or_else(String::new, |s| format!(" over {}", units::ns(s * 1e9)));
@@ -202,12 +240,31 @@ fn of_hits(analysis: &Analysis) -> Option<String> {
 
 fn of_reuse(analysis: &Analysis) -> Option<String> {
     let share = number(&analysis.value, "reuse_share").or_else(|| analysis.field("reuse_share")?.as_f64())?;
-    let half = analysis.histogram("time").and_then(|h| {
-        let scale = if h.unit == "us" { 1e3 } else { 1.0 };
-        h.quantile(0.5).map(|value| units::ns(value * scale))
+    let exact = analysis.field("time").and_then(|time| number(time, "p50_s")).map(|s| units::ns(s * 1e9));
+    let half = exact.or_else(|| {
+        let times = analysis.histogram("time")?;
+        let scale = if times.unit == "us" { 1e3 } else { 1.0 };
+        times.quantile(0.5).map(|value| units::ns(value * scale))
     });
     let half = half.map_or_else(String::new, |half| format!(", half of that within {half}"));
     Some(format!("{:.1} % of references are to blocks that were used before{half}.", share * 100.0))
+}
+
+fn of_working_set(analysis: &Analysis) -> Option<String> {
+    let live = analysis.field("live").and_then(|live| {
+        let bytes = number(live, "peak_bytes").map_or_else(String::new, |b| format!(" ({})", units::bytes(b as u64)));
+        let blocks = units::count(number(live, "peak_blocks")? as u64);
+        Some(format!("at most {blocks} blocks{bytes} are live at a time"))
+    });
+    let windows = analysis.entries_with("window_s").iter();
+    let longest = windows.filter_map(|w| Some((number(w, "window_s")?, number(w, "max_blocks")?)));
+    let longest = longest.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(span, blocks)| {
+        format!("at most {} are used within {}", units::count(blocks as u64), units::ns(span * 1e9))
+    });
+    let ceiling = analysis.field("ceiling").and_then(|ceiling| number(ceiling, "hit_ratio"));
+    let ceiling = ceiling.map(|ratio| format!("a cache without end hits {:.1} %", ratio * 100.0));
+    let said: Vec<String> = [live, longest, ceiling].into_iter().flatten().collect();
+    (!said.is_empty()).then(|| format!("{}.", said.join("; ")))
 }
 
 fn of_endurance(analysis: &Analysis) -> Option<String> {
@@ -218,8 +275,15 @@ fn of_endurance(analysis: &Analysis) -> Option<String> {
         low.is_finite().then(|| (low, values.fold(0.0, f64::max)))
     };
     let (low, high) = ends("host_writes_per_day_bytes")?;
-    let years = ends("years").map_or_else(String::new, |(a, b)| format!(", {a:.1} to {b:.1} years of rated writes"));
-    Some(format!("the host writes {} to {} a day{years}.", units::bytes(low as u64), units::bytes(high as u64)))
+    let years = ends("years").map_or_else(String::new, |(a, b)| {
+        format!(", {} years of rated writes", range(units::three_digits(a), units::three_digits(b)))
+    });
+    Some(format!("the host writes {} a day{years}.", range(decimal(low), decimal(high))))
+}
+
+/// From one to another, or both when they are the same.
+fn range(low: String, high: String) -> String {
+    if low == high { low } else { format!("{low} to {high}") }
 }
 
 fn of_comparison(analysis: &Analysis, named: &str) -> String {

@@ -7,7 +7,8 @@
   const GIB = 2 ** 30, DAY_S = 86400, YEAR_DAYS = 365, YEAR_H = YEAR_DAYS * 24;
   const $ = (id) => document.getElementById(id);
   const indexOf = new Map(data.capacity.map((blocks, index) => [blocks, index]));
-  let wanted, shown;
+  // What a link asks for, in blocks, until the slider is moved.
+  let wanted, shown, asked = {};
 
   // ---- what a point does -------------------------------------------------------------------
 
@@ -159,18 +160,28 @@
     $("nvme-text").textContent = binary(r.nvmeBytes);
     $("drives-text").textContent = s.drives ? s.drives : `as needed: ${r.drives}`;
     $("wi-warning").textContent = r.fits ? "" : `${binary(r.nvmeBytes)} do not fit ${s.drives} drives of ${decimal(s.capacityBytes)}.`;
+    $("wi-snapped").textContent = snapped(s);
     $("wi-command").textContent = r.fits ? command(s) : "";
     for (const range of document.querySelectorAll("#wi-form [data-for]")) range.value = number(range.dataset.for) ?? 0;
     draw(s, r);
+  }
+
+  // The curve is exact at some sizes alone: that another one is shown than a link asks for is said.
+  function snapped(s) {
+    const blocks = (value) => value.toLocaleString("en");
+    const words = [["DRAM", "dram"], ["NVMe", "nvme"]]
+      .filter(([, id]) => asked[id] !== undefined && asked[id] !== s[id])
+      .map(([name, id]) => `${blocks(s[id])} blocks of ${name} for the ${blocks(asked[id])} of the link`);
+    return words.length ? `Shown, and in the command: ${words.join(", and ")}, the nearest at which the curve is known here.` : "";
   }
 
   // ---- the picture -------------------------------------------------------------------------
 
   function draw(s, r) {
     // As wide as the page lets it be, so that words keep their size.
-    const width = Math.max(300, Math.min(560, $("wi-chart").clientWidth || 560));
+    const width = Math.max(300, Math.min(640, $("wi-chart").parentElement.clientWidth || 560));
     $("wi-chart").setAttribute("viewBox", `0 0 ${width} 360`);
-    const left = 50, right = width - 15, top = 16, bottom = 300;
+    const left = 66, right = width - 15, top = 16, bottom = 300;
     const block = s.bytesPerToken * totals.block_tokens;
     const behind = s.admit > 1 ? filtered(s, s.dram) : null;
     const capacity = behind ? behind.nvme : data.capacity, hits = behind ? behind.hits : data.hits;
@@ -195,6 +206,8 @@
     }
     const whole = s.writes === "exclusive" ? "DRAM + NVMe" : behind ? "NVMe behind this DRAM" : "the larger of DRAM and NVMe";
     svg += text((left + right) / 2, bottom + 42, `capacity: ${whole} (log scale)`, "middle");
+    const middle = (top + bottom) / 2;
+    svg += `<text x="14" y="${middle}" text-anchor="middle" transform="rotate(-90 14 ${middle})">hit ratio, ${setting.definition}</text>`;
     svg += line("ceiling", left, y(ceiling), right, y(ceiling));
     const path = capacity.map((blocks, at) => `${x(blocks).toFixed(1)},${y(hits[at] / data.hits_of).toFixed(1)}`);
     svg += `<polyline class="curve" points="${path.join(" ")}"/>`;
@@ -203,6 +216,7 @@
       svg += line("dram", x(s.dram), top, x(s.dram), bottom);
       svg += text(x(s.dram) + (x(s.dram) > right - 70 ? -5 : 5), bottom - 6, "DRAM", x(s.dram) > right - 70 ? "end" : "start");
     }
+    svg += text(left + 6, y(ceiling) + (y(ceiling) < top + 18 ? 16 : -6), `a cache without end: ${(100 * ceiling).toFixed(2)} %`, "start", "point-text ceiling-text");
     const end = x(here) > width / 2;
     svg += `<circle class="point" cx="${x(here)}" cy="${y(r.hit)}" r="7"/>`;
     svg += text(x(here) + (end ? -12 : 12), y(r.hit) + (y(r.hit) < 60 ? 22 : -10), (100 * r.hit).toFixed(2) + " %", end ? "end" : "start", "point-text");
@@ -213,6 +227,7 @@
 
   function reset() {
     const block = setting.bytes_per_token * totals.block_tokens;
+    asked = {};
     wanted = { dram: data.chosen[0] * block, nvme: data.chosen[1] * block };
     $("model").selectedIndex = data.models.findIndex(([name]) => name === setting.model);
     $("writes").value = `${setting.writes}:${setting.admit}`;
@@ -231,7 +246,12 @@
   // A link may name a point: #dram=BLOCKS&nvme=BLOCKS&tbw=14, by the names of the controls.
   function follow(hash) {
     for (const [id, value] of new URLSearchParams(hash.replace(/^#/, ""))) {
-      if (id in wanted) wanted[id] = Number(value) * blockOfModel();
+      if (id in wanted) {
+        const blocks = Math.round(Number(value));
+        if (!(blocks >= 0)) continue;
+        asked[id] = blocks;
+        wanted[id] = blocks * blockOfModel();
+      }
       else if ($(id)?.closest("#wi-form")) $(id).value = value;
     }
   }
@@ -250,6 +270,8 @@
     if (target.dataset.for) $(target.dataset.for).value = target.value;
     if (target.id === "dram") wanted.dram = dramSizes(shown)[target.valueAsNumber] * blockOfModel();
     if (target.id === "nvme") wanted.nvme = sizes(shown, shown.dram)[target.valueAsNumber] * blockOfModel();
+    if (target.id === "model") asked = {};
+    delete asked[target.id];
     update();
   });
   addEventListener("resize", update);

@@ -102,7 +102,7 @@ fn made_of(file: &PlanFile) -> Vec<(String, String)> {
     inputs.chain([("written by".to_owned(), file.tool.clone())]).collect()
 }
 
-/// The part of a page: the plan, the controls, the table.
+/// The part of a page below its opening: the controls, the table.
 pub fn part(file: &PlanFile) -> String {
     let plan = &file.plan;
     let data =
@@ -112,7 +112,6 @@ pub fn part(file: &PlanFile) -> String {
          <script>\n{SCRIPT}</script>\n"
     );
     [
-        opening(plan),
         section("What if", &moving),
         section("Hits and writes by capacity", &curve_table(plan)),
         section("Store or recompute", &break_even_table(plan)),
@@ -123,7 +122,8 @@ pub fn part(file: &PlanFile) -> String {
 }
 
 /// What the plan found, and what to know of it first.
-fn opening(plan: &Plan) -> String {
+pub fn opening(file: &PlanFile, named: &str) -> String {
+    let plan = &file.plan;
     let (chosen, prices) = (&plan.chosen, &plan.setting.prices);
     let day = chosen.wear.host_writes_per_day_bytes.map(decimal).filter(|_| chosen.nvme_blocks > 0);
     let writes = day.map_or(String::new(), |day| format!(" Host writes to NVMe: {day} a day."));
@@ -135,8 +135,9 @@ fn opening(plan: &Plan) -> String {
         notes.push(format!("the rating of the drives is used up in {years} years, before they are written off"));
     }
     format!(
-        "<div class=\"verdict\"><strong>{} of DRAM and {} of NVMe hit {:.2} %</strong>\n<p>by {}, of {:.2} % that a \
-         cache without end hits.{}{}</p></div>\n<div class=\"verdict note\"><strong>Note</strong>\n{}</div>\n",
+        "<div class=\"verdict\"><strong>{}{} of DRAM and {} of NVMe hit {:.2} %</strong>\n<p>by {}, of {:.2} % that a \
+         cache without end hits.{}{}</p></div>\n<div class=\"verdict note\"><strong>{}Note</strong>\n{}</div>\n",
+        escape(named),
         escape(&units::bytes(chosen.dram_bytes)),
         escape(&units::bytes(chosen.nvme_bytes)),
         100.0 * chosen.hit_ratio,
@@ -144,6 +145,7 @@ fn opening(plan: &Plan) -> String {
         100.0 * plan.ceiling,
         escape(&writes),
         escape(&cost),
+        escape(named),
         list(&notes)
     )
 }

@@ -35,7 +35,7 @@ fn line(metric: &Metric) -> String {
     let shown = |value: Option<f64>| value.map_or("-".to_owned(), |value| figure(&metric.unit, value));
     let apart = |value: Option<f64>| value.map_or("-".to_owned(), |value| distance(&metric.measure, value));
     let verdict = match metric.pass {
-        Some(true) if by_noise(metric) => "ok, as far as the noise tells",
+        Some(true) if metric.passed_by_noise() => "ok, as far as the noise tells",
         Some(true) if beyond(metric) => "ok, within 1",
         Some(true) => "ok",
         Some(false) => "MISSED",
@@ -60,13 +60,8 @@ fn beyond(metric: &Metric) -> bool {
     metric.distance.zip(metric.bound).is_some_and(|(distance, bound)| distance > bound)
 }
 
-/// Passed only because of how far apart two runs of the same thing are.
-fn by_noise(metric: &Metric) -> bool {
-    beyond(metric) && metric.distance <= metric.allowed && metric.allowed > metric.bound
-}
-
 fn noise(card: &Fidelity) -> String {
-    match card.metrics.iter().filter(|metric| metric.pass == Some(true) && by_noise(metric)).count() {
+    match card.metrics.iter().filter(|metric| metric.passed_by_noise()).count() {
         0 => String::new(),
         some => format!(", {some} of them only because the machine is that noisy: more --runs, or a quiet machine"),
     }

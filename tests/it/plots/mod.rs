@@ -1,5 +1,6 @@
 //! Pictures and pages of every kind of input, as files and in a browser.
 
+mod doubts;
 mod page;
 mod pictures;
 mod sources;

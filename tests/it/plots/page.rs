@@ -18,7 +18,7 @@ fn every_input_alone_makes_a_page_with_its_verdict() {
         ("curve.json", "policy-0 hits at most 36.6 %, and 36.6 % from 182,790 blocks"),
         ("reuse.json", "40.0 % of references are to blocks that were used before"),
         ("hits.json", "a cache without end hits 37.5 % of token blocks and 38.0 % of tokens"),
-        ("endurance.json", "a day, 3.2 to 3.2 years"),
+        ("endurance.json", "a day, 3.20 years of rated writes"),
         ("strange.json", "an analysis of the kind strange"),
         ("compare.json", "with too few runs to tell"),
         ("t.csv.zst", "rows and"),
