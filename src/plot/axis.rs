@@ -209,11 +209,15 @@ pub fn linear(label: &str, low: f64, high: f64, marks: f64) -> Axis {
         if largest >= 1e5 || digits > 4 { short_to(at, step) } else { format!("{at:.digits$}") }
     };
     let first = (low / step - 1e-9).ceil();
-    let ticks = (0..64)
+    let mut ticks: Vec<Tick> = (0..64)
         .map(|i| (first + f64::from(i)) * step)
         .take_while(|at| *at <= high + step * 1e-9)
         .map(|at| Tick { at: at.clamp(low, high), label: name(at) })
         .collect();
+    // No round mark may lie between two ends.
+    if ticks.is_empty() {
+        ticks.push(Tick { at: low, label: name(low) });
+    }
     Axis { label: label.to_owned(), low, high, ticks }
 }
 

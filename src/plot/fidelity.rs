@@ -235,9 +235,10 @@ fn spread(buckets: impl Iterator<Item = (f64, f64, f64)>, last: f64, bins: usize
     let mut sums = vec![0.0; bins];
     for (low, high, count) in buckets {
         let place = |at: f64| ((at / width).max(0.0) as usize).min(bins - 1);
-        for bin in place(low)..=place(high) {
+        let met = sums.iter_mut().enumerate().take(place(high) + 1).skip(place(low));
+        for (bin, sum) in met {
             let (from, to) = (low.max(bin as f64 * width), high.min((bin + 1) as f64 * width));
-            sums[bin] += if high > low { count * ((to - from) / (high - low)).max(0.0) } else { count };
+            *sum += if high > low { count * ((to - from) / (high - low)).max(0.0) } else { count };
         }
     }
     let total = sums.iter().sum::<f64>().max(1.0);
