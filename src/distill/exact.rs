@@ -2,7 +2,7 @@
 //! in the order in which they were born, with the time of that in microseconds.
 //!
 //! The file lists requests when they ended. What was born earlier than the line that is next may
-//! still follow, but no later than [`Survey`] says: until then rows wait, [`MOST_WAITING`] at most.
+//! still follow, but no later than [`Survey`] says: until then rows wait, 4 million at most.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
