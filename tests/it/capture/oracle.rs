@@ -144,13 +144,23 @@ impl<'a> Event<'a> {
     }
 }
 
+/// Requests that may be held up between the two records.
+const HELD_UP: usize = 2;
+
 fn assert_agree(what: &str, ours: &Histogram, truth: &[f64]) {
     assert_eq!(ours.count, truth.len() as u64, "{what}: as many as the kernel says");
     for share in [0.5, 0.75, 0.9, 0.95, 0.99, 0.999] {
-        let rank = (share * truth.len() as f64).ceil() as usize;
-        let (true_ns, said) = (truth[rank.max(1) - 1], ours.quantile(share).expect("times"));
+        let at = ((share * truth.len() as f64).ceil() as usize).max(1) - 1;
+        let (true_ns, said) = (truth[at], ours.quantile(share).expect("times"));
         let bound = true_ns * ours.rel_width + RESOLUTION_NS + SKEW_NS;
-        assert!((said - true_ns).abs() <= bound, "{what}, {share}: {said} ns, the kernel {true_ns} ns (± {bound})");
+        // The processor may be taken away between the two records of a request, which puts a few of
+        // them elsewhere in the order.
+        let held_up = HELD_UP.max(truth.len() / 300);
+        let (low, high) = (truth[at.saturating_sub(held_up)], truth[(at + held_up).min(truth.len() - 1)]);
+        assert!(
+            (low - bound..=high + bound).contains(&said),
+            "{what}, {share}: {said} ns, the kernel {true_ns} ns ({low} to {high} ± {bound})"
+        );
     }
 }
 
