@@ -17,7 +17,7 @@ use kvtrace::analyze::references::References;
 use kvtrace::progress::Silent;
 use kvtrace::seed::Seed;
 use kvtrace::stop::Stop;
-use kvtrace::workload::{Population, RequestTrace, Skipped, Tokenizer, TraceOptions};
+use kvtrace::workload::{RequestTrace, Skipped, TraceOptions};
 use rustc_hash::FxHashMap;
 
 /// Runs of every setting, of which the median counts.
@@ -46,19 +46,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
 fn conversation() -> Option<References> {
     let root = std::env::var_os("KVTRACE_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
     let file = root.join("mooncake/conversation_trace.jsonl");
-    let options = TraceOptions {
-        format: None,
-        time_unit: None,
-        block_tokens: None,
-        keep_failures: true,
-        tokenizer: Tokenizer::Chars4,
-        users: 1,
-        speedup: 1.0,
-        cycles: 1,
-        request_rate: None,
-        strict: false,
-        population: Population::REFERENCE,
-    };
+    let options = TraceOptions::as_stamped(None, None);
     let requests = RequestTrace::open(&[file], Seed(0), options, Skipped::default()).ok()?;
     References::of(requests, &Stop::new(), &Silent).ok()
 }

@@ -117,10 +117,49 @@ pub struct Metric {
 impl Metric {
     /// Whether it passed only because two runs of the same thing differ by more than the bound.
     pub fn passed_by_noise(&self) -> bool {
-        self.pass == Some(true)
-            && self.distance.zip(self.bound).is_some_and(|(distance, bound)| distance > bound)
-            && self.distance <= self.allowed
-            && self.allowed > self.bound
+        self.pass == Some(true) && self.is_beyond() && self.distance <= self.allowed && self.allowed > self.bound
+    }
+
+    /// Whether the distance is beyond the bound itself.
+    pub fn is_beyond(&self) -> bool {
+        self.distance.zip(self.bound).is_some_and(|(distance, bound)| distance > bound)
+    }
+
+    /// What became of it, for people.
+    pub fn verdict(&self) -> &'static str {
+        match self.pass {
+            Some(true) if self.passed_by_noise() => "ok, as far as the noise tells",
+            Some(true) if self.is_beyond() => "ok, within 1",
+            Some(true) => "ok",
+            Some(false) => "MISSED",
+            None if self.bound.is_none() => "shown only",
+            None if self.is_beyond() && self.noise_floor.is_some() => "not judged: too noisy",
+            None => "not judged",
+        }
+    }
+
+    /// One of its figures with its unit; `-` for none.
+    pub fn figure(&self, value: Option<f64>) -> String {
+        let Some(value) = value else { return "-".to_owned() };
+        match self.unit.as_str() {
+            "ns" => units::ns(value),
+            "bytes" => units::bytes(value.round().max(0.0) as u64),
+            "bytes/s" => format!("{} MB/s", units::three_digits(value / 1e6)),
+            "percent" => format!("{value:.2} %"),
+            _ => units::three_digits(value),
+        }
+    }
+
+    /// One of its distances; `-` for none. Relative distances and Wasserstein distances over the mean
+    /// are shares, shown as percents.
+    pub fn apart(&self, value: Option<f64>) -> String {
+        let Some(value) = value.map(f64::abs) else { return "-".to_owned() };
+        match self.measure.as_str() {
+            "points" => format!("{value:.2} pt"),
+            "ks" => format!("ks {value:.3}"),
+            _ if value < 0.1 => format!("{:.2} %", value * 100.0),
+            _ => format!("{:.1} %", value * 100.0),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! A fidelity card in the report: its lines, and the picture of both sides.
 
 use crate::measure::fidelity::{Fidelity, Metric, Proved};
-use crate::units;
 
 use super::fidelity;
 use super::html::{facts, list, marked_table, paragraph};
@@ -51,41 +50,14 @@ fn side(proved: &Proved, complete: bool) -> String {
 }
 
 fn row(metric: &Metric) -> Vec<String> {
-    let shown = |value: Option<f64>| value.map_or("-".to_owned(), |value| figure_of(&metric.unit, value));
-    let apart = |value: Option<f64>| value.map_or("-".to_owned(), |value| distance(&metric.measure, value));
-    let verdict = match metric.pass {
-        Some(true) if metric.passed_by_noise() => "ok, as far as the noise tells",
-        Some(true) => "ok",
-        Some(false) => "MISSED",
-        None if metric.bound.is_none() => "shown only",
-        None => "not judged",
-    };
     vec![
         metric.name.clone(),
         metric.op.clone().unwrap_or_else(|| "both".to_owned()),
-        shown(metric.original),
-        shown(metric.distilled),
-        apart(metric.distance),
-        apart(metric.noise_floor),
-        apart(metric.allowed.or(metric.bound)),
-        verdict.to_owned(),
+        metric.figure(metric.original),
+        metric.figure(metric.distilled),
+        metric.apart(metric.distance),
+        metric.apart(metric.noise_floor),
+        metric.apart(metric.allowed.or(metric.bound)),
+        metric.verdict().to_owned(),
     ]
-}
-
-fn figure_of(unit: &str, value: f64) -> String {
-    match unit {
-        "ns" => units::ns(value),
-        "bytes" => units::bytes(value.round().max(0.0) as u64),
-        "bytes/s" => format!("{} MB/s", units::three_digits(value / 1e6)),
-        "percent" => format!("{value:.2} %"),
-        _ => units::three_digits(value),
-    }
-}
-
-fn distance(measure: &str, value: f64) -> String {
-    match measure {
-        "points" => format!("{value:.2} pt"),
-        "ks" => format!("ks {value:.3}"),
-        _ => format!("{:.1} %", value.abs() * 100.0),
-    }
 }

@@ -12,9 +12,7 @@ use crate::output::{self, Output, Overwrite};
 use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::trace::Input;
-use crate::workload::{
-    Content, Population, Request, RequestTrace, Skipped, Tokenizer, TraceFormat, TraceOptions, trace_format,
-};
+use crate::workload::{Content, Request, RequestTrace, Skipped, TraceFormat, TraceOptions, trace_format};
 
 use super::json::Rewrite;
 use super::proof::Sequence;
@@ -77,19 +75,7 @@ pub fn anonymize(from: &Path, to: &Path, salt: &Salt, overwrite: Overwrite, stop
 /// The requests of a file, in the order of their stamps.
 fn requests(path: &Path, format: Option<TraceFormat>, stop: &Stop) -> Result<Vec<Request>> {
     let Some(format) = format else { return Ok(lookups::read(&[path.to_owned()], stop)?.0) };
-    let options = TraceOptions {
-        format: Some(format),
-        time_unit: None,
-        block_tokens: None,
-        keep_failures: true,
-        tokenizer: Tokenizer::Chars4,
-        users: 1,
-        speedup: 1.0,
-        cycles: 1,
-        request_rate: None,
-        strict: false,
-        population: Population::REFERENCE,
-    };
+    let options = TraceOptions::as_stamped(Some(format), None);
     let files: [PathBuf; 1] = [path.to_owned()];
     RequestTrace::open(&files, Seed(0), options, Skipped::default())?.collect()
 }

@@ -22,9 +22,7 @@ use crate::model::Model;
 use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::units::{self, Size};
-use crate::workload::{
-    Population, RequestTrace, Skipped, Tokenizer, TraceFormat, TraceOptions, trace_files, trace_format,
-};
+use crate::workload::{RequestTrace, Skipped, TraceFormat, TraceOptions, trace_files, trace_format};
 
 /// Tokens of the blocks that runs of tokens are cut into: those of vLLM's KV blocks (its
 /// `--block-size`).
@@ -210,7 +208,7 @@ impl BlockArgs {
         let cut = runs.then(|| self.source_block.and_then(NonZeroU32::new).unwrap_or(RUN_BLOCK_TOKENS));
         let source_block = self.source_block.filter(|_| !runs);
         let requests =
-            RequestTrace::open(&files, Seed(0), request_options(self.format, source_block), skipped.clone())?;
+            RequestTrace::open(&files, Seed(0), TraceOptions::as_stamped(self.format, source_block), skipped.clone())?;
         let requests = requests.noting_shared_ids();
         let trace = requests.facts();
         if let Some(tokens) = cut {
@@ -267,23 +265,6 @@ pub fn nothing_usable(files: &[PathBuf], what: &str, reasons: &BTreeMap<String, 
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let reasons: Vec<_> = reasons.iter().map(|(why, count)| format!("{} x {why}", units::count(**count))).collect();
     Error::usage(format!("{} holds no {what} that can be used: {}", names.join(" "), reasons.join("; ")))
-}
-
-/// How requests are read to be analysed: by their own stamps, once, whatever became of them.
-pub fn request_options(format: Option<TraceFormat>, block_tokens: Option<u32>) -> TraceOptions {
-    TraceOptions {
-        format,
-        time_unit: None,
-        block_tokens,
-        keep_failures: true,
-        tokenizer: Tokenizer::Chars4,
-        users: 1,
-        speedup: 1.0,
-        cycles: 1,
-        request_rate: None,
-        strict: false,
-        population: Population::REFERENCE,
-    }
 }
 
 fn input(path: &PathBuf) -> Result<InputFile> {

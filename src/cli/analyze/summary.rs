@@ -19,9 +19,9 @@ use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::trace::RequestsReader;
 use crate::units;
-use crate::workload::{RequestTrace, Skipped, TraceFormat, trace_files};
+use crate::workload::{RequestTrace, Skipped, TraceFormat, TraceOptions, trace_files};
 
-use super::blocks::{nothing_usable, request_options};
+use super::blocks::nothing_usable;
 use super::input::of_pipe;
 use super::{check_output, written};
 use crate::cli::Global;
@@ -149,7 +149,7 @@ fn of_lookups(files: &[PathBuf], stop: &Stop) -> Result<RequestsSummary> {
 fn of_request_traces(files: &[PathBuf], stop: &Stop) -> Result<RequestsSummary> {
     let skipped = Skipped::default();
     let requests =
-        RequestTrace::open(files, Seed(0), request_options(None, None), skipped.clone())?.noting_shared_ids();
+        RequestTrace::open(files, Seed(0), TraceOptions::as_stamped(None, None), skipped.clone())?.noting_shared_ids();
     let facts = requests.facts();
     let mut tally = RequestsTally::default();
     tally.add_all(requests, stop)?;

@@ -44,6 +44,25 @@ pub struct TraceOptions {
     pub population: Population,
 }
 
+impl TraceOptions {
+    /// Once, by the stamps of the requests, whatever became of them: as analyses read them.
+    pub fn as_stamped(format: Option<Format>, block_tokens: Option<u32>) -> Self {
+        Self {
+            format,
+            time_unit: None,
+            block_tokens,
+            keep_failures: true,
+            tokenizer: Tokenizer::Chars4,
+            users: 1,
+            speedup: 1.0,
+            cycles: 1,
+            request_rate: None,
+            strict: false,
+            population: Population::REFERENCE,
+        }
+    }
+}
+
 /// What is known of a trace. Cloning shares it; it is complete when the last request was taken.
 #[derive(Clone, Debug)]
 pub struct TraceFacts {
