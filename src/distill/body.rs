@@ -83,8 +83,7 @@ pub fn global(options: &Options, size: &FileSize, largest: u64) -> Section {
     let mut settings = vec![
         Setting::new("ioengine", &options.ioengine),
         Setting::new("direct", 1),
-        Setting::because("refill_buffers", 1, "new random data for every write, and other offsets on every run"),
-        Setting::new("randrepeat", 0),
+        Setting::because("randrepeat", 0, "other places and sizes on every run"),
         Setting::new("norandommap", 1),
         Setting::new("time_based", 1),
         Setting::new("runtime", fio_time(options.runtime_ns)),
@@ -117,25 +116,45 @@ pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
 }
 
 /// Lets the jobs of a slice run after those of the one before it, for their share of the runtime.
-pub fn in_turn(jobs: &mut [Section], slices: &[Portion], at: usize, runtime_ns: u64) {
+pub fn in_turn(jobs: &mut [Section], streams: &[Stream], slices: &[Portion], at: usize, runtime_ns: u64) {
     let (begin, end) = (slices[0].span_ns.0, slices[slices.len() - 1].span_ns.1);
     let scale = runtime_ns as f64 / (end - begin).max(1) as f64;
-    let scaled = |ns: u64| ((ns as f64 * scale / 1e6).round() as u64).max(1) * 1_000_000;
     let (from, to) = slices[at].span_ns;
+    let scaled = |ns: u64| whole_ms(ns as f64 * scale);
+    one_after_another(jobs, streams, scaled(to - from));
     let paused = at > 0 && slices[at - 1].span_ns.1 < from;
     for (number, job) in jobs.iter_mut().enumerate() {
         let mut own = Vec::new();
         if number == 0 && at > 0 {
             own.push(Setting::new("stonewall", 1));
         }
-        if paused {
+        if paused && (number == 0 || streams[number].turn.is_none()) {
             let why = "the source paused before it; fio counts from its own start";
             own.push(Setting::because("startdelay", fio_time(scaled(from - begin)), why));
         }
-        let why = if number == 0 { vec!["its share of the source's time".to_owned()] } else { Vec::new() };
-        own.push(Setting { name: "runtime", value: fio_time(scaled(to - from)), why });
         job.settings.splice(0..0, own);
     }
+}
+
+/// Gives jobs their time: all of it, or their parts one after another.
+pub fn one_after_another(jobs: &mut [Section], streams: &[Stream], runtime_ns: u64) {
+    for (number, (job, stream)) in jobs.iter_mut().zip(streams).enumerate() {
+        let mut own = Vec::new();
+        if number > 0 && stream.turn.is_some() {
+            own.push(Setting::new("stonewall", 1));
+        }
+        let time = fio_time(whole_ms(runtime_ns as f64 * stream.turn.unwrap_or(1.0)));
+        own.push(match (stream.turn, number) {
+            (Some(_), _) => Setting::because("runtime", time, "two whole percents in turns give the share between"),
+            (None, 0) => Setting::because("runtime", time, "its share of the source's time"),
+            _ => Setting::new("runtime", time),
+        });
+        job.settings.splice(0..0, own);
+    }
+}
+
+fn whole_ms(ns: f64) -> u64 {
+    ((ns / 1e6).round() as u64).max(1) * 1_000_000
 }
 
 /// `rw`, with the share of reads.
@@ -149,12 +168,7 @@ fn directions(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
         };
         return stream.parts.iter().map(rw).collect();
     };
-    let mut mix = Setting::new("rwmixread", percent);
-    if context.beside.len() > 1 && stream.flow.is_none() {
-        mix.why
-            .push("two jobs of neighbouring percents give the share between, in the ratio of their depths".to_owned());
-    }
-    vec![Setting::new("rw", "randrw"), mix]
+    vec![Setting::new("rw", "randrw"), Setting::new("rwmixread", percent)]
 }
 
 fn sizes(stream: &Stream, context: &Context<'_>) -> Setting {
@@ -228,7 +242,7 @@ fn places(stream: &Stream, source: &Source, size: u64) -> Vec<Setting> {
 fn depth(stream: &Stream, ioengine: &str) -> Vec<Setting> {
     let why = match stream.brake {
         Some(Brake::Bytes(_) | Brake::Poisson(_)) => "the most in flight; the rate decides how many are",
-        _ => "the number that was kept in flight, at least 1",
+        _ => "the number that was kept in flight",
     };
     let ring = (ioengine == "io_uring").then(|| ring(stream.depth));
     let paced = matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)));

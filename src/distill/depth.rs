@@ -38,17 +38,54 @@ impl InFlight {
     }
 }
 
+/// The number in flight that a queue never had more of, though it often had that many: the depth of
+/// whoever filled it. Of a direction, or of both. None where the times in flight say nothing of it.
+///
+/// What is random has no such edge: of a Poisson distribution of any mean, no number that has [`OFTEN`]
+/// of the time has as little as [`BEYOND`] of that above it, but for means of next to one.
+pub fn wall(block: &BlockResult, direction: Option<Direction>) -> Option<f64> {
+    let depths = block.histogram("inflight_time", direction.map(Direction::word)).and_then(busy)?;
+    if !is_sound(block) {
+        return None;
+    }
+    let (all, mut above) = (depths.count as f64, depths.count as f64);
+    let edge = depths.buckets.iter().find(|bucket| {
+        let ns = bucket.2 as f64;
+        above -= ns;
+        ns >= OFTEN * all && above <= BEYOND * ns
+    });
+    edge.map(|bucket| (bucket.0 + bucket.1 - 1) as f64 / 2.0)
+}
+
+/// The share of the time that a queue is at its depth, at least, and what is beyond it, of that: a
+/// request that the device splits counts as two for a moment.
+const OFTEN: f64 = 0.02;
+const BEYOND: f64 = 0.3;
+
 /// The number in flight of both directions at which the device was kept, where it was: what it has
 /// half of the time is next to what it has at most in nine tenths of it. A mean over the time in which
 /// a queue fills and drains is below what fills it again.
 pub fn ceiling(block: &BlockResult) -> Option<f64> {
-    let depths = block.histogram("inflight_time", None).and_then(busy)?;
+    let depths = block.histogram("inflight_time", None).and_then(busy).filter(|_| is_sound(block))?;
     let (half, most) = (depths.quantile(0.5)?.floor(), depths.quantile(0.9)?.floor());
     (most >= 2.0 && half >= PILED * most).then_some(most)
 }
 
 /// How much of the depth of nine tenths of the time half of the time has, where a queue is kept.
 const PILED: f64 = 0.9;
+
+/// Whether the times in flight are those of requests that took so long. One whose end was lost counts as
+/// in flight until it is used again, and Little's law then has less than was counted.
+fn is_sound(block: &BlockResult) -> bool {
+    let Some(depths) = block.histogram("inflight_time", None).and_then(busy) else { return false };
+    let spent = |direction: &Direction| block.histogram("q2c", Some(direction.word())).map_or(0.0, |h| h.sum as f64);
+    let spent: f64 = Direction::ALL.iter().map(spent).sum();
+    let counted: f64 = depths.buckets.iter().map(|b| (b.0 + b.1 - 1) as f64 / 2.0 * b.2 as f64).sum();
+    spent == 0.0 || counted <= spent * LOST
+}
+
+/// How many times what Little's law has may have been counted.
+const LOST: f64 = 1.1;
 
 /// How far from a wanted depth the next power of two may be, relative.
 const NEAR: f64 = 0.08;
@@ -87,6 +124,54 @@ mod tests {
         assert_eq!([1, 2, 4, 16].map(ring), [Some(1), Some(2), Some(4), Some(16)]);
         assert_eq!([15, 17, 30, 34].map(ring), [Some(16), Some(16), Some(32), Some(32)]);
         assert_eq!([3, 5, 7, 12, 24].map(ring), [None; 5]);
+    }
+
+    fn over_time(op: Option<&str>, depths: &[(i64, u64)]) -> BlockResult {
+        let buckets: Vec<(i64, i64, u64)> = depths.iter().map(|&(depth, ns)| (depth, depth + 1, ns)).collect();
+        let histogram = Histogram {
+            name: "inflight_time".to_owned(),
+            op: op.map(str::to_owned),
+            count: buckets.iter().map(|bucket| bucket.2).sum(),
+            min: buckets.first().map(|bucket| bucket.0),
+            max: buckets.last().map(|bucket| bucket.0),
+            buckets,
+            ..Histogram::default()
+        };
+        BlockResult { histograms: vec![histogram], ..BlockResult::default() }
+    }
+
+    #[test]
+    fn a_queue_ends_at_its_depth() {
+        // fio at depths of 8 and of 4, the latter with one request in a hundred split in four.
+        let eight = [(1, 42), (2, 22), (3, 30), (4, 40), (5, 66), (6, 133), (7, 371), (8, 294)];
+        let four = [(1, 26), (2, 63), (3, 629), (4, 222), (5, 16), (6, 18), (7, 24), (8, 1)];
+        assert_eq!(wall(&over_time(None, &eight), None), Some(8.0));
+        assert_eq!(wall(&over_time(None, &four), None), Some(4.0));
+    }
+
+    #[test]
+    fn what_is_random_has_no_wall() {
+        for mean in [2.0f64, 4.0, 8.0, 30.0] {
+            let mut at = (-mean).exp() * 1e9;
+            let poisson: Vec<(i64, u64)> = (1..=60)
+                .map(|depth| {
+                    at *= mean / depth as f64;
+                    (depth, at as u64)
+                })
+                .collect();
+            assert_eq!(wall(&over_time(None, &poisson), None), None, "{mean}");
+        }
+    }
+
+    #[test]
+    fn requests_whose_end_was_lost_make_no_depth() {
+        let mut block = over_time(None, &[(31, 100), (32, 900)]);
+        let spent =
+            Histogram { name: "q2c".to_owned(), op: Some("read".to_owned()), count: 10, ..Histogram::default() };
+        block.histograms.push(Histogram { sum: 16_000, ..spent.clone() });
+        assert_eq!((wall(&block, None), ceiling(&block)), (None, None));
+        block.histograms[1] = Histogram { sum: 31_900, ..spent };
+        assert_eq!(wall(&block, None), Some(32.0));
     }
 
     #[test]

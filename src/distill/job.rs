@@ -170,14 +170,16 @@ fn sections(
     options: &Options,
     size: &FileSize,
 ) -> (Vec<Stream>, Vec<Section>, Vec<String>) {
-    let mut streams: Vec<Vec<Stream>> = portions.iter().map(Portion::streams).collect();
+    let mut streams: Vec<Vec<Stream>> =
+        portions.iter().map(|portion| portion.streams(*division == Division::Phases)).collect();
     let one_by_one = portions.len() > 1 && *division != Division::Phases;
     if *division == Division::Phases {
         portions::balance(&mut streams);
     }
     let tuned = streams.iter_mut().flat_map(|streams| options.tuning.apply(streams)).collect();
     let flat: Vec<Stream> = streams.concat();
-    if one_by_one {
+    let in_turns = flat.iter().any(|stream| stream.turn.is_some());
+    if one_by_one || in_turns {
         global.settings.retain(|setting| setting.name != "runtime");
     }
     let mut all = vec![global];
@@ -192,7 +194,9 @@ fn sections(
         };
         let mut jobs: Vec<Section> = own.iter().map(|stream| body::section(stream, &context)).collect();
         if one_by_one {
-            body::in_turn(&mut jobs, portions, at, options.runtime_ns);
+            body::in_turn(&mut jobs, own, portions, at, options.runtime_ns);
+        } else if in_turns {
+            body::one_after_another(&mut jobs, own, options.runtime_ns);
         }
         if let Some(first) = jobs.first_mut().filter(|_| portions.len() > 1) {
             first.about = portion.about();

@@ -45,6 +45,7 @@ pub fn stream(source: &Source, block: &BlockResult) -> Stream {
         read_percent: Some(percent),
         depth,
         flow: None,
+        turn: None,
         brake: None,
     }
 }

@@ -1,7 +1,7 @@
 //! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
 //! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`]), [`portions`]
 //! divides it where it changes over time ([`slices`]) or by phase, [`streams`] cuts each part into
-//! fio jobs, [`job`] writes them down ([`header`] with [`facts`], [`body`] in [`section`]s,
+//! fio jobs ([`saturated`], [`parts`]), [`job`] writes them down ([`header`] with [`facts`], [`body`] in [`section`]s,
 //! [`machine`]) with the reason for every value. [`exact`] writes every request instead, [`mlperf`]
 //! does what the reference does. [`fidelity`] says how like its source a job behaves; [`fio`] is the
 //! program that runs it.
@@ -19,7 +19,9 @@ pub mod logical;
 pub mod machine;
 pub mod mlperf;
 pub mod pace;
+pub mod parts;
 pub mod portions;
+pub mod saturated;
 pub mod section;
 pub mod sizes;
 pub mod slices;

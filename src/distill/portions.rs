@@ -10,7 +10,7 @@ use super::pace::{Pace, Paced};
 use super::sizes::SizeMix;
 use super::slices::{Cuts, Window};
 use super::source::Source;
-use super::streams::{Direction, MAX_FLOW, Stream, streams, weights};
+use super::streams::{Direction, Habits, MAX_FLOW, Stream, streams, weights};
 
 /// The share of all requests below which what belongs to no phase is left out.
 const STRAY: f64 = 0.002;
@@ -81,10 +81,11 @@ impl Division {
 }
 
 impl Portion {
-    /// The jobs of the load, named after it.
-    pub fn streams(&self) -> Vec<Stream> {
+    /// The jobs of the load, named after it; `beside` those of others.
+    pub fn streams(&self, beside: bool) -> Vec<Stream> {
         let source = &self.source;
-        let mut all = streams(&source.loads[0], &source.loads[1], source.paced.pace, source.habits());
+        let habits = Habits { beside, ..source.habits() };
+        let mut all = streams(&source.loads[0], &source.loads[1], source.paced.pace, habits);
         if !self.name.is_empty() {
             all.iter_mut().for_each(|stream| stream.name = format!("{}-{}", self.name, stream.name));
         }
@@ -233,20 +234,9 @@ pub fn balance(portions: &mut [Vec<Stream>]) {
     if all().count() < 2 || all().any(|stream| stream.brake.is_some()) {
         return;
     }
-    let counts: Vec<u64> = portions.iter().flat_map(|streams| shares(streams)).collect();
+    let counts: Vec<u64> = all().map(Stream::count).collect();
     let weights = weights(&counts);
     for (stream, weight) in portions.iter_mut().flatten().zip(weights) {
         stream.flow = Some(weight.min(MAX_FLOW));
     }
-}
-
-/// Requests that each job of a load stands for: two that share both directions by their depths.
-fn shares(streams: &[Stream]) -> Vec<u64> {
-    let mixed: Vec<&Stream> = streams.iter().filter(|stream| stream.read_percent.is_some()).collect();
-    let depths: u64 = mixed.iter().map(|stream| u64::from(stream.depth)).sum();
-    let share = |stream: &Stream| match stream.read_percent {
-        Some(_) if mixed.len() > 1 => (stream.count() * u64::from(stream.depth) / depths.max(1)).max(1),
-        _ => stream.count(),
-    };
-    streams.iter().map(share).collect()
 }

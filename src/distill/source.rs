@@ -2,7 +2,7 @@
 
 use crate::measure::{BlockResult, Histogram};
 
-use super::depth::{InFlight, ceiling};
+use super::depth::{InFlight, ceiling, wall};
 use super::journal;
 use super::pace::Paced;
 use super::sizes::SizeMix;
@@ -16,12 +16,10 @@ const RAREST_SYNC: u64 = 10_000;
 /// reads to start (its program, its libraries) is not its load.
 const STRAY_REQUESTS: f64 = 0.01;
 const STRAY_BYTES: f64 = 0.002;
-/// The share of requests that begin where the last one ended, from which on jobs keep them together:
-/// two beside each other lose about half of it, and the bound of a proof is 5 points.
-const IN_ORDER: f64 = 0.1;
 /// How many times the mean in flight the number is at most at which a queue is kept that fills and
-/// drains: more is a burst.
-const FILLS: f64 = 1.6;
+/// drains: more is a burst. A full queue of which the host takes long to serve all has less than the
+/// latter half of its depths.
+const FILLS: f64 = 2.0;
 /// The share of requests in flight at most, of those counted, for which a paced job has room.
 const ROOM: f64 = 0.999;
 
@@ -39,6 +37,8 @@ pub struct Source {
     /// The share of each direction's requests that began where the last one ended; none where that
     /// was not captured.
     pub sequential: [Option<f64>; 2],
+    /// Whether reads and writes each keep a queue of their own full.
+    pub apart: bool,
     /// How often written data was made durable.
     pub sync: Option<Sync>,
 }
@@ -80,7 +80,7 @@ impl Source {
 
     fn with(whole: &BlockResult, block: &BlockResult, sync: Option<Sync>) -> Self {
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
-        keep_full(&mut loads, block);
+        let apart = keep_full(&mut loads, block);
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
             loads[direction as usize] = Load::default();
@@ -91,6 +91,7 @@ impl Source {
             paced: Paced::of(block),
             zones: Zones::within(whole, block),
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
+            apart,
             sync,
         }
     }
@@ -108,8 +109,7 @@ impl Source {
 
     /// What its jobs have to keep beside sizes and depths.
     pub fn habits(&self) -> Habits {
-        let in_order = self.sequential.iter().flatten().any(|share| *share >= IN_ORDER);
-        Habits { syncs: self.sync.is_some(), in_order }
+        Habits { syncs: self.sync.is_some(), apart: self.apart, beside: false }
     }
 
     /// The largest request; 0 when there is none.
@@ -138,13 +138,33 @@ pub fn left_out(block: &BlockResult) -> Option<Direction> {
     stray(&Direction::ALL.map(|direction| load(block, direction))).map(|(direction, _)| direction)
 }
 
-/// Raises the means in flight to the number at which the queue was kept.
-fn keep_full(loads: &mut [Load; 2], block: &BlockResult) {
+/// Raises the means in flight to the number at which the queue was kept, or those at which each
+/// direction's was; says whether those are two.
+fn keep_full(loads: &mut [Load; 2], block: &BlockResult) -> bool {
     let mean: f64 = loads.iter().filter(|load| load.mix.count() > 0).map(|load| load.in_flight).sum();
-    if let Some(kept) = ceiling(block).filter(|kept| *kept > mean && *kept <= mean * FILLS) {
+    let together = wall(block, None).or_else(|| ceiling(block)).filter(|kept| *kept > mean && *kept <= mean * FILLS);
+    let own = Direction::ALL.map(|direction| wall(block, Some(direction)));
+    if let ([Some(reads), Some(writes)], Some(most)) = (own, most(block)) {
+        // A queue of both has walls for each too, of which one is full when the other is empty.
+        if reads + writes <= most * ADD_UP && loads.iter().all(|load| load.mix.count() > 0) {
+            loads.iter_mut().zip([reads, writes]).for_each(|(load, kept)| load.in_flight = kept);
+            return true;
+        }
+    }
+    if let Some(kept) = together {
         loads.iter_mut().for_each(|load| load.in_flight *= kept / mean);
     }
+    false
 }
+
+/// The most in flight, of both directions, but for a thousandth of the time.
+fn most(block: &BlockResult) -> Option<f64> {
+    let depths = block.histogram("inflight_time", None).filter(|depths| depths.count > 0)?;
+    depths.quantile(ROOM).map(f64::ceil)
+}
+
+/// How many times the most in flight two queues are at most that are full at the same time.
+const ADD_UP: f64 = 1.05;
 
 /// The direction of which there is next to nothing.
 fn stray(loads: &[Load; 2]) -> Option<(Direction, u64)> {
