@@ -288,6 +288,7 @@ fn options(args: &Args, block: &BlockResult) -> Options {
     let default_ns = if args.prove.prove { proved_ns() } else { RUNTIME_NS };
     Options {
         ioengine: ioengine.to_owned(),
+        engine_asked: args.ioengine.is_some(),
         runtime_ns: args.runtime.map_or(default_ns, |runtime| runtime.0),
         size_bytes: args.size.map(|size| size.0),
         method: match args.method {

@@ -2,7 +2,6 @@
 
 use crate::units;
 
-use super::depth::ring;
 use super::job::Options;
 use super::portions::Portion;
 use super::section::{Section, Setting};
@@ -108,7 +107,7 @@ pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     let mut settings = directions(stream, context);
     settings.push(sizes(stream, context));
     settings.extend(places(stream, source, context.size));
-    settings.extend(depth(stream, &context.options.ioengine));
+    settings.extend(depth(stream, context.options));
     settings.extend(brake(stream));
     settings.extend(flow(stream, context));
     settings.extend(sync(stream, source));
@@ -239,21 +238,22 @@ fn places(stream: &Stream, source: &Source, size: u64) -> Vec<Setting> {
     settings
 }
 
-fn depth(stream: &Stream, ioengine: &str) -> Vec<Setting> {
-    let why = match stream.brake {
-        Some(Brake::Bytes(_) | Brake::Poisson(_)) => "the most in flight; the rate decides how many are",
-        _ => "the number that was kept in flight",
-    };
-    let ring = (ioengine == "io_uring").then(|| ring(stream.depth));
+fn depth(stream: &Stream, options: &Options) -> Vec<Setting> {
     let paced = matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)));
-    match ring {
-        Some(Some(near)) => vec![Setting::because("iodepth", near, why)],
-        Some(None) if paced => vec![Setting::because("iodepth", stream.depth.next_power_of_two(), why)],
-        Some(None) => {
-            let aio = "fio's io_uring goes up to the next power of two, which is far from this depth; libaio does not";
-            vec![Setting::because("ioengine", "libaio", aio), Setting::because("iodepth", stream.depth, why)]
+    let why =
+        if paced { "the most in flight; the rate decides how many are" } else { "the number that was kept in flight" };
+    let wanted = stream.depth;
+    match options.depth(wanted) {
+        Some(depth) if depth == wanted || paced => vec![Setting::because("iodepth", depth.max(wanted), why)],
+        Some(depth) => {
+            let near = format!("{why}, {wanted}; fio's io_uring keeps powers of two");
+            vec![Setting::because("iodepth", depth, near)]
         }
-        None => vec![Setting::because("iodepth", stream.depth, why)],
+        None if paced => vec![Setting::because("iodepth", wanted.next_power_of_two(), why)],
+        None => {
+            let aio = "fio's io_uring goes up to the next power of two, which is far from this depth; libaio does not";
+            vec![Setting::because("ioengine", "libaio", aio), Setting::because("iodepth", wanted, why)]
+        }
     }
 }
 

@@ -93,9 +93,15 @@ const NEAR: f64 = 0.08;
 /// The depth for fio's io_uring, which rounds it up to a power of two (`fio_ioring_init`; fio 3.33
 /// at 12 keeps 14.8 in flight, libaio 12.0): the power that is near, if one is.
 pub fn ring(depth: u32) -> Option<u32> {
-    let above = depth.next_power_of_two();
     let near = |power: u32| (f64::from(power) / f64::from(depth.max(1)) - 1.0).abs() <= NEAR;
-    [above, (above / 2).max(1)].into_iter().find(|power| near(*power))
+    Some(nearest(depth)).filter(|power| near(*power))
+}
+
+/// The power of two that is next to a depth.
+pub fn nearest(depth: u32) -> u32 {
+    let above = depth.max(1).next_power_of_two();
+    let below = (above / 2).max(1);
+    if depth.abs_diff(below) < depth.abs_diff(above) { below } else { above }
 }
 
 /// Time in which any request of the target was at the device.
@@ -124,6 +130,7 @@ mod tests {
         assert_eq!([1, 2, 4, 16].map(ring), [Some(1), Some(2), Some(4), Some(16)]);
         assert_eq!([15, 17, 30, 34].map(ring), [Some(16), Some(16), Some(32), Some(32)]);
         assert_eq!([3, 5, 7, 12, 24].map(ring), [None; 5]);
+        assert_eq!([0, 1, 3, 5, 7, 12, 13, 24, 100].map(nearest), [1, 1, 4, 4, 8, 16, 16, 32, 128]);
     }
 
     fn over_time(op: Option<&str>, depths: &[(i64, u64)]) -> BlockResult {

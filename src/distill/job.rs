@@ -8,6 +8,7 @@ use crate::measure::BlockResult;
 use crate::units;
 
 use super::body::{self, Context, FileSize};
+use super::depth::{nearest, ring};
 use super::facts::Facts;
 use super::header;
 use super::logical;
@@ -69,6 +70,8 @@ impl Method {
 pub struct Options {
     /// fio's `ioengine`.
     pub ioengine: String,
+    /// Whether that is the user's own word, which holds in every section.
+    pub engine_asked: bool,
     /// How long the job runs.
     pub runtime_ns: u64,
     /// The size of the file that it runs on; none is the source's working set.
@@ -79,11 +82,24 @@ pub struct Options {
     pub tuning: Tuning,
 }
 
+impl Options {
+    /// The depth that stands in the job for one that is wanted; none where fio's io_uring has none that is
+    /// near, and another engine is better.
+    pub fn depth(&self, wanted: u32) -> Option<u32> {
+        match (self.ioengine.as_str(), self.engine_asked) {
+            ("io_uring", true) => Some(nearest(wanted)),
+            ("io_uring", false) => ring(wanted),
+            _ => Some(wanted),
+        }
+    }
+}
+
 impl Default for Options {
     /// As `kvtrace distill-fio` does without being told.
     fn default() -> Self {
         Self {
             ioengine: "io_uring".to_owned(),
+            engine_asked: false,
             runtime_ns: 30 * units::SECOND_NS,
             size_bytes: None,
             method: Method::Kvtrace,

@@ -149,10 +149,12 @@ impl Paced {
 }
 
 /// From the first birth of a request to the last one, in the direction that was at it longer: a
-/// capture begins before its load and ends after it. None without times between requests.
+/// capture begins before its load and ends after it. No less than the time with requests in flight, of
+/// which reads may have one part and writes the other. None without times between requests.
 pub fn span_ns(block: &BlockResult) -> Option<f64> {
     let gaps = Direction::ALL.into_iter().filter_map(|d| block.histogram("gap", Some(d.word())));
-    gaps.filter(|gap| gap.count > 0).map(|gap| gap.sum as f64).reduce(f64::max)
+    let busy = block.histogram("inflight_time", None).map_or(0.0, busy_ns);
+    gaps.filter(|gap| gap.count > 0).map(|gap| (gap.sum as f64).max(busy)).reduce(f64::max)
 }
 
 /// Variance over the squared mean, values taken at the middle of their buckets: 0 for a clock, 1

@@ -3,7 +3,7 @@
 
 use crate::measure::fidelity::Metric;
 
-use super::depth::ring;
+use super::job::Options;
 use super::streams::{Brake, Direction, Stream};
 
 /// The most that one round changes a number, as a factor either way.
@@ -12,8 +12,8 @@ const STEP: f64 = 2.0;
 /// Factors on the numbers of a job.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuning {
-    /// On `iodepth`, where the depth decides.
-    pub depth: f64,
+    /// On `iodepth`, where the depth decides, of reads and of writes; of a job with both, the first.
+    pub depth: [f64; 2],
     /// On `rate` and `rate_iops`, of reads and of writes.
     pub rate: [f64; 2],
     /// On `thinktime`.
@@ -23,7 +23,7 @@ pub struct Tuning {
 impl Default for Tuning {
     /// Changes nothing.
     fn default() -> Self {
-        Self { depth: 1.0, rate: [1.0; 2], pause: 1.0 }
+        Self { depth: [1.0; 2], rate: [1.0; 2], pause: 1.0 }
     }
 }
 
@@ -47,7 +47,8 @@ impl Tuning {
                 to
             };
             let scaled = |value: u64, factor: f64| ((value as f64 * factor).round() as u64).max(1);
-            let rate = self.rate[stream.parts.first().map_or(0, |part| part.direction as usize)];
+            let way = stream.parts.first().map_or(0, |part| part.direction as usize);
+            let rate = self.rate[way];
             let depth = u64::from(stream.depth);
             stream.brake = stream.brake.map(|brake| match brake {
                 Brake::Bytes(bytes) => Brake::Bytes(changed("rate", bytes, scaled(bytes, rate))),
@@ -57,17 +58,17 @@ impl Tuning {
                 }
             });
             if bound(stream) != Bound::Rate {
-                let to = changed("iodepth", depth, scaled(depth, self.depth));
+                let to = changed("iodepth", depth, scaled(depth, self.depth[way]));
                 stream.depth = u32::try_from(to).unwrap_or(u32::MAX);
             }
         }
         changes
     }
 
-    /// What to try next, from the card of a job with these streams on that engine of fio's; none when
+    /// What to try next, from the card of a job with these streams, written so; none when
     /// nothing that missed its bound follows from these numbers.
     #[must_use]
-    pub fn next(&self, streams: &[Stream], ioengine: &str, metrics: &[Metric]) -> Option<Self> {
+    pub fn next(&self, streams: &[Stream], options: &Options, metrics: &[Metric]) -> Option<Self> {
         let card = Card(metrics);
         let mut next = *self;
         let bounds: Vec<Bound> = streams.iter().map(bound).collect();
@@ -79,18 +80,32 @@ impl Tuning {
             next.pause *= limited(longer_pause(streams, &card)?);
         }
         if bounds.iter().any(|bound| *bound != Bound::Rate) && card.misses("in_flight") {
-            let missing = card.sum("in_flight", |m| m.original)? / card.sum("in_flight", |m| m.distilled)?;
-            next.depth *= limited(missing * written(streams, ioengine));
+            next.deepen(streams, options, &card)?;
         }
         (next != *self).then_some(next)
+    }
+
+    /// Follows what is missing in flight: each direction alone where each has a queue of its own.
+    fn deepen(&mut self, streams: &[Stream], options: &Options, card: &Card<'_>) -> Option<()> {
+        let stands = written(streams, options);
+        if streams.len() == 2 && streams.iter().all(|stream| stream.read_percent.is_none() && stream.flow.is_none()) {
+            for direction in Direction::ALL.into_iter().filter(|d| card.missed("in_flight", *d)) {
+                self.depth[direction as usize] *= limited(card.ratio("in_flight", direction)? * stands);
+            }
+            return Some(());
+        }
+        let missing = card.sum("in_flight", |m| m.original)? / card.sum("in_flight", |m| m.distilled)?;
+        self.depth.iter_mut().for_each(|factor| *factor *= limited(missing * stands));
+        Some(())
     }
 
     /// Half of the way to another one.
     #[must_use]
     pub fn towards(&self, other: &Self) -> Self {
         let half = |a: f64, b: f64| (a * b).sqrt();
-        let rate = [half(self.rate[0], other.rate[0]), half(self.rate[1], other.rate[1])];
-        Self { depth: half(self.depth, other.depth), rate, pause: half(self.pause, other.pause) }
+        let both = |a: [f64; 2], b: [f64; 2]| [half(a[0], b[0]), half(a[1], b[1])];
+        let (depth, rate) = (both(self.depth, other.depth), both(self.rate, other.rate));
+        Self { depth, rate, pause: half(self.pause, other.pause) }
     }
 
     /// Why a bound that was missed cannot be reached with these numbers.
@@ -124,12 +139,10 @@ fn bound(stream: &Stream) -> Bound {
 
 /// How many times the depth of the streams the one is that stands in the job: what missed its bound
 /// is what that one did.
-fn written(streams: &[Stream], ioengine: &str) -> f64 {
-    let in_job = |stream: &Stream| if ioengine == "io_uring" { ring(stream.depth) } else { None };
-    let of = |depth: fn(&Stream, Option<u32>) -> u32| {
-        streams.iter().map(|stream| f64::from(depth(stream, in_job(stream)))).sum::<f64>()
-    };
-    of(|stream, near| near.unwrap_or(stream.depth)) / of(|stream, _| stream.depth).max(1.0)
+fn written(streams: &[Stream], options: &Options) -> f64 {
+    let wanted: f64 = streams.iter().map(|stream| f64::from(stream.depth)).sum();
+    let stands = |stream: &Stream| f64::from(options.depth(stream.depth).unwrap_or(stream.depth));
+    streams.iter().map(stands).sum::<f64>() / wanted.max(1.0)
 }
 
 fn limited(factor: f64) -> f64 {
@@ -231,26 +244,37 @@ mod tests {
     fn depth_follows_what_was_in_flight() {
         let mut jobs = of(Pace::Saturated);
         let card = [metric("in_flight", 8.0, 12.0, 0.15), metric("throughput", 100.0, 101.0, 0.1)];
-        let next = Tuning::default().next(&jobs, "io_uring", &card).unwrap();
+        let next = Tuning::default().next(&jobs, &Options::default(), &card).unwrap();
         assert_eq!(next.apply(&mut jobs), ["iodepth of read from 8 to 5"]);
         assert_eq!(jobs[0].depth, 5);
         // 61 was written as 64, and 64 kept too few in flight.
         jobs[0].depth = 61;
         let card = [metric("in_flight", 61.0, 54.0, 0.1)];
-        let next = Tuning::default().next(&jobs, "io_uring", &card).unwrap();
+        let next = Tuning::default().next(&jobs, &Options::default(), &card).unwrap();
         assert_eq!(next.apply(&mut jobs), ["iodepth of read from 61 to 72"]);
         assert_eq!(
-            Tuning::default().next(&jobs, "io_uring", &[metric("d2c_p50", 8.0, 12.0, 0.2)]),
+            Tuning::default().next(&jobs, &Options::default(), &[metric("d2c_p50", 8.0, 12.0, 0.2)]),
             None,
             "no number does that"
         );
     }
 
     #[test]
+    fn each_of_two_queues_follows_what_it_misses() {
+        let one = |in_flight| Load { mix: SizeMix::from_sizes([(4096, 1000)]), in_flight, most_in_flight: 16 };
+        let apart = Habits { apart: true, ..Habits::default() };
+        let mut jobs = streams(&one(8.0), &one(4.0), Pace::Saturated, apart);
+        let writes = Metric { op: Some("write".to_owned()), ..metric("in_flight", 4.0, 2.0, 0.15) };
+        let card = [metric("in_flight", 8.0, 8.0, 0.15), writes];
+        let next = Tuning::default().next(&jobs, &Options::default(), &card).unwrap();
+        assert_eq!(next.apply(&mut jobs), ["iodepth of write from 4 to 8"]);
+    }
+
+    #[test]
     fn a_rate_follows_the_throughput() {
         let mut jobs = of(Pace::Rate { per_second: [1000.0, 0.0], poisson: true });
         let card = [metric("throughput", 100.0, 80.0, 0.1), metric("in_flight", 8.0, 1.0, 0.15)];
-        let changes = Tuning::default().next(&jobs, "io_uring", &card).unwrap().apply(&mut jobs);
+        let changes = Tuning::default().next(&jobs, &Options::default(), &card).unwrap().apply(&mut jobs);
         assert_eq!(changes, ["rate_iops of read from 1000 to 1250"], "the depth is only room");
     }
 
@@ -260,7 +284,7 @@ mod tests {
         let mut jobs = of(Pace::Bursts { requests: 100, idle_ns: 10_000_000 });
         let per_s = 409_600.0;
         let card = [metric("throughput", per_s / 0.030, per_s / 0.020, 0.1)];
-        let changes = Tuning::default().next(&jobs, "io_uring", &card).unwrap().apply(&mut jobs);
+        let changes = Tuning::default().next(&jobs, &Options::default(), &card).unwrap().apply(&mut jobs);
         assert_eq!(changes, ["thinktime of read from 10000 to 20000"]);
     }
 
@@ -274,8 +298,8 @@ mod tests {
 
     #[test]
     fn half_way_is_half_of_the_factor() {
-        let far = Tuning { depth: 4.0, ..Tuning::default() };
-        assert!((Tuning::default().towards(&far).depth - 2.0).abs() < 1e-12);
+        let far = Tuning { depth: [4.0, 1.0], ..Tuning::default() };
+        assert!((Tuning::default().towards(&far).depth[0] - 2.0).abs() < 1e-12);
         let mut jobs = of(Pace::Saturated);
         assert!(Tuning::default().apply(&mut jobs).is_empty() && jobs == of(Pace::Saturated));
     }

@@ -79,7 +79,7 @@ impl Tuner<'_> {
     /// Tries other values until all bounds are kept; the best job is the one that stays in the file.
     /// Hands out why it ended early, if somebody asked for that.
     fn rounds(&mut self) -> Result<Option<Error>> {
-        let mut next = self.best.tuning.next(&self.best.job.streams, &self.options.ioengine, &self.best.metrics);
+        let mut next = self.best.tuning.next(&self.best.job.streams, self.options, &self.best.metrics);
         while let Some(tuning) = next.filter(|_| self.tuned.rounds < self.proof.flags.tune_rounds) {
             let job = self.job(tuning)?;
             if job.streams == self.best.job.streams {
@@ -112,7 +112,7 @@ impl Tuner<'_> {
         self.best = tried;
         self.tuned.kept = self.tuned.rounds;
         (!passes(&self.best.metrics))
-            .then(|| self.best.tuning.next(&self.best.job.streams, &self.options.ioengine, &self.best.metrics))?
+            .then(|| self.best.tuning.next(&self.best.job.streams, self.options, &self.best.metrics))?
     }
 
     fn job(&self, tuning: Tuning) -> Result<Job> {
