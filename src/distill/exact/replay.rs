@@ -44,7 +44,6 @@ impl Iolog {
         let mut settings = vec![
             Setting::new("ioengine", ioengine),
             Setting::new("direct", 1),
-            Setting::because("refill_buffers", 1, "new random data for every write"),
             Setting::because(
                 "read_iolog",
                 iolog,
