@@ -7,15 +7,14 @@ use clap::ValueEnum;
 
 use crate::capture::bpftrace;
 use crate::distill::fio;
-use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA};
+use crate::distill::job::JOB_SCHEMA;
 use crate::distill::logical::{self, Splitting};
 use crate::distill::machine::Machine;
 use crate::distill::pace::span_ns;
 use crate::distill::slices::{MOST_ASKED, Wanted};
 use crate::distill::{Division, Job, Method, Options, Origin, Tuning};
 use crate::error::{Error, Result};
-use crate::measure::fidelity::Proved;
-use crate::measure::{BlockResult, Input};
+use crate::measure::BlockResult;
 use crate::output;
 use crate::stop::Stop;
 use crate::trace::meta::TRACE_SCHEMA;
@@ -29,17 +28,25 @@ use super::replay::ReplayFlags;
 use super::terminal::Terminal;
 
 mod card;
+mod case;
+mod check;
+mod child;
+mod command;
 mod course;
 mod exact;
 mod ground;
 mod issued;
 mod kind;
+mod notes;
 mod prove;
+mod task;
 mod tune;
 
+use case::{Case, Original};
 use course::Course;
 use kind::Kind;
 use prove::{Proof, ProveFlags};
+use task::{Due, Task};
 
 /// The shortest and the longest that a job of a proof runs unless it is said.
 const PROOF_SECONDS: (f64, f64) = (5.0, 60.0);
@@ -126,8 +133,8 @@ struct Source {
     origin: Origin,
     /// How it is divided.
     division: Division,
-    /// Whether it was run for the proof.
-    ran: bool,
+    /// What the job is compared with.
+    original: Original,
     /// Why it did not run as often as it should.
     cut: Option<Error>,
 }
@@ -140,6 +147,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     if args.prove.prove && output::is_standard(&args.output) {
         return Err(Error::usage("--prove runs the job, so it needs a file: -o JOB.fio"));
     }
+    check::original(&args)?;
     if args.exact {
         return exact::run(&args, &options(&args, &BlockResult::default()), global, stop, &terminal);
     }
@@ -147,7 +155,7 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
         return Err(Error::usage("--json and -o - both write to standard output; give the job a file: -o JOB.fio"));
     }
     let config = args.replay.config(&args.input, Path::new("."), global);
-    let proof = Proof::of(&args.prove, &config.destroys, stop, &terminal)?;
+    let proof = Proof::of(&args.prove, &config.destroys, global.json, stop, &terminal)?;
     let mut source = source(&args, proof.as_ref(), global, stop)?;
     if let (Some(proof), Some(cut)) = (&proof, source.cut.take()) {
         if source.blocks.is_empty() {
@@ -155,18 +163,21 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
                 "{cut}: no run of the original had ended, so that there is no card"
             )));
         }
-        let card = proof.card(&source.blocks, &[], proved(&args, &source, proof), false);
-        return proof.keep(&card, &args.output, global);
+        let task = Task { file: args.output.clone(), is_iolog: false, size_bytes: 0, due: Due::of_parsing() };
+        return Err(case(proof, &source, task, global).partial(&[], None));
     }
     let block = source.blocks.first().ok_or_else(|| Error::usage("there is no run to distil"))?;
-    // A proof says on its card what was lost.
-    if !source.ran {
+    // A proof says on its card what was lost in its own runs.
+    if source.original != Original::Replay {
         refuse_tainted(block, &source.origin.file, args.accept_tainted)?;
     }
     let options = options(&args, block);
     let job = written(block, &source.division, &source.origin, &options, &args.output, global, &terminal)?;
     match proof {
-        Some(proof) => tune::prove(&args, &proof, &source, &options, job, global),
+        Some(proof) => {
+            let task = Task::of(&job, &args.output, args.prove.grace());
+            tune::prove(case(&proof, &source, task, global), &source, &options, job)
+        }
         None => {
             say_fio(fio::OLDEST, &terminal);
             if global.json {
@@ -174,6 +185,21 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
             }
             Ok(())
         }
+    }
+}
+
+/// What is proved.
+fn case<'a>(proof: &'a Proof<'a>, source: &'a Source, task: Task, global: Global) -> Case<'a> {
+    let originals = if source.original == Original::Command { Vec::new() } else { source.blocks.clone() };
+    Case {
+        proof,
+        origin: &source.origin,
+        original: source.original,
+        recorded: source.blocks.first().filter(|_| source.original != Original::Replay),
+        originals,
+        task,
+        filled_elsewhere: false,
+        global,
     }
 }
 
@@ -203,7 +229,7 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
                 drop(reader);
                 let ran = proof.originals(&args.input, &args.replay, global)?;
                 let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
-                Source { blocks: ran.blocks, origin, division, ran: true, cut: ran.cut }
+                Source { blocks: ran.blocks, origin, division, original: Original::Replay, cut: ran.cut }
             }
             None => {
                 refuse_division(args)?;
@@ -211,7 +237,7 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
                 let io_size = config.io_size_bytes;
                 let splitting = Splitting { io_size, bytes_in_flight: logical::BYTES_IN_FLIGHT.max(io_size) };
                 let blocks = vec![logical::of_rows(reader, splitting)?];
-                Source { blocks, origin, division: Division::Whole, ran: false, cut: None }
+                Source { blocks, origin, division: Division::Whole, original: Original::Recording, cut: None }
             }
         });
     }
@@ -230,7 +256,8 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
         facts: taken.facts,
         job_file: job_name(&args.output),
     };
-    Ok(Source { blocks: vec![taken.result], origin, division, ran: false, cut: None })
+    let original = if args.prove.command.is_empty() { Original::Recording } else { Original::Command };
+    Ok(Source { blocks: vec![taken.result], origin, division, original, cut: None })
 }
 
 /// A trace alone has no time at a device and no phases there.
@@ -329,51 +356,6 @@ pub fn refuse_tainted(block: &BlockResult, file: &str, accept: bool) -> Result<(
         }
         _ => Ok(()),
     }
-}
-
-/// The two sides of a card.
-fn proved(args: &Args, source: &Source, proof: &Proof<'_>) -> [Proved; 2] {
-    let devices = |blocks: &[BlockResult]| -> Vec<String> {
-        blocks.first().map_or_else(Vec::new, |block| block.devices.iter().map(|device| device.name.clone()).collect())
-    };
-    // Before the originals have run there is no job yet.
-    let job = Input::read(&args.output).ok();
-    let target = proof.ground.typed();
-    [
-        Proved {
-            file: source.origin.file.clone(),
-            sha256: source.origin.sha256.clone(),
-            runs: if source.ran { args.prove.runs } else { 0 },
-            command: source
-                .ran
-                .then(|| format!("kvtrace replay {} --capture --tier-2 {}", source.origin.file, as_target(target))),
-            devices: devices(&source.blocks),
-            ..Proved::default()
-        },
-        Proved {
-            file: source.origin.job_file.clone(),
-            sha256: job.map(|job| job.sha256).unwrap_or_default(),
-            runs: args.prove.runs,
-            command: Some(format!(
-                "{HUGE_PAGES} fio --filename={} {}",
-                file_in(target).display(),
-                source.origin.job_file
-            )),
-            devices: devices(&source.blocks),
-            ..Proved::default()
-        },
-    ]
-}
-
-/// What `--tier-2` calls a target.
-fn as_target(path: &Path) -> String {
-    let kind = if path.is_dir() { "dir" } else { "block" };
-    format!("{kind}:{}", path.display())
-}
-
-/// What fio is given on a target.
-fn file_in(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join("FILE") } else { path.to_owned() }
 }
 
 /// The name that a job gets.

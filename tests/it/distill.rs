@@ -3,6 +3,7 @@
 mod bad_input;
 mod events;
 mod mlperf;
+mod original;
 mod prove;
 
 use std::process::Command;
