@@ -81,11 +81,11 @@ pub struct Args {
     slices: Wanted,
     /// Jobs for each phase (prefill, decode, evict) of a capture that tells them apart, beside each
     /// other
-    #[arg(long, value_enum, value_name = "phase", conflicts_with_all = ["slices", "method"])]
+    #[arg(long, value_enum, value_name = "phase", conflicts_with = "slices")]
     by: Option<By>,
     /// Write every request as a fio iolog (version 3, fio 3.31 or later) beside the job, which replays
     /// it, times included; from events. fio keeps the times between requests: what is late stays late
-    #[arg(long, conflicts_with_all = ["slices", "by", "method", "runtime", "size", "prove"])]
+    #[arg(long, conflicts_with_all = ["slices", "by", "method", "runtime", "size", "tune"])]
     exact: bool,
     /// Distil a capture that is tainted (its losses stand in the job)
     #[arg(long)]
@@ -141,21 +141,13 @@ struct Source {
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
-    if args.runtime.is_some_and(|runtime| runtime.0 == 0) {
-        return Err(Error::usage("--runtime 0 runs nothing; give a time above 0, e.g. 30s"));
-    }
-    if args.prove.prove && output::is_standard(&args.output) {
-        return Err(Error::usage("--prove runs the job, so it needs a file: -o JOB.fio"));
-    }
-    check::original(&args)?;
-    if args.exact {
-        return exact::run(&args, &options(&args, &BlockResult::default()), global, stop, &terminal);
-    }
-    if global.json && !args.prove.prove && output::is_standard(&args.output) {
-        return Err(Error::usage("--json and -o - both write to standard output; give the job a file: -o JOB.fio"));
-    }
+    check::flags(&args, global)?;
     let config = args.replay.config(&args.input, Path::new("."), global);
-    let proof = Proof::of(&args.prove, &config.destroys, global.json, stop, &terminal)?;
+    let can_tune = !args.prove.tune && !args.exact && args.method == How::Kvtrace;
+    let proof = Proof::of(&args.prove, &config.destroys, (can_tune, global.json), stop, &terminal)?;
+    if args.exact {
+        return exact::run(&args, &options(&args, &BlockResult::default()), proof.as_ref(), global, stop, &terminal);
+    }
     let mut source = source(&args, proof.as_ref(), global, stop)?;
     if let (Some(proof), Some(cut)) = (&proof, source.cut.take()) {
         if source.blocks.is_empty() {
@@ -198,6 +190,7 @@ fn case<'a>(proof: &'a Proof<'a>, source: &'a Source, task: Task, global: Global
         recorded: source.blocks.first().filter(|_| source.original != Original::Replay),
         originals,
         task,
+        journal: 0,
         filled_elsewhere: false,
         global,
     }
@@ -275,9 +268,6 @@ fn refuse_division(args: &Args) -> Result<()> {
 
 /// A capture, and how it is divided.
 fn taken(args: &Args, stop: &Stop) -> Result<(Taken, Division)> {
-    if args.method == How::Mlperf && matches!(args.slices, Wanted::Exactly(_)) {
-        return Err(Error::usage("--method mlperf knows one job for all of the time; leave --slices out"));
-    }
     if args.by.is_some() || args.method == How::Mlperf {
         let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
         return Ok((from::read(&args.input, stop)?, division));
@@ -295,6 +285,14 @@ fn taken(args: &Args, stop: &Stop) -> Result<(Taken, Division)> {
             }
             None => Division::Whole,
         };
+        if let (Division::Slices { cuts, .. }, Wanted::Exactly(_)) = (&division, args.slices)
+            && cuts.slices.len() < 2
+        {
+            return Err(Error::usage(format!(
+                "{}: --slices has nothing to cut ({}); capture with --events FILE.parquet and distil that",
+                taken.name, cuts.why
+            )));
+        }
         return Ok((taken, division));
     }
     let input = Rows::open(&args.input)?;

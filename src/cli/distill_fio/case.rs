@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Global;
 use crate::distill::fidelity::compare;
+use crate::distill::fidelity::like::without_journal;
 use crate::distill::job::HUGE_PAGES;
 use crate::distill::{Job, Origin};
 use crate::error::{Error, Kind, Result};
@@ -37,6 +38,8 @@ pub struct Case<'a> {
     pub originals: Vec<BlockResult>,
     /// The job that is run.
     pub task: Task,
+    /// Writes of a journal that were taken out of the originals.
+    pub journal: u64,
     /// Whether places beside the job's were written too, because the recording is of this device.
     pub filled_elsewhere: bool,
     pub global: Global,
@@ -49,7 +52,7 @@ impl Case<'_> {
     /// # Errors
     /// When something fails, and when somebody asks to stop: then a partial card is kept.
     pub fn first(&mut self) -> Result<Vec<BlockResult>> {
-        self.proof.ground.check_room(self.task.size_bytes)?;
+        self.proof.ground.check_room(&self.task)?;
         let others = self.elsewhere()?;
         self.filled_elsewhere = !others.is_empty();
         match self.proof.prepare(&self.task, &others) {
@@ -64,7 +67,22 @@ impl Case<'_> {
             }
             Original::Recording | Original::Replay => self.proof.distilled(&self.task, "distilled")?,
         };
+        self.leave_out_journal();
         if ran.cut.is_some() { Err(self.partial(&ran.blocks, None)) } else { Ok(ran.blocks) }
+    }
+
+    /// Takes the writes of a filesystem's journal out of the originals where the job runs on a bare device,
+    /// which has none. On a folder the job's syncs make them again, and a replay on a device made none.
+    fn leave_out_journal(&mut self) {
+        if self.original == Original::Replay || self.proof.ground.device_name().is_none() {
+            return;
+        }
+        for block in &mut self.originals {
+            if let Some((own, journal)) = without_journal(block) {
+                *block = own;
+                self.journal += journal;
+            }
+        }
     }
 
     /// Parts of the device that a command's runs touch beside what the job works on: they have to be

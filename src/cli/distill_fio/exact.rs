@@ -1,22 +1,31 @@
 //! `distill-fio --exact`: every request of events as a fio iolog, and the small job that replays it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::cli::Global;
+use crate::cli::capture::from;
 use crate::cli::terminal::Terminal;
 use crate::distill::exact::{IOLOG_SCHEMA, Iolog, OLDEST, Survey, write};
 use crate::distill::job::{JOB_SCHEMA, Origin};
 use crate::distill::machine::Machine;
-use crate::distill::{Method, Options};
+use crate::distill::{Method, Options, fio};
 use crate::error::{Error, Result};
 use crate::measure::events::{Ahead, EVENTS_SCHEMA, Event, EventsMeta, EventsReader};
 use crate::output::{self, Output};
 use crate::stop::Stop;
 use crate::trace::Input;
+use crate::units;
 
+use super::case::{Case, Original};
 use super::kind::Kind;
+use super::prove::Proof;
+use super::task::{Due, Task};
 use super::{Args, job_name, say_fio};
 
+/// The span from which on it is said how long replays of it take, and beyond which none is proved.
+const LONG_SPAN_NS: u64 = 120 * units::SECOND_NS;
+const MOST_SPAN_NS: u64 = 6 * 3600 * units::SECOND_NS;
 /// Rows between two looks at whether to stop.
 const LOOK: u64 = 1 << 16;
 
@@ -43,7 +52,14 @@ fn file_name(path: &Path) -> String {
 ///
 /// # Errors
 /// When the input holds no single requests, or lost some.
-pub fn run(args: &Args, options: &Options, global: Global, stop: &Stop, terminal: &Terminal) -> Result<()> {
+pub fn run(
+    args: &Args,
+    options: &Options,
+    proof: Option<&Proof<'_>>,
+    global: Global,
+    stop: &Stop,
+    terminal: &Terminal,
+) -> Result<()> {
     let (job_path, iolog_path) = names(&args.output)?;
     if Kind::of(&args.input)? != Kind::Events {
         return Err(Error::usage(format!(
@@ -87,6 +103,9 @@ pub fn run(args: &Args, options: &Options, global: Global, stop: &Stop, terminal
     warnings.iter().for_each(|warning| terminal.warn(warning));
     terminal.say(format!("{} and {}; replay them with", job_path.display(), iolog_path.display()));
     terminal.say(format!("  {}", Iolog::command(&origin.job_file)));
+    if let Some(proof) = proof {
+        return prove(args, proof, &iolog, &origin, job_path, global);
+    }
     say_fio(OLDEST, terminal);
     terminal
         .say("fio keeps the times between requests, not their moments: what is late stays late (the job says more)");
@@ -106,6 +125,62 @@ pub fn run(args: &Args, options: &Options, global: Global, stop: &Stop, terminal
             iolog: Some(iolog),
         };
         output::to_stdout(&output::to_json(&machine))?;
+    }
+    Ok(())
+}
+
+/// Replays the iolog under capture, and shows the card.
+fn prove(
+    args: &Args,
+    proof: &Proof<'_>,
+    iolog: &Iolog,
+    origin: &Origin,
+    job_path: PathBuf,
+    global: Global,
+) -> Result<()> {
+    if let Some((version, Some(number))) = fio::here().filter(|(_, number)| number.is_some_and(|n| n < OLDEST)) {
+        return Err(Error::unavailable(format!(
+            "{version} does not read version 3 of an iolog ({}.{} is older than {}.{}); install a newer one",
+            number.0, number.1, OLDEST.0, OLDEST.1
+        )));
+    }
+    say_long(iolog, args, proof)?;
+    let recorded = from::read(&args.input, proof.stop)?.result;
+    let original = if args.prove.command.is_empty() { Original::Recording } else { Original::Command };
+    let span = Duration::from_nanos(iolog.span_ns);
+    let due = Due::of_replay(span, iolog.read_bytes + iolog.write_bytes, args.prove.grace());
+    // A device may end before a whole MiB does.
+    let most = proof.ground.device_bytes()?.filter(|end| *end >= iolog.size_bytes).unwrap_or(u64::MAX);
+    let size_bytes = iolog.size_bytes.next_multiple_of(units::MIB).min(most);
+    let mut case = Case {
+        proof,
+        origin,
+        original,
+        recorded: Some(&recorded),
+        originals: if original == Original::Command { Vec::new() } else { vec![recorded.clone()] },
+        task: Task { file: job_path, is_iolog: true, size_bytes, due },
+        journal: 0,
+        filled_elsewhere: false,
+        global,
+    };
+    let runs = case.first()?;
+    let card = case.card(&runs, None, true);
+    proof.show(&card, &case.task.file, global)
+}
+
+/// Says how long replays take, which `--runtime` does not change, and refuses what nobody waits for.
+fn say_long(iolog: &Iolog, args: &Args, proof: &Proof<'_>) -> Result<()> {
+    let span = units::ns(iolog.span_ns as f64);
+    if iolog.span_ns > MOST_SPAN_NS {
+        return Err(Error::usage(format!(
+            "{}: its requests are {span} apart from first to last, and a replay of an iolog takes as long; prove a job \
+             without --exact, which has a --runtime, or capture a shorter part",
+            args.input.display()
+        )));
+    }
+    if iolog.span_ns > LONG_SPAN_NS {
+        let (runs, terminal) = (args.prove.runs, proof.terminal);
+        terminal.warn(format!("each of {runs} replays takes {span}, as long as the source"));
     }
     Ok(())
 }

@@ -99,15 +99,18 @@ impl Ground {
     ///
     /// # Errors
     /// What is needed, what there is, and the way out.
-    pub fn check_room(&self, bytes: u64) -> Result<()> {
+    pub fn check_room(&self, task: &Task) -> Result<()> {
+        let bytes = task.size_bytes;
         let short = |have: u64, what: &str| {
+            let smaller = match task.is_iolog {
+                true => String::new(),
+                false => format!(", or give the job a smaller file, e.g. --size {}MiB", (have / 2 / units::MIB).max(1)),
+            };
             Err(Error::usage(format!(
-                "the job works on {}, the source's working set, and --target {} has {}{what}; use a larger target, or \
-                 give the job a smaller file, e.g. --size {}MiB",
+                "the job works on {}, the source's working set, and --target {} has {}{what}; use a larger target{smaller}",
                 units::bytes(bytes),
                 self.typed.display(),
-                units::bytes(have),
-                (have / 2 / units::MIB).max(1)
+                units::bytes(have)
             )))
         };
         match &self.own {
@@ -123,14 +126,14 @@ impl Ground {
         }
     }
 
-    /// Writes what a job of `bytes` will work on, and other places, each an offset and a length, as far as
+    /// Writes what a job will work on, and other places, each an offset and a length, as far as
     /// they are on the device.
     ///
     /// # Errors
     /// When it does not fit, fio fails, or somebody asks to stop.
-    pub fn fill(&self, fio: &Fio, bytes: u64, others: &[(u64, u64)], stop: &Stop) -> Result<()> {
-        self.check_room(bytes)?;
-        for &(offset, length) in [(0, bytes)].iter().chain(others) {
+    pub fn fill(&self, fio: &Fio, task: &Task, others: &[(u64, u64)], stop: &Stop) -> Result<()> {
+        self.check_room(task)?;
+        for &(offset, length) in [(0, task.size_bytes)].iter().chain(others) {
             let mut command = fio.fill(&self.file(), offset, length);
             let child = quiet(&mut command).spawn().map_err(|e| cannot_run(&e))?;
             ended_well(child, stop, Due::of_writing(length))?;

@@ -30,6 +30,13 @@ pub fn of(case: &Case<'_>, distilled: &[BlockResult], metrics: &[Metric]) -> Vec
         }
         Original::Replay => {}
     }
+    if case.journal > 0 {
+        notes.push(format!(
+            "{} writes of a filesystem's journal are left out of the original, as they are of the job: the target is a \
+             bare device, where syncs write none; times of its writes cannot be told from the journal's, and are left out",
+            units::count(case.journal)
+        ));
+    }
     for (name, runs) in [("original", &case.originals[..]), ("job", distilled)] {
         let tainted: Vec<&str> = runs.iter().flat_map(|run| &run.taint_reasons).map(String::as_str).collect();
         if let Some(reason) = tainted.first() {

@@ -61,6 +61,11 @@ pub struct ProveFlags {
 }
 
 impl ProveFlags {
+    /// Where the card of a job goes.
+    pub fn card(&self, job_file: &Path) -> PathBuf {
+        self.card.clone().unwrap_or_else(|| job_file.with_extension("fidelity.json"))
+    }
+
     /// How much longer than its job runs fio may take, if that was said.
     pub fn grace(&self) -> Option<Duration> {
         self.fio_grace.map(|grace| Duration::from_nanos(grace.0))
@@ -72,6 +77,8 @@ pub struct Proof<'a> {
     pub flags: &'a ProveFlags,
     pub ground: Ground,
     pub fio: Fio,
+    /// Whether `--tune` would be something to try.
+    pub can_tune: bool,
     /// Whether standard output is for the card.
     pub json: bool,
     pub stop: &'a Stop,
@@ -86,13 +93,13 @@ impl<'a> Proof<'a> {
     pub fn of(
         flags: &'a ProveFlags,
         destroys: &[PathBuf],
-        json: bool,
+        (can_tune, json): (bool, bool),
         stop: &'a Stop,
         terminal: &'a Terminal,
     ) -> Result<Option<Self>> {
         let Some(target) = flags.target.as_deref().filter(|_| flags.prove) else { return Ok(None) };
         let fio = Fio::find()?;
-        Ok(Some(Self { flags, ground: Ground::of(target, destroys)?, fio, json, stop, terminal }))
+        Ok(Some(Self { flags, ground: Ground::of(target, destroys)?, fio, can_tune, json, stop, terminal }))
     }
 
     /// Replays a trace under capture, as often as asked.
@@ -131,7 +138,7 @@ impl<'a> Proof<'a> {
         let bytes: u64 = task.size_bytes + others.iter().map(|place| place.1).sum::<u64>();
         let place = self.ground.file();
         self.terminal.say(format!("writing {} of {} for the job", units::bytes(bytes), place.display()));
-        self.ground.fill(&self.fio, task.size_bytes, others, self.stop)
+        self.ground.fill(&self.fio, task, others, self.stop)
     }
 
     /// Runs a job under capture, as often as asked.
@@ -225,16 +232,12 @@ impl<'a> Proof<'a> {
         }
     }
 
-    fn card_file(&self, job_file: &Path) -> PathBuf {
-        self.flags.card.clone().unwrap_or_else(|| job_file.with_extension("fidelity.json"))
-    }
-
     /// Keeps what an interrupted proof has under a partial name, and says what that is.
     ///
     /// # Errors
     /// When nothing could be kept.
     pub fn keep(&self, card: &Fidelity, job_file: &Path, global: Global) -> Result<String> {
-        let mut output = Output::create(&self.card_file(job_file), FIDELITY_SCHEMA, global.overwrite())?;
+        let mut output = Output::create(&self.flags.card(job_file), FIDELITY_SCHEMA, global.overwrite())?;
         output.write_all(&output::to_json(card)).map_err(|e| Error::writing(output.path(), &e))?;
         let partial = output.keep_partial()?;
         Ok(format!(
@@ -252,7 +255,7 @@ impl<'a> Proof<'a> {
     /// # Errors
     /// When it cannot be written, and [`Kind::Failed`] when a bound is missed.
     pub fn show(&self, card: &Fidelity, job_file: &Path, global: Global) -> Result<()> {
-        let path = self.card_file(job_file);
+        let path = self.flags.card(job_file);
         output::write_all(&path, FIDELITY_SCHEMA, global.overwrite(), &output::to_json(card))?;
         card::lines(card).iter().for_each(|line| self.terminal.say(line));
         self.terminal.say(format!("card: {}", path.display()));
@@ -266,7 +269,7 @@ impl<'a> Proof<'a> {
         if missed.is_empty() {
             return Err(Error::new(Kind::Failed, "nothing of the job could be judged"));
         }
-        let more = if self.flags.tune { "" } else { "; --tune tries other depths, rates and pauses" };
+        let more = if self.can_tune { "; --tune tries other depths, rates and pauses" } else { "" };
         let what = "the job does not behave like its source";
         Err(Error::new(Kind::Failed, format!("{what}: {}{more}", missed.join(", "))))
     }
