@@ -59,16 +59,26 @@ impl Case<'_> {
             Err(error) if error.kind() == Kind::Interrupted => return Err(self.partial(&[], None)),
             prepared => prepared?,
         }
-        let ran = match self.original {
-            Original::Command => {
-                let [originals, distilled] = self.proof.in_turns(&self.task)?;
-                self.originals = originals.blocks;
-                Ran { cut: originals.cut.or(distilled.cut), ..distilled }
-            }
-            Original::Recording | Original::Replay => self.proof.distilled(&self.task, "distilled")?,
-        };
-        self.leave_out_journal();
+        let ran = self.round("distilled")?;
+        if self.original == Original::Recording {
+            self.leave_out_journal();
+        }
         if ran.cut.is_some() { Err(self.partial(&ran.blocks, None)) } else { Ok(ran.blocks) }
+    }
+
+    /// Runs the job as often as asked, in turns with its original where that is a command, whose runs are
+    /// the originals from then on.
+    ///
+    /// # Errors
+    /// When something fails. What ran before somebody asked to stop is kept.
+    pub fn round(&mut self, what: &str) -> Result<Ran> {
+        if self.original != Original::Command {
+            return self.proof.distilled(&self.task, what);
+        }
+        let [originals, distilled] = self.proof.in_turns(&self.task, what)?;
+        self.originals = originals.blocks;
+        self.leave_out_journal();
+        Ok(Ran { cut: originals.cut.or(distilled.cut), ..distilled })
     }
 
     /// Takes the writes of a filesystem's journal out of the originals where the job runs on a bare device,
@@ -77,6 +87,7 @@ impl Case<'_> {
         if self.original == Original::Replay || self.proof.ground.device_name().is_none() {
             return;
         }
+        self.journal = 0;
         for block in &mut self.originals {
             if let Some((own, journal)) = without_journal(block) {
                 *block = own;

@@ -62,7 +62,9 @@ fn mood(metrics: &[Metric]) -> Option<String> {
         }
     };
     let faster = missed.first().and_then(is_faster)?;
-    if missed.iter().any(|metric| is_faster(metric) != Some(faster)) {
+    // A depth that is only within one is another one.
+    let other_depth = metrics.iter().any(|metric| metric.name == "in_flight" && metric.is_beyond());
+    if other_depth || missed.iter().any(|metric| is_faster(metric) != Some(faster)) {
         return None;
     }
     let times = |metric: &&Metric| {
@@ -160,7 +162,7 @@ mod tests {
         let size = line("size", 4096.0, 4096.0, true);
         let faster = [size.clone(), line("throughput", 1e8, 1.5e8, false), line("d2c_p50", 90.0, 60.0, false)];
         let said = mood(&faster).expect("all is faster");
-        assert!(said.contains("all faster (read throughput 1.50 times, read d2c_p50 0.667 times)"), "{said}");
+        assert!(said.contains("all faster (read throughput 1.50 times, read d2c_p50 0.67 times)"), "{said}");
         assert!(said.contains("after --"), "{said}");
         let slower = [size.clone(), line("throughput", 1e8, 1.02e8, true), line("d2c_p99", 60.0, 90.0, false)];
         assert!(mood(&slower).is_some_and(|said| said.contains("all slower")));
@@ -168,7 +170,9 @@ mod tests {
         assert_eq!(mood(&both), None, "more and longer is another depth");
         let other = [line("size", 4096.0, 8192.0, false), line("throughput", 1e8, 1.5e8, false)];
         assert_eq!(mood(&other), None, "another load");
-        assert_eq!(mood(&[size]), None);
+        assert_eq!(mood(std::slice::from_ref(&size)), None);
+        let deep = Metric { bound: Some(0.15), distance: Some(0.4), ..line("in_flight", 2.0, 1.2, true) };
+        assert_eq!(mood(&[size, deep, line("d2c_p50", 90.0, 60.0, false)]), None, "another depth");
     }
 
     #[test]

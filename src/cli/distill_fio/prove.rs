@@ -155,11 +155,12 @@ impl<'a> Proof<'a> {
     ///
     /// # Errors
     /// When either or a capture fails. What was captured before somebody asked to stop is kept.
-    pub fn in_turns(&self, task: &Task) -> Result<[Ran; 2]> {
+    pub fn in_turns(&self, task: &Task, what: &str) -> Result<[Ran; 2]> {
+        self.ground.check_job(&self.fio, task, self.stop)?;
         let mut both: [Ran; 2] = Default::default();
         for run in 1..=self.flags.runs {
             for side in if run % 2 == 1 { [0, 1] } else { [1, 0] } {
-                let ran = if side == 0 { self.original(run) } else { self.job(task, "distilled", run) };
+                let ran = if side == 0 { self.original(run) } else { self.job(task, what, run) };
                 match ran {
                     Ok(block) => both[side].blocks.push(block),
                     Err(error) if error.kind() == Kind::Interrupted => {

@@ -19,6 +19,9 @@ use super::case::Case;
 struct Attempt {
     tuning: Tuning,
     job: Job,
+    /// What it is compared with: of a command, runs in turns with its own.
+    originals: Vec<BlockResult>,
+    journal: u64,
     runs: Vec<BlockResult>,
     metrics: Vec<Metric>,
 }
@@ -30,7 +33,8 @@ struct Attempt {
 pub fn prove(mut case: Case<'_>, source: &Source, options: &Options, job: Job) -> Result<()> {
     let runs = case.first()?;
     let metrics = case.compare(&runs);
-    let first = Attempt { tuning: options.tuning, job, runs, metrics };
+    let (originals, journal) = (case.originals.clone(), case.journal);
+    let first = Attempt { tuning: options.tuning, job, originals, journal, runs, metrics };
     if !case.proof.flags.tune {
         let card = case.card(&first.runs, None, true);
         return case.proof.show(&card, &case.task.file, case.global);
@@ -38,7 +42,8 @@ pub fn prove(mut case: Case<'_>, source: &Source, options: &Options, job: Job) -
     let mut tuner = Tuner { case, source, options, best: first, tuned: Tuned::default() };
     let cut = tuner.rounds()?;
     let tuned = Some(tuner.outcome());
-    let Tuner { case, best, .. } = tuner;
+    let Tuner { mut case, best, .. } = tuner;
+    (case.originals, case.journal) = (best.originals, best.journal);
     if cut.is_some() {
         return Err(case.partial(&best.runs, tuned));
     }
@@ -68,13 +73,14 @@ impl Tuner<'_> {
             self.tuned.rounds += 1;
             self.write(&job)?;
             self.case.retask(&job);
-            let ran = self.case.proof.distilled(&self.case.task, &format!("tuned, round {}", self.tuned.rounds))?;
+            let ran = self.case.round(&format!("tuned, round {}", self.tuned.rounds))?;
             if ran.cut.is_some() {
                 self.write(&self.best.job)?;
                 return Ok(ran.cut);
             }
             let metrics = self.case.compare(&ran.blocks);
-            next = self.judge(Attempt { tuning, job, runs: ran.blocks, metrics });
+            next =
+                self.judge(Attempt { tuning, job, originals: self.case.originals.clone(), runs: ran.blocks, metrics });
         }
         self.write(&self.best.job)?;
         Ok(None)

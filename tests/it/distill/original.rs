@@ -25,7 +25,7 @@ pub fn device(mib: u64) -> Option<(tempfile::TempDir, LoopDevice)> {
 fn load(device: &str) -> String {
     format!(
         "fio --name=a --filename={device} --ioengine=libaio --direct=1 --rw=randrw --rwmixread=80 --bssplit=4k/70:64k/30 \
-         --iodepth=4 --size=32m --offset=64m --time_based --runtime=2s --randrepeat=0 \
+         --iodepth=4 --size=32m --offset=64m --time_based --runtime=1s --randrepeat=0 \
          --norandommap --output-format=terse"
     )
 }
@@ -45,7 +45,7 @@ fn a_command_is_run_again_in_turns_with_its_job() {
     bench.ok(&["capture", "--dev", device.name(), "-o", "b.json", "--", "sh", "-c", &command]);
     let script = format!("echo mine; echo heard >&2; {command} >/dev/null");
     let mut words = vec!["--json", "distill-fio", "b.json", "-o", "job.fio", "--accept-tainted", "--prove"];
-    words.extend(["--target", &device.path, "--i-know-this-destroys", &device.path, "--runtime", "2s"]);
+    words.extend(["--target", &device.path, "--i-know-this-destroys", &device.path, "--runtime", "1s"]);
     words.extend(["--", "sh", "-c", &script]);
     let proved = bench.run(&words);
     assert!(matches!(proved.code, 0 | 1), "{}: {}", proved.code, proved.stderr);
@@ -132,4 +132,31 @@ fn an_interrupted_command_ends_and_leaves_what_had_run() {
     assert!(!std::path::Path::new(&format!("/proc/{}", pid().unwrap())).exists(), "the command ended");
     let partial = bench.files().into_iter().find(|name| name.contains(".partial")).expect("a partial card");
     assert_eq!(bench.json(&partial)["original"]["blocks"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn each_round_of_tuning_runs_the_command_again() {
+    if !can_prove() {
+        return;
+    }
+    let Some((_folder, device)) = device(64) else { return };
+    let bench = Bench::on_disk();
+    // The recording's depth of 8 is far from what the command does.
+    bench.write("b.json", samples::json(&samples::kv_block()));
+    let command = format!(
+        "fio --name=a --filename={} --ioengine=libaio --direct=1 --rw=randread --bs=64k --iodepth=1 --size=32m \
+         --time_based --runtime=1s --output-format=terse >/dev/null",
+        device.path
+    );
+    let mut words = vec!["distill-fio", "b.json", "-o", "job.fio", "--prove", "--size", "32MiB", "--runtime", "1s"];
+    words.extend(["--runs", "1", "--tune", "--tune-rounds", "1", "--target", &device.path]);
+    words.extend(["--i-know-this-destroys", &device.path, "--", "sh", "-c", &command]);
+    let tuned = bench.run(&words);
+    assert_eq!(tuned.code, 1, "{}", tuned.stderr);
+    let card = bench.json("job.fidelity.json");
+    let rounds = card["tuned"]["rounds"].as_u64().expect("rounds");
+    assert_eq!(rounds, 1, "a depth of 8 for one of 1 is tuned: {}", card["tuned"]);
+    let ran = |what: &str| tuned.stderr.lines().filter(|line| line.starts_with(what)).count();
+    assert_eq!((ran("original, run 1"), ran("tuned, round 1, run 1")), (2, 1), "{}", tuned.stderr);
+    assert_eq!((runs(&card, "original"), runs(&card, "distilled")), ((1, 1), (1, 1)));
 }
