@@ -79,8 +79,8 @@ impl Tuner<'_> {
                 return Ok(ran.cut);
             }
             let metrics = self.case.compare(&ran.blocks);
-            next =
-                self.judge(Attempt { tuning, job, originals: self.case.originals.clone(), runs: ran.blocks, metrics });
+            let (originals, journal) = (self.case.originals.clone(), self.case.journal);
+            next = self.judge(Attempt { tuning, job, originals, journal, runs: ran.blocks, metrics });
         }
         self.write(&self.best.job)?;
         Ok(None)
