@@ -86,18 +86,20 @@ fn places(args: &Args, global: Global) -> Result<()> {
     if !args.prove.prove {
         return Ok(());
     }
-    let card: PathBuf = args.prove.card(&args.output);
+    // An exact job gets its extension whatever was typed.
+    let job = if args.exact { args.output.with_extension("fio") } else { args.output.clone() };
+    let card: PathBuf = args.prove.card(&job);
     if output::is_standard(&card) {
         return Err(Error::usage("--card - is no file; --json prints the card on standard output"));
     }
-    if same(&card, &args.input) || same(&card, &args.output) {
+    if same(&card, &args.input) || same(&card, &job) {
         return Err(Error::usage(format!(
             "--card {} is another file of this command; give the card its own",
             card.display()
         )));
     }
     output::check_replaceable(&card, FIDELITY_SCHEMA, global.overwrite())?;
-    output::check_replaceable(&args.output, JOB_SCHEMA, global.overwrite())
+    output::check_replaceable(&job, JOB_SCHEMA, global.overwrite())
 }
 
 /// Refuses flags of a replay where nothing is replayed. Of a trace alone `--io-size` splits the objects.

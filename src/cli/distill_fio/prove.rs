@@ -28,15 +28,15 @@ use super::{card, command};
 /// What a proof is asked to do.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProveFlags {
-    /// Run the source (a trace) and the job on --target under capture, and say how far apart they
-    /// are; exit 1 when a bound is missed
+    /// Run the original (a trace, or the COMMAND after --; otherwise the input is its recording) and the
+    /// job on --target under capture, and say how far apart they are; exit 1 when a bound is missed
     #[arg(long, requires = "target")]
     pub prove: bool,
     /// Where --prove runs: a folder on the storage that is meant, or a block device (with
     /// --i-know-this-destroys)
     #[arg(long, value_name = "PATH", requires = "prove")]
     pub target: Option<PathBuf>,
-    /// How often each of the two runs; two give a noise floor
+    /// With --prove: how often each of the two runs; two give a noise floor
     #[arg(long, value_name = "N", default_value_t = 2, requires = "prove",
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
@@ -54,8 +54,8 @@ pub struct ProveFlags {
     /// How much longer than its job runs fio may take
     #[arg(long, value_name = "TIME", requires = "prove", hide = true)]
     fio_grace: Option<Time>,
-    /// The original: a command that is run under the same capture, as often as the job and in turns with
-    /// it, instead of taking the recording; on a folder it works wherever it wants to on the same device
+    /// With --prove: the original, a command that runs under the same capture as often as the job and in
+    /// turns with it; what it does on the device of --target counts
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
