@@ -9,6 +9,7 @@ use crate::cli::terminal::Terminal;
 use crate::distill::exact::{IOLOG_SCHEMA, Iolog, OLDEST, Survey, write};
 use crate::distill::job::{JOB_SCHEMA, Origin};
 use crate::distill::machine::Machine;
+use crate::distill::section::Section;
 use crate::distill::{Method, Options, fio};
 use crate::error::{Error, Result};
 use crate::measure::events::{Ahead, EVENTS_SCHEMA, Event, EventsMeta, EventsReader};
@@ -69,37 +70,8 @@ pub fn run(
         )));
     }
     output::check_replaceable(&job_path, JOB_SCHEMA, global.overwrite())?;
-    let input = Input::open(&args.input)?;
-    let rows = EventsReader::of(&input)?;
-    let meta = rows.meta().clone();
-    refuse_lossy(&meta, &input.name, args.accept_tainted)?;
-    let mut survey = Survey::default();
-    for row in watched(rows, stop) {
-        survey.see(&row?);
-    }
-    let mut out = Output::create(&iolog_path, IOLOG_SCHEMA, global.overwrite())?;
-    let rows = watched(EventsReader::of(&input)?, stop);
-    let iolog = write(rows, &survey, &mut out, |e| Error::writing(&iolog_path, e))?;
-    if iolog.requests() == 0 {
-        return Err(Error::usage(format!(
-            "{}: the events hold no read and no write of the target, so there is nothing to replay; check the capture's \
-             --dev and process filter",
-            input.name
-        )));
-    }
-    out.finish()?;
-    let origin = Origin {
-        file: input.file_name().unwrap_or_else(|| input.name.clone()),
-        schema: EVENTS_SCHEMA.to_owned(),
-        sha256: input.sha256.clone(),
-        facts: Vec::new(),
-        job_file: job_name(&job_path),
-    };
-    let sections = iolog.sections(&file_name(&iolog_path), &options.ioengine);
-    let mut warnings = losses(&meta);
-    warnings.extend(iolog.warnings());
-    let text = iolog.job(&origin, &file_name(&iolog_path), &sections, &captured(&meta));
-    output::write_all(&job_path, JOB_SCHEMA, global.overwrite(), text.as_bytes())?;
+    let paths = (job_path.as_path(), iolog_path.as_path());
+    let (iolog, origin, sections, warnings) = written(args, &options.ioengine, paths, global, stop)?;
     warnings.iter().for_each(|warning| terminal.warn(warning));
     terminal.say(format!("{} and {}; replay them with", job_path.display(), iolog_path.display()));
     terminal.say(format!("  {}", Iolog::command(&origin.job_file)));
@@ -127,6 +99,48 @@ pub fn run(
         output::to_stdout(&output::to_json(&machine))?;
     }
     Ok(())
+}
+
+/// Writes both files. Hands out what the iolog holds, and the job's parts and warnings.
+fn written(
+    args: &Args,
+    ioengine: &str,
+    (job_path, iolog_path): (&Path, &Path),
+    global: Global,
+    stop: &Stop,
+) -> Result<(Iolog, Origin, Vec<Section>, Vec<String>)> {
+    let input = Input::open(&args.input)?;
+    let rows = EventsReader::of(&input)?;
+    let meta = rows.meta().clone();
+    refuse_lossy(&meta, &input.name, args.accept_tainted)?;
+    let mut survey = Survey::default();
+    for row in watched(rows, stop) {
+        survey.see(&row?);
+    }
+    let mut out = Output::create(iolog_path, IOLOG_SCHEMA, global.overwrite())?;
+    let rows = watched(EventsReader::of(&input)?, stop);
+    let iolog = write(rows, &survey, &mut out, |e| Error::writing(iolog_path, e))?;
+    if iolog.requests() == 0 {
+        return Err(Error::usage(format!(
+            "{}: the events hold no read and no write of the target, so there is nothing to replay; check the capture's \
+             --dev and process filter",
+            input.name
+        )));
+    }
+    out.finish()?;
+    let origin = Origin {
+        file: input.file_name().unwrap_or_else(|| input.name.clone()),
+        schema: EVENTS_SCHEMA.to_owned(),
+        sha256: input.sha256.clone(),
+        facts: Vec::new(),
+        job_file: job_name(job_path),
+    };
+    let sections = iolog.sections(&file_name(iolog_path), ioengine);
+    let mut warnings = losses(&meta);
+    warnings.extend(iolog.warnings());
+    let text = iolog.job(&origin, &file_name(iolog_path), &sections, &captured(&meta));
+    output::write_all(job_path, JOB_SCHEMA, global.overwrite(), text.as_bytes())?;
+    Ok((iolog, origin, sections, warnings))
 }
 
 /// Replays the iolog under capture, and shows the card.
