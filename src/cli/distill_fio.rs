@@ -7,15 +7,14 @@ use clap::ValueEnum;
 
 use crate::capture::bpftrace;
 use crate::distill::fio;
-use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA};
+use crate::distill::job::JOB_SCHEMA;
 use crate::distill::logical::{self, Splitting};
 use crate::distill::machine::Machine;
 use crate::distill::pace::span_ns;
 use crate::distill::slices::{MOST_ASKED, Wanted};
 use crate::distill::{Division, Job, Method, Options, Origin, Tuning};
 use crate::error::{Error, Result};
-use crate::measure::fidelity::Proved;
-use crate::measure::{BlockResult, Input};
+use crate::measure::BlockResult;
 use crate::output;
 use crate::stop::Stop;
 use crate::trace::meta::TRACE_SCHEMA;
@@ -29,17 +28,25 @@ use super::replay::ReplayFlags;
 use super::terminal::Terminal;
 
 mod card;
+mod case;
+mod check;
+mod child;
+mod command;
 mod course;
 mod exact;
 mod ground;
 mod issued;
 mod kind;
+mod notes;
 mod prove;
+mod task;
 mod tune;
 
+use case::{Case, Original};
 use course::Course;
 use kind::Kind;
 use prove::{Proof, ProveFlags};
+use task::{Due, Task};
 
 /// The shortest and the longest that a job of a proof runs unless it is said.
 const PROOF_SECONDS: (f64, f64) = (5.0, 60.0);
@@ -74,11 +81,11 @@ pub struct Args {
     slices: Wanted,
     /// Jobs for each phase (prefill, decode, evict) of a capture that tells them apart, beside each
     /// other
-    #[arg(long, value_enum, value_name = "phase", conflicts_with_all = ["slices", "method"])]
+    #[arg(long, value_enum, value_name = "phase", conflicts_with = "slices")]
     by: Option<By>,
     /// Write every request as a fio iolog (version 3, fio 3.31 or later) beside the job, which replays
     /// it, times included; from events. fio keeps the times between requests: what is late stays late
-    #[arg(long, conflicts_with_all = ["slices", "by", "method", "runtime", "size", "prove"])]
+    #[arg(long, conflicts_with_all = ["slices", "by", "method", "runtime", "size", "tune"])]
     exact: bool,
     /// Distil a capture that is tainted (its losses stand in the job)
     #[arg(long)]
@@ -126,28 +133,21 @@ struct Source {
     origin: Origin,
     /// How it is divided.
     division: Division,
-    /// Whether it was run for the proof.
-    ran: bool,
+    /// What the job is compared with.
+    original: Original,
     /// Why it did not run as often as it should.
     cut: Option<Error>,
 }
 
 pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     let terminal = Terminal::new(global);
-    if args.runtime.is_some_and(|runtime| runtime.0 == 0) {
-        return Err(Error::usage("--runtime 0 runs nothing; give a time above 0, e.g. 30s"));
-    }
-    if args.prove.prove && output::is_standard(&args.output) {
-        return Err(Error::usage("--prove runs the job, so it needs a file: -o JOB.fio"));
-    }
-    if args.exact {
-        return exact::run(&args, &options(&args, &BlockResult::default()), global, stop, &terminal);
-    }
-    if global.json && !args.prove.prove && output::is_standard(&args.output) {
-        return Err(Error::usage("--json and -o - both write to standard output; give the job a file: -o JOB.fio"));
-    }
+    check::flags(&args, global)?;
     let config = args.replay.config(&args.input, Path::new("."), global);
-    let proof = Proof::of(&args.prove, &config.destroys, stop, &terminal)?;
+    let can_tune = !args.prove.tune && !args.exact && args.method == How::Kvtrace;
+    let proof = Proof::of(&args.prove, &config.destroys, (can_tune, global.json), stop, &terminal)?;
+    if args.exact {
+        return exact::run(&args, &options(&args, &BlockResult::default()), proof.as_ref(), global, stop, &terminal);
+    }
     let mut source = source(&args, proof.as_ref(), global, stop)?;
     if let (Some(proof), Some(cut)) = (&proof, source.cut.take()) {
         if source.blocks.is_empty() {
@@ -155,18 +155,21 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
                 "{cut}: no run of the original had ended, so that there is no card"
             )));
         }
-        let card = proof.card(&source.blocks, &[], proved(&args, &source, proof), false);
-        return proof.keep(&card, &args.output, global);
+        let task = Task { file: args.output.clone(), is_iolog: false, size_bytes: 0, due: Due::of_parsing() };
+        return Err(case(proof, &source, task, global).partial(&[], None));
     }
     let block = source.blocks.first().ok_or_else(|| Error::usage("there is no run to distil"))?;
-    // A proof says on its card what was lost.
-    if !source.ran {
+    // A proof says on its card what was lost in its own runs.
+    if source.original != Original::Replay {
         refuse_tainted(block, &source.origin.file, args.accept_tainted)?;
     }
     let options = options(&args, block);
     let job = written(block, &source.division, &source.origin, &options, &args.output, global, &terminal)?;
     match proof {
-        Some(proof) => tune::prove(&args, &proof, &source, &options, job, global),
+        Some(proof) => {
+            let task = Task::of(&job, &args.output, args.prove.grace());
+            tune::prove(case(&proof, &source, task, global), &source, &options, job)
+        }
         None => {
             say_fio(fio::OLDEST, &terminal);
             if global.json {
@@ -174,6 +177,22 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
             }
             Ok(())
         }
+    }
+}
+
+/// What is proved.
+fn case<'a>(proof: &'a Proof<'a>, source: &'a Source, task: Task, global: Global) -> Case<'a> {
+    let originals = if source.original == Original::Command { Vec::new() } else { source.blocks.clone() };
+    Case {
+        proof,
+        origin: &source.origin,
+        original: source.original,
+        recorded: source.blocks.first().filter(|_| source.original != Original::Replay),
+        originals,
+        task,
+        journal: 0,
+        filled_elsewhere: false,
+        global,
     }
 }
 
@@ -203,7 +222,7 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
                 drop(reader);
                 let ran = proof.originals(&args.input, &args.replay, global)?;
                 let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
-                Source { blocks: ran.blocks, origin, division, ran: true, cut: ran.cut }
+                Source { blocks: ran.blocks, origin, division, original: Original::Replay, cut: ran.cut }
             }
             None => {
                 refuse_division(args)?;
@@ -211,7 +230,7 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
                 let io_size = config.io_size_bytes;
                 let splitting = Splitting { io_size, bytes_in_flight: logical::BYTES_IN_FLIGHT.max(io_size) };
                 let blocks = vec![logical::of_rows(reader, splitting)?];
-                Source { blocks, origin, division: Division::Whole, ran: false, cut: None }
+                Source { blocks, origin, division: Division::Whole, original: Original::Recording, cut: None }
             }
         });
     }
@@ -230,7 +249,8 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
         facts: taken.facts,
         job_file: job_name(&args.output),
     };
-    Ok(Source { blocks: vec![taken.result], origin, division, ran: false, cut: None })
+    let original = if args.prove.command.is_empty() { Original::Recording } else { Original::Command };
+    Ok(Source { blocks: vec![taken.result], origin, division, original, cut: None })
 }
 
 /// A trace alone has no time at a device and no phases there.
@@ -248,9 +268,6 @@ fn refuse_division(args: &Args) -> Result<()> {
 
 /// A capture, and how it is divided.
 fn taken(args: &Args, stop: &Stop) -> Result<(Taken, Division)> {
-    if args.method == How::Mlperf && matches!(args.slices, Wanted::Exactly(_)) {
-        return Err(Error::usage("--method mlperf knows one job for all of the time; leave --slices out"));
-    }
     if args.by.is_some() || args.method == How::Mlperf {
         let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
         return Ok((from::read(&args.input, stop)?, division));
@@ -268,6 +285,14 @@ fn taken(args: &Args, stop: &Stop) -> Result<(Taken, Division)> {
             }
             None => Division::Whole,
         };
+        if let (Division::Slices { cuts, .. }, Wanted::Exactly(_)) = (&division, args.slices)
+            && cuts.slices.len() < 2
+        {
+            return Err(Error::usage(format!(
+                "{}: --slices has nothing to cut ({}); capture with --events FILE.parquet and distil that",
+                taken.name, cuts.why
+            )));
+        }
         return Ok((taken, division));
     }
     let input = Rows::open(&args.input)?;
@@ -330,51 +355,6 @@ pub fn refuse_tainted(block: &BlockResult, file: &str, accept: bool) -> Result<(
         }
         _ => Ok(()),
     }
-}
-
-/// The two sides of a card.
-fn proved(args: &Args, source: &Source, proof: &Proof<'_>) -> [Proved; 2] {
-    let devices = |blocks: &[BlockResult]| -> Vec<String> {
-        blocks.first().map_or_else(Vec::new, |block| block.devices.iter().map(|device| device.name.clone()).collect())
-    };
-    // Before the originals have run there is no job yet.
-    let job = Input::read(&args.output).ok();
-    let target = proof.ground.typed();
-    [
-        Proved {
-            file: source.origin.file.clone(),
-            sha256: source.origin.sha256.clone(),
-            runs: if source.ran { args.prove.runs } else { 0 },
-            command: source
-                .ran
-                .then(|| format!("kvtrace replay {} --capture --tier-2 {}", source.origin.file, as_target(target))),
-            devices: devices(&source.blocks),
-            ..Proved::default()
-        },
-        Proved {
-            file: source.origin.job_file.clone(),
-            sha256: job.map(|job| job.sha256).unwrap_or_default(),
-            runs: args.prove.runs,
-            command: Some(format!(
-                "{HUGE_PAGES} fio --filename={} {}",
-                file_in(target).display(),
-                source.origin.job_file
-            )),
-            devices: devices(&source.blocks),
-            ..Proved::default()
-        },
-    ]
-}
-
-/// What `--tier-2` calls a target.
-fn as_target(path: &Path) -> String {
-    let kind = if path.is_dir() { "dir" } else { "block" };
-    format!("{kind}:{}", path.display())
-}
-
-/// What fio is given on a target.
-fn file_in(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join("FILE") } else { path.to_owned() }
 }
 
 /// The name that a job gets.

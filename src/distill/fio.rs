@@ -45,12 +45,13 @@ impl Fio {
         }
     }
 
-    /// Writes a file or device full of random data, so that reads find data and writes find
+    /// Writes a part of a file or device full of random data, so that reads find data and writes find
     /// space that was written before.
-    pub fn fill(&self, target: &Path, bytes: u64) -> Command {
+    pub fn fill(&self, target: &Path, offset: u64, bytes: u64) -> Command {
         let mut command = self.on(target);
         command.args(["--name=fill", "--rw=write", "--bs=1m", "--iodepth=16", "--direct=1", "--refill_buffers"]);
         command.args(["--ioengine=libaio", "--end_fsync=1", "--output-format=json"]).arg(format!("--size={bytes}"));
+        command.arg(format!("--offset={offset}"));
         command
     }
 
@@ -61,15 +62,37 @@ impl Fio {
         command
     }
 
+    /// Replays the iolog of a job file on a target. fio looks for the iolog in the folder where it runs,
+    /// which is the job's.
+    pub fn replay(&self, job: &Path, target: &Path) -> Command {
+        let mut command = Self::command();
+        let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
+        command.arg(format!("--replay_redirect={}", name(&target))).arg("--output-format=json");
+        command.arg(job.file_name().unwrap_or_default());
+        if let Some(folder) = job.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            command.current_dir(folder);
+        }
+        command
+    }
+
     fn on(&self, target: &Path) -> Command {
+        let mut command = Self::command();
+        command.arg(format!("--filename={}", name(target)));
+        command
+    }
+
+    fn command() -> Command {
         let mut command = Command::new("fio");
         if let Some((name, value)) = HUGE_PAGES.split_once('=') {
             command.env(name, value);
         }
-        // A colon separates several files in fio's `filename`.
-        command.arg(format!("--filename={}", target.display().to_string().replace(':', "\\:")));
         command
     }
+}
+
+/// A file as fio takes it: a colon separates several files in its `filename`.
+fn name(target: &Path) -> String {
+    target.display().to_string().replace(':', "\\:")
 }
 
 /// `fio-3.33` or `fio-3.36-25-gdeadbeef` as numbers.

@@ -10,7 +10,7 @@ use super::block::BlockResult;
 pub const FIDELITY_SCHEMA: &str = "kvtrace.fidelity/1";
 
 /// A proof: what a source did, what its job did, and how far apart they are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fidelity {
     /// [`FIDELITY_SCHEMA`].
     pub schema: String,
@@ -24,8 +24,11 @@ pub struct Fidelity {
     pub distilled: Proved,
     /// One line of the card each.
     pub metrics: Vec<Metric>,
-    /// Whether every metric that has a bound keeps it.
+    /// Whether every metric that was judged keeps its bound.
     pub pass: bool,
+    /// Metrics that have a bound and could not be judged: nothing is said of them by `pass`.
+    #[serde(default)]
+    pub not_judged: usize,
     /// What `--tune` changed and tried, and what it could not reach; none without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuned: Option<Tuned>,
@@ -118,6 +121,11 @@ impl Metric {
     /// Whether it passed only because two runs of the same thing differ by more than the bound.
     pub fn passed_by_noise(&self) -> bool {
         self.pass == Some(true) && self.is_beyond() && self.distance <= self.allowed && self.allowed > self.bound
+    }
+
+    /// Whether it has a bound and could not be judged.
+    pub fn is_unjudged(&self) -> bool {
+        self.bound.is_some() && self.pass.is_none()
     }
 
     /// Whether the distance is beyond the bound itself.

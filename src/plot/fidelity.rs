@@ -2,7 +2,7 @@
 //! for each kind of distribution.
 
 use crate::error::{Error, Result};
-use crate::measure::fidelity::{Fidelity, Proved};
+use crate::measure::fidelity::{Fidelity, Metric, Proved};
 use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
@@ -55,6 +55,8 @@ pub fn picture(card: &Fidelity, file: &str) -> Result<Picture> {
             match (card.complete, judged) {
                 (false, _) => "interrupted: there is no verdict",
                 (true, false) => "nothing could be judged",
+                (true, true) if card.pass && card.metrics.iter().any(Metric::is_unjudged) =>
+                    "every bound that could be judged is kept",
                 (true, true) if card.pass => "every bound is kept",
                 (true, true) => "NOT every bound is kept",
             }

@@ -147,8 +147,13 @@ fn of_card(card: &Fidelity, named: &str) -> String {
     match (judged, missed.is_empty()) {
         (0, _) => boxed(&Tone::Note, &format!("{named}Nothing of the job could be judged."), ""),
         (_, true) => {
-            let said = format!("{named}The job behaves like its source: all {judged} bounds are kept.");
-            boxed(if by_noise.is_empty() { &Tone::Good } else { &Tone::Note }, &said, &by_noise)
+            let rest = match card.metrics.iter().filter(|metric| metric.is_unjudged()).count() {
+                0 => by_noise,
+                n => format!("{n} more could not be judged. {by_noise}").trim_end().to_owned(),
+            };
+            let said =
+                format!("{named}The job behaves like its source: all {judged} bounds that could be judged are kept.");
+            boxed(if rest.is_empty() { &Tone::Good } else { &Tone::Note }, &said, &rest)
         }
         (_, false) => {
             let said = format!("{named}The job misses {} of {judged} bounds.", missed.len());

@@ -2,8 +2,12 @@
 
 mod bad_input;
 mod events;
+mod exact_proof;
+mod hang;
 mod mlperf;
+mod original;
 mod prove;
+mod together;
 
 use std::process::Command;
 

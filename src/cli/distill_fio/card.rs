@@ -9,14 +9,7 @@ pub fn lines(card: &Fidelity) -> Vec<String> {
         "", "op", "original", "distilled", "distance", "floor", "allowed"
     )];
     lines.extend(card.metrics.iter().map(line));
-    let judged = card.metrics.iter().filter(|metric| metric.pass.is_some()).count();
-    let missed = card.metrics.iter().filter(|metric| metric.pass == Some(false)).count();
-    lines.push(match (missed, judged) {
-        _ if !card.complete => "interrupted: there is no verdict".to_owned(),
-        (_, 0) => "nothing could be judged".to_owned(),
-        (0, _) => format!("PASS: {judged} of {judged} are within what is allowed{}{}", noise(card), unjudged(card)),
-        _ => format!("FAIL: {missed} of {judged} bounds are missed"),
-    });
+    lines.push(verdict(card));
     if let Some(tuned) = &card.tuned {
         lines.extend(tuned.tried.iter().map(|line| format!("tuned: {line}")));
         lines.extend(tuned.unreached.iter().map(|line| format!("not reached: {line}")));
@@ -45,6 +38,19 @@ fn line(metric: &Metric) -> String {
     line.trim_end().to_owned()
 }
 
+/// The headline.
+fn verdict(card: &Fidelity) -> String {
+    let count = |which: fn(&Metric) -> bool| card.metrics.iter().filter(|metric| which(metric)).count();
+    let bounds = count(|metric| metric.bound.is_some());
+    let (kept, missed) = (count(|metric| metric.pass == Some(true)), count(|metric| metric.pass == Some(false)));
+    match (kept, missed) {
+        _ if !card.complete => "interrupted: there is no verdict".to_owned(),
+        (0, 0) => "nothing could be judged".to_owned(),
+        (_, 0) => format!("PASS: {kept} of {bounds} are within what is allowed{}{}", noise(card), unjudged(card)),
+        _ => format!("FAIL: {missed} of {bounds} bounds are missed{}", unjudged(card)),
+    }
+}
+
 fn noise(card: &Fidelity) -> String {
     match card.metrics.iter().filter(|metric| metric.passed_by_noise()).count() {
         0 => String::new(),
@@ -52,9 +58,44 @@ fn noise(card: &Fidelity) -> String {
     }
 }
 
+/// Lines that have a bound and could not be judged, and why.
 fn unjudged(card: &Fidelity) -> String {
-    match card.metrics.iter().filter(|metric| metric.pass.is_none() && metric.is_beyond()).count() {
-        0 => String::new(),
-        some => format!("; {some} could not be judged, because runs of the same thing are too far apart"),
+    let lines: Vec<&Metric> = card.metrics.iter().filter(|metric| metric.is_unjudged()).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let noisy = lines.iter().filter(|metric| metric.is_beyond()).count();
+    let why = match noisy {
+        0 => "one side has no figure, or too few requests for one".to_owned(),
+        all if all == lines.len() => "runs of the same thing are too far apart".to_owned(),
+        some => format!("runs of the same thing are too far apart in {some}, the others lack figures"),
+    };
+    format!("; {} could not be judged: {why}", lines.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(distance: f64, pass: Option<bool>) -> Metric {
+        Metric { bound: Some(0.1), distance: Some(distance), allowed: Some(0.1), pass, ..Metric::default() }
+    }
+
+    fn said(metrics: Vec<Metric>) -> String {
+        verdict(&Fidelity { complete: true, metrics, ..Fidelity::default() })
+    }
+
+    #[test]
+    fn a_pass_counts_what_was_not_judged() {
+        let shown = Metric { distance: Some(9.0), ..Metric::default() };
+        assert_eq!(said(vec![line(0.05, Some(true)), shown.clone()]), "PASS: 1 of 1 are within what is allowed");
+        let of = said(vec![line(0.05, Some(true)), line(0.9, None), shown.clone()]);
+        assert!(
+            of.starts_with("PASS: 1 of 2 are within what is allowed; 1 could not be judged: runs of the same"),
+            "{of}"
+        );
+        let of = said(vec![line(0.05, Some(true)), line(0.01, None), line(0.2, Some(false))]);
+        assert!(of.starts_with("FAIL: 1 of 3 bounds are missed; 1 could not be judged: one side"), "{of}");
+        assert!(said(vec![shown]).starts_with("nothing could be judged"));
     }
 }

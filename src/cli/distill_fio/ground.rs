@@ -1,15 +1,12 @@
 //! Where a proof takes place, and how something is run there under capture.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command};
 
 use rustix::fs::FlockOperation;
-use rustix::process::{Pid, Signal};
 
 use crate::capture::{Capture, CaptureFilter, Target as Whose};
 use crate::distill::Fio;
@@ -19,7 +16,9 @@ use crate::replay::{Target, check_device, check_place};
 use crate::stop::Stop;
 use crate::units;
 
+use super::child::{End, quiet, wait};
 use super::issued::Report;
+use super::task::{Due, Task};
 
 /// The folder that a proof makes in a folder, and removes again.
 const FOLDER: &str = "kvtrace-proof";
@@ -27,10 +26,6 @@ const FOLDER: &str = "kvtrace-proof";
 const LOCK: &str = "kvtrace-proof.lock";
 const REPLAY: &str = "replay";
 const FILE: &str = "fio.data";
-/// How often the end of a command is looked for.
-const TICK: Duration = Duration::from_millis(20);
-/// How long fio may take to end its jobs after it was asked to.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A folder of the proof's own, or a block device that may lose what is on it.
 #[derive(Debug)]
@@ -104,15 +99,18 @@ impl Ground {
     ///
     /// # Errors
     /// What is needed, what there is, and the way out.
-    pub fn check_room(&self, bytes: u64) -> Result<()> {
+    pub fn check_room(&self, task: &Task) -> Result<()> {
+        let bytes = task.size_bytes;
         let short = |have: u64, what: &str| {
+            let smaller = match task.is_iolog {
+                true => String::new(),
+                false => format!(", or give the job a smaller file, e.g. --size {}MiB", (have / 2 / units::MIB).max(1)),
+            };
             Err(Error::usage(format!(
-                "the job works on {}, the source's working set, and --target {} has {}{what}; use a larger target, or \
-                 give the job a smaller file, e.g. --size {}MiB",
+                "the job works on {}, the source's working set, and --target {} has {}{what}; use a larger target{smaller}",
                 units::bytes(bytes),
                 self.typed.display(),
-                units::bytes(have),
-                (have / 2 / units::MIB).max(1)
+                units::bytes(have)
             )))
         };
         match &self.own {
@@ -122,21 +120,43 @@ impl Ground {
                 if bytes > free.saturating_add(there) { short(free, " free") } else { Ok(()) }
             }
             None => {
-                let end = File::open(&self.typed).and_then(|mut device| device.seek(SeekFrom::End(0)));
-                let have = end.map_err(|e| Error::reading(&self.typed, &e))?;
+                let have = self.device_bytes()?.unwrap_or(u64::MAX);
                 if bytes > have { short(have, "") } else { Ok(()) }
             }
         }
     }
 
-    /// Writes what a job of `bytes` will work on.
+    /// Writes what a job will work on, and other places, each an offset and a length, as far as
+    /// they are on the device.
     ///
     /// # Errors
     /// When it does not fit, fio fails, or somebody asks to stop.
-    pub fn fill(&self, fio: &Fio, bytes: u64, stop: &Stop) -> Result<()> {
-        self.check_room(bytes)?;
-        let child = quiet(&mut fio.fill(&self.file(), bytes)).spawn().map_err(|e| cannot_run(&e))?;
-        ended_well(child, stop).map(|_| ())
+    pub fn fill(&self, fio: &Fio, task: &Task, others: &[(u64, u64)], stop: &Stop) -> Result<()> {
+        self.check_room(task)?;
+        for &(offset, length) in [(0, task.size_bytes)].iter().chain(others) {
+            let mut command = fio.fill(&self.file(), offset, length);
+            let child = quiet(&mut command).spawn().map_err(|e| cannot_run(&e))?;
+            ended_well(child, stop, Due::of_writing(length))?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the device; none for a folder.
+    ///
+    /// # Errors
+    /// When the device does not say.
+    pub fn device_bytes(&self) -> Result<Option<u64>> {
+        if self.own.is_some() {
+            return Ok(None);
+        }
+        let end = File::open(&self.typed).and_then(|mut device| device.seek(SeekFrom::End(0)));
+        end.map(Some).map_err(|e| Error::reading(&self.typed, &e))
+    }
+
+    /// What the kernel calls the device; none for a folder.
+    pub fn device_name(&self) -> Option<String> {
+        let real = self.own.is_none().then(|| fs::canonicalize(&self.typed).ok())??;
+        Some(real.file_name()?.to_string_lossy().into_owned())
     }
 
     /// Has fio read a job without running it: what it refuses is found before anything takes long, and
@@ -144,31 +164,41 @@ impl Ground {
     ///
     /// # Errors
     /// What fio says of the job.
-    pub fn check_job(&self, fio: &Fio, job: &Path, stop: &Stop) -> Result<()> {
-        let mut command = fio.run(job, &self.file());
-        ended_well(quiet(command.arg("--parse-only")).spawn().map_err(|e| cannot_run(&e))?, stop).map(|_| ())
+    pub fn check_job(&self, fio: &Fio, task: &Task, stop: &Stop) -> Result<()> {
+        let mut command = task.command(fio, &self.file());
+        let child = quiet(command.arg("--parse-only")).spawn().map_err(|e| cannot_run(&e))?;
+        ended_well(child, stop, Due::of_parsing()).map(|_| ())
     }
 
     /// Runs a job and says what the block layer did meanwhile, and what fio complained of, if it did.
     ///
     /// # Errors
-    /// Those of a capture, and when fio fails or somebody asks to stop.
-    pub fn run(&self, fio: &Fio, job: &Path, stop: &Stop) -> Result<(BlockResult, Option<String>)> {
-        let mut command = fio.run(job, &self.file());
-        let words = std::iter::once(command.get_program()).chain(command.get_args());
-        let filter = CaptureFilter {
-            devices: vec![self.file().to_string_lossy().into_owned()],
-            target: Whose::Command(words.map(|word| word.to_string_lossy().into_owned()).collect()),
-            ..CaptureFilter::default()
-        };
-        let mut capture = Capture::start(&filter)?;
+    /// Those of a capture, and when fio fails, hangs, or somebody asks to stop.
+    pub fn run(&self, fio: &Fio, task: &Task, stop: &Stop) -> Result<(BlockResult, Option<String>)> {
+        let mut command = task.command(fio, &self.file());
+        let mut capture = self.watch(&command)?;
         let report = Report::new()?;
         let to_report = report.writer()?;
         let child = capture.start_command(quiet(&mut command).stdout(to_report)).map_err(|e| cannot_run(&e))?;
-        let complaint = ended_well(child, stop)?;
+        let complaint = ended_well(child, stop, task.due)?;
         let mut block = capture.finish()?;
         block.notes.extend(report.beside(&block));
         Ok((block, complaint))
+    }
+
+    /// A capture of the device, whose target will be a command.
+    ///
+    /// # Errors
+    /// When the device cannot be watched.
+    pub fn watch(&self, command: &Command) -> Result<Capture> {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        // A file in the folder or the folder itself, which is the same device.
+        let place = self.own.as_ref().map_or(&self.typed, |(folder, _)| folder);
+        Capture::start(&CaptureFilter {
+            devices: vec![place.to_string_lossy().into_owned()],
+            target: Whose::Command(words.map(|word| word.to_string_lossy().into_owned()).collect()),
+            ..CaptureFilter::default()
+        })
     }
 }
 
@@ -208,72 +238,21 @@ fn own_folder(path: &Path) -> Result<(PathBuf, File)> {
     Ok((path.to_owned(), held))
 }
 
-/// Without a terminal, and in a group of its own: a Ctrl-C reaches it through us alone.
-fn quiet(command: &mut Command) -> &mut Command {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0)
-}
-
 fn cannot_run(error: &std::io::Error) -> Error {
     Error::unavailable(format!("cannot run fio: {}", plain(error)))
 }
 
-/// Asks fio to end its jobs, which are processes of their own, and kills what does not.
-fn end(child: &mut Child) {
-    let Some(fio) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
-    // Each job is a session of its own, and one that hangs does not hear fio.
-    let jobs = children(fio);
-    // They may have ended in the meantime, which is as good.
-    let _ = rustix::process::kill_process(fio, Signal::INT);
-    let asked = Instant::now();
-    while asked.elapsed() < PATIENCE && matches!(child.try_wait(), Ok(None)) {
-        std::thread::sleep(TICK);
-    }
-    for job in jobs.into_iter().filter(|job| is_fio(*job)) {
-        let _ = rustix::process::kill_process(job, Signal::KILL);
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-/// The processes that fio started (proc_pid_task(5): CONFIG_PROC_CHILDREN).
-fn children(fio: Pid) -> Vec<Pid> {
-    let number = fio.as_raw_nonzero();
-    let text = fs::read_to_string(format!("/proc/{number}/task/{number}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|word| word.parse().ok().and_then(Pid::from_raw)).collect()
-}
-
-/// Whether a process is still what it was: its number may have gone to another one.
-fn is_fio(job: Pid) -> bool {
-    fs::read_to_string(format!("/proc/{}/comm", job.as_raw_nonzero())).is_ok_and(|name| name.trim() == "fio")
-}
-
-/// Waits for fio; ends it when somebody asks to stop. Hands out what it complained of, though it ended
-/// well.
-fn ended_well(mut child: Child, stop: &Stop) -> Result<Option<String>> {
-    let said = child.stderr.take().map(|mut stderr| {
-        std::thread::spawn(move || {
-            let mut text = String::new();
-            // What cannot be read is no reason to fail: the exit code says what happened.
-            let _ = stderr.read_to_string(&mut text);
-            text
-        })
-    });
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if stop.requested() => {
-                end(&mut child);
-                return Err(Error::interrupted("interrupted while fio ran"));
-            }
-            Ok(None) => std::thread::sleep(TICK),
-            Err(e) => return Err(Error::io(format!("fio was lost: {}", plain(&e)))),
+/// Waits for fio; ends it when somebody asks to stop or its time is up. Hands out what it complained of,
+/// though it ended well.
+fn ended_well(child: Child, stop: &Stop, due: Due) -> Result<Option<String>> {
+    let (end, said) = wait(child, stop, Some(due.limit()), |_| {})?;
+    match end {
+        End::Exited(status) if status.success() => Ok(said.first),
+        End::Exited(status) => {
+            let why = said.first.as_deref().unwrap_or("it does not say why");
+            Err(Error::io(format!("fio failed ({status}): {why}")))
         }
-    };
-    let text = said.and_then(|reader| reader.join().ok()).unwrap_or_default();
-    let first = text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned());
-    if status.success() {
-        return Ok(first);
+        End::Stopped => Err(Error::interrupted("interrupted while fio ran")),
+        End::Overdue(after, killed) => Err(due.missed(after, killed, said.last.as_deref())),
     }
-    let why = first.as_deref().unwrap_or("it does not say why");
-    Err(Error::io(format!("fio failed ({status}): {why}")))
 }

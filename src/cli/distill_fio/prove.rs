@@ -3,38 +3,42 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::cli::Global;
 use crate::cli::block_watch::{BlockWatch, Need};
 use crate::cli::replay::ReplayFlags;
 use crate::cli::terminal::Terminal;
-use crate::distill::fidelity::card::{compare, passes};
+use crate::distill::Fio;
+use crate::distill::fidelity::card::passes;
 use crate::distill::fidelity::kept;
-use crate::distill::{Fio, Job};
 use crate::error::{Error, Kind, Result};
 use crate::measure::BlockResult;
-use crate::measure::fidelity::{FIDELITY_SCHEMA, Fidelity, Proved};
+use crate::measure::fidelity::{FIDELITY_SCHEMA, Fidelity, Metric, Proved};
 use crate::output::{self, Output};
 use crate::replay;
 use crate::replay::Target;
 use crate::stop::Stop;
+use crate::units::{self, Time};
 
-use super::card;
 use super::ground::Ground;
+use super::task::Task;
+use super::{card, command};
 
 /// What a proof is asked to do.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProveFlags {
-    /// Run the source (a trace) and the job on --target under capture, and say how far apart they
-    /// are; exit 1 when a bound is missed
+    /// Run the original (a trace, or the COMMAND after --; otherwise the input is its recording) and the
+    /// job on --target under capture, and say how far apart they are; exit 1 when a bound is missed
     #[arg(long, requires = "target")]
     pub prove: bool,
     /// Where --prove runs: a folder on the storage that is meant, or a block device (with
     /// --i-know-this-destroys)
     #[arg(long, value_name = "PATH", requires = "prove")]
     pub target: Option<PathBuf>,
-    /// How often each of the two runs; two give a noise floor
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// With --prove: how often each of the two runs; two give a noise floor
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "prove",
+          value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
     /// Where the card goes (kvtrace.fidelity/1) [default: the job's name with .fidelity.json]
     #[arg(long, value_name = "CARD.json", requires = "prove")]
@@ -47,6 +51,25 @@ pub struct ProveFlags {
     #[arg(long, value_name = "N", default_value_t = 5, requires = "tune",
           value_parser = clap::value_parser!(u32).range(1..=50))]
     pub tune_rounds: u32,
+    /// How much longer than its job runs fio may take
+    #[arg(long, value_name = "TIME", requires = "prove", hide = true)]
+    fio_grace: Option<Time>,
+    /// With --prove: the original, a command that runs under the same capture as often as the job and in
+    /// turns with it; what it does on the device of --target counts
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+impl ProveFlags {
+    /// Where the card of a job goes.
+    pub fn card(&self, job_file: &Path) -> PathBuf {
+        self.card.clone().unwrap_or_else(|| job_file.with_extension("fidelity.json"))
+    }
+
+    /// How much longer than its job runs fio may take, if that was said.
+    pub fn grace(&self) -> Option<Duration> {
+        self.fio_grace.map(|grace| Duration::from_nanos(grace.0))
+    }
 }
 
 /// The place and the tools of a proof.
@@ -54,6 +77,10 @@ pub struct Proof<'a> {
     pub flags: &'a ProveFlags,
     pub ground: Ground,
     pub fio: Fio,
+    /// Whether `--tune` would be something to try.
+    pub can_tune: bool,
+    /// Whether standard output is for the card.
+    pub json: bool,
     pub stop: &'a Stop,
     pub terminal: &'a Terminal,
 }
@@ -66,12 +93,13 @@ impl<'a> Proof<'a> {
     pub fn of(
         flags: &'a ProveFlags,
         destroys: &[PathBuf],
+        (can_tune, json): (bool, bool),
         stop: &'a Stop,
         terminal: &'a Terminal,
     ) -> Result<Option<Self>> {
         let Some(target) = flags.target.as_deref().filter(|_| flags.prove) else { return Ok(None) };
         let fio = Fio::find()?;
-        Ok(Some(Self { flags, ground: Ground::of(target, destroys)?, fio, stop, terminal }))
+        Ok(Some(Self { flags, ground: Ground::of(target, destroys)?, fio, can_tune, json, stop, terminal }))
     }
 
     /// Replays a trace under capture, as often as asked.
@@ -101,29 +129,63 @@ impl<'a> Proof<'a> {
         ran
     }
 
-    /// Writes what a job works on.
+    /// Writes what a job works on, and other places of the device, each an offset and a length.
     ///
     /// # Errors
     /// When fio refuses the job, there is no room, or fio fails.
-    pub fn prepare(&self, job: &Job, file: &Path) -> Result<()> {
-        self.ground.check_job(&self.fio, file, self.stop)?;
-        self.terminal.say(format!("writing {} for the job", self.ground.file().display()));
-        self.ground.fill(&self.fio, job.size_bytes, self.stop)
+    pub fn prepare(&self, task: &Task, others: &[(u64, u64)]) -> Result<()> {
+        self.ground.check_job(&self.fio, task, self.stop)?;
+        let bytes: u64 = task.size_bytes + others.iter().map(|place| place.1).sum::<u64>();
+        let place = self.ground.file();
+        self.terminal.say(format!("writing {} of {} for the job", units::bytes(bytes), place.display()));
+        self.ground.fill(&self.fio, task, others, self.stop)
     }
 
-    /// Runs a job file under capture, as often as asked.
+    /// Runs a job under capture, as often as asked.
     ///
     /// # Errors
     /// When fio or a capture fails. What was captured before somebody asked to stop is kept.
-    pub fn distilled(&self, file: &Path, what: &str) -> Result<Ran> {
-        self.ground.check_job(&self.fio, file, self.stop)?;
-        self.often(|run| {
-            let (runs, version) = (self.flags.runs, &self.fio.version);
-            self.terminal.say(format!("{what}, run {run} of {runs}: {version} {}", file.display()));
-            let (block, complaint) = self.ground.run(&self.fio, file, self.stop)?;
-            complaint.iter().for_each(|line| self.terminal.warn(format!("fio says: {line}")));
-            Ok(block)
-        })
+    pub fn distilled(&self, task: &Task, what: &str) -> Result<Ran> {
+        self.ground.check_job(&self.fio, task, self.stop)?;
+        self.often(|run| self.job(task, what, run))
+    }
+
+    /// Runs a command and the job in turns, as often as asked each. Who begins changes every time, so that
+    /// storage that becomes faster or slower meanwhile does so for both.
+    ///
+    /// # Errors
+    /// When either or a capture fails. What was captured before somebody asked to stop is kept.
+    pub fn in_turns(&self, task: &Task, what: &str) -> Result<[Ran; 2]> {
+        self.ground.check_job(&self.fio, task, self.stop)?;
+        let mut both: [Ran; 2] = Default::default();
+        for run in 1..=self.flags.runs {
+            for side in if run % 2 == 1 { [0, 1] } else { [1, 0] } {
+                let ran = if side == 0 { self.original(run) } else { self.job(task, what, run) };
+                match ran {
+                    Ok(block) => both[side].blocks.push(block),
+                    Err(error) if error.kind() == Kind::Interrupted => {
+                        both[side].cut = Some(error);
+                        return Ok(both);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(both)
+    }
+
+    fn original(&self, run: u32) -> Result<BlockResult> {
+        let words = &self.flags.command;
+        self.terminal.say(format!("original, run {run} of {}: {}", self.flags.runs, command::shown(words)));
+        command::run(words, &self.ground, self.json, self.stop, self.terminal)
+    }
+
+    fn job(&self, task: &Task, what: &str, run: u32) -> Result<BlockResult> {
+        let (runs, version) = (self.flags.runs, &self.fio.version);
+        self.terminal.say(format!("{what}, run {run} of {runs}: {version} {}", task.file.display()));
+        let (block, complaint) = self.ground.run(&self.fio, task, self.stop)?;
+        complaint.iter().for_each(|line| self.terminal.warn(format!("fio says: {line}")));
+        Ok(block)
     }
 
     fn often(&self, mut one: impl FnMut(u32) -> Result<BlockResult>) -> Result<Ran> {
@@ -147,9 +209,10 @@ impl<'a> Proof<'a> {
         originals: &[BlockResult],
         distilled: &[BlockResult],
         of: [Proved; 2],
+        mut metrics: Vec<Metric>,
+        notes: Vec<String>,
         complete: bool,
     ) -> Fidelity {
-        let mut metrics = compare(originals, distilled);
         if !complete {
             metrics.iter_mut().for_each(|metric| metric.pass = None);
         }
@@ -160,35 +223,32 @@ impl<'a> Proof<'a> {
             schema: FIDELITY_SCHEMA.to_owned(),
             tool: crate::TOOL.to_owned(),
             complete,
-            pass: complete && passes(&metrics),
+            pass: complete && passes(&metrics) && metrics.iter().any(|metric| metric.pass.is_some()),
+            not_judged: metrics.iter().filter(|metric| metric.is_unjudged()).count(),
             metrics,
             tuned: None,
-            notes: notes(originals, distilled, original.runs),
+            notes,
             original,
             distilled: distilled_by,
         }
     }
 
-    fn card_file(&self, job_file: &Path) -> PathBuf {
-        self.flags.card.clone().unwrap_or_else(|| job_file.with_extension("fidelity.json"))
-    }
-
-    /// Keeps what an interrupted proof has under a partial name.
+    /// Keeps what an interrupted proof has under a partial name, and says what that is.
     ///
     /// # Errors
-    /// Always: that it was interrupted, or that nothing could be kept.
-    pub fn keep(&self, card: &Fidelity, job_file: &Path, global: Global) -> Result<()> {
-        let mut output = Output::create(&self.card_file(job_file), FIDELITY_SCHEMA, global.overwrite())?;
+    /// When nothing could be kept.
+    pub fn keep(&self, card: &Fidelity, job_file: &Path, global: Global) -> Result<String> {
+        let mut output = Output::create(&self.flags.card(job_file), FIDELITY_SCHEMA, global.overwrite())?;
         output.write_all(&output::to_json(card)).map_err(|e| Error::writing(output.path(), &e))?;
         let partial = output.keep_partial()?;
-        Err(Error::interrupted(format!(
+        Ok(format!(
             "interrupted; {} of {} runs of the original and {} of {} of the job are in {}",
             card.original.blocks.len(),
             card.original.runs.max(1),
             card.distilled.blocks.len(),
             card.distilled.runs,
             partial.display()
-        )))
+        ))
     }
 
     /// Writes the card beside the job and shows it.
@@ -196,7 +256,7 @@ impl<'a> Proof<'a> {
     /// # Errors
     /// When it cannot be written, and [`Kind::Failed`] when a bound is missed.
     pub fn show(&self, card: &Fidelity, job_file: &Path, global: Global) -> Result<()> {
-        let path = self.card_file(job_file);
+        let path = self.flags.card(job_file);
         output::write_all(&path, FIDELITY_SCHEMA, global.overwrite(), &output::to_json(card))?;
         card::lines(card).iter().for_each(|line| self.terminal.say(line));
         self.terminal.say(format!("card: {}", path.display()));
@@ -210,7 +270,7 @@ impl<'a> Proof<'a> {
         if missed.is_empty() {
             return Err(Error::new(Kind::Failed, "nothing of the job could be judged"));
         }
-        let more = if self.flags.tune { "" } else { "; --tune tries other depths, rates and pauses" };
+        let more = if self.can_tune { "; --tune tries other depths, rates and pauses" } else { "" };
         let what = "the job does not behave like its source";
         Err(Error::new(Kind::Failed, format!("{what}: {}{more}", missed.join(", "))))
     }
@@ -224,40 +284,3 @@ pub struct Ran {
     /// Why there are fewer than asked for.
     pub cut: Option<Error>,
 }
-
-fn notes(originals: &[BlockResult], distilled: &[BlockResult], ran: u32) -> Vec<String> {
-    let mut notes = Vec::new();
-    if ran == 0 {
-        notes.push(
-            "the original is a recording and was not run again: where it was made on other storage, or under \
-                    other load, its times say so"
-                .to_owned(),
-        );
-    }
-    for (name, runs) in [("original", originals), ("job", distilled)] {
-        let tainted: Vec<&str> = runs.iter().flat_map(|run| &run.taint_reasons).map(String::as_str).collect();
-        if let Some(reason) = tainted.first() {
-            notes.push(format!("the capture of the {name} is tainted: {reason}"));
-        }
-    }
-    // Of runs that differ in figures alone, the last one's words will do.
-    notes.extend(distilled.last().into_iter().flat_map(|run| run.notes.iter().cloned()));
-    notes.extend(busy());
-    notes
-}
-
-/// That other programs want the processors too: times of both sides then say as much of them.
-fn busy() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
-    let load: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (load > processors as f64 * BUSY).then(|| {
-        format!(
-            "the machine was busy: {load:.1} tasks wanted its {processors} processors when the proof ended; \
-             repeat it on a quiet one, or with more --runs"
-        )
-    })
-}
-
-/// Tasks for each processor from which on a machine is busy; the proof itself has one or two.
-const BUSY: f64 = 1.5;

@@ -1,9 +1,7 @@
 //! A job under proof: run, judged, and, when that is asked for, changed and run again until its
 //! bounds are kept or no change brings them closer.
 
-use crate::cli::Global;
 use crate::distill::fidelity::card::passes;
-use crate::distill::fidelity::compare;
 use crate::distill::job::JOB_SCHEMA;
 use crate::distill::tuning::{improves, misses};
 use crate::distill::{Job, Options, Tuning};
@@ -12,15 +10,18 @@ use crate::measure::BlockResult;
 use crate::measure::fidelity::{Metric, Tuned};
 use crate::output;
 
+use super::Source;
 use super::card::name;
-use super::prove::Proof;
-use super::{Args, Source, proved};
+use super::case::Case;
 
 /// A job with what it did.
 #[derive(Debug)]
 struct Attempt {
     tuning: Tuning,
     job: Job,
+    /// What it is compared with: of a command, runs in turns with its own.
+    originals: Vec<BlockResult>,
+    journal: u64,
     runs: Vec<BlockResult>,
     metrics: Vec<Metric>,
 }
@@ -29,48 +30,32 @@ struct Attempt {
 ///
 /// # Errors
 /// When something fails on the way, a bound is missed, or somebody asks to stop.
-pub fn prove(
-    args: &Args,
-    proof: &Proof<'_>,
-    source: &Source,
-    options: &Options,
-    job: Job,
-    global: Global,
-) -> Result<()> {
-    proof.ground.check_room(job.size_bytes)?;
-    let partial = |runs: &[BlockResult], tuned: Option<Tuned>| {
-        let mut card = proof.card(&source.blocks, runs, proved(args, source, proof), false);
-        card.tuned = tuned;
-        proof.keep(&card, &args.output, global)
-    };
-    match proof.prepare(&job, &args.output) {
-        Err(error) if error.kind() == crate::error::Kind::Interrupted => return partial(&[], None),
-        prepared => prepared?,
+pub fn prove(mut case: Case<'_>, source: &Source, options: &Options, job: Job) -> Result<()> {
+    let runs = case.first()?;
+    let metrics = case.compare(&runs);
+    let (originals, journal) = (case.originals.clone(), case.journal);
+    let first = Attempt { tuning: options.tuning, job, originals, journal, runs, metrics };
+    if !case.proof.flags.tune {
+        let card = case.card(&first.runs, None, true);
+        return case.proof.show(&card, &case.task.file, case.global);
     }
-    let ran = proof.distilled(&args.output, "distilled")?;
-    if ran.cut.is_some() {
-        return partial(&ran.blocks, None);
-    }
-    let metrics = compare(&source.blocks, &ran.blocks);
-    let first = Attempt { tuning: options.tuning, job, runs: ran.blocks, metrics };
-    let mut tuner = Tuner { args, proof, source, options, global, best: first, tuned: Tuned::default() };
-    let cut = if proof.flags.tune { tuner.rounds()? } else { None };
-    let tuned = proof.flags.tune.then(|| tuner.outcome());
+    let mut tuner = Tuner { case, source, options, best: first, tuned: Tuned::default() };
+    let cut = tuner.rounds()?;
+    let tuned = Some(tuner.outcome());
+    let Tuner { mut case, best, .. } = tuner;
+    (case.originals, case.journal) = (best.originals, best.journal);
     if cut.is_some() {
-        return partial(&tuner.best.runs, tuned);
+        return Err(case.partial(&best.runs, tuned));
     }
-    let mut card = proof.card(&source.blocks, &tuner.best.runs, proved(args, source, proof), true);
-    card.tuned = tuned;
-    proof.show(&card, &args.output, global)
+    let card = case.card(&best.runs, tuned, true);
+    case.proof.show(&card, &case.task.file, case.global)
 }
 
 /// The rounds of `--tune`.
 struct Tuner<'a> {
-    args: &'a Args,
-    proof: &'a Proof<'a>,
+    case: Case<'a>,
     source: &'a Source,
     options: &'a Options,
-    global: Global,
     best: Attempt,
     tuned: Tuned,
 }
@@ -80,20 +65,22 @@ impl Tuner<'_> {
     /// Hands out why it ended early, if somebody asked for that.
     fn rounds(&mut self) -> Result<Option<Error>> {
         let mut next = self.best.tuning.next(&self.best.job.streams, self.options, &self.best.metrics);
-        while let Some(tuning) = next.filter(|_| self.tuned.rounds < self.proof.flags.tune_rounds) {
+        while let Some(tuning) = next.filter(|_| self.tuned.rounds < self.case.proof.flags.tune_rounds) {
             let job = self.job(tuning)?;
             if job.streams == self.best.job.streams {
                 break;
             }
             self.tuned.rounds += 1;
             self.write(&job)?;
-            let ran = self.proof.distilled(&self.args.output, &format!("tuned, round {}", self.tuned.rounds))?;
+            self.case.retask(&job);
+            let ran = self.case.round(&format!("tuned, round {}", self.tuned.rounds))?;
             if ran.cut.is_some() {
                 self.write(&self.best.job)?;
                 return Ok(ran.cut);
             }
-            let metrics = compare(&self.source.blocks, &ran.blocks);
-            next = self.judge(Attempt { tuning, job, runs: ran.blocks, metrics });
+            let metrics = self.case.compare(&ran.blocks);
+            let (originals, journal) = (self.case.originals.clone(), self.case.journal);
+            next = self.judge(Attempt { tuning, job, originals, journal, runs: ran.blocks, metrics });
         }
         self.write(&self.best.job)?;
         Ok(None)
@@ -118,16 +105,17 @@ impl Tuner<'_> {
     fn job(&self, tuning: Tuning) -> Result<Job> {
         let block = self.source.blocks.first().ok_or_else(|| Error::usage("there is no run to distil"))?;
         let options = Options { tuning, ..self.options.clone() };
-        Job::divided(block, &self.source.division, &self.source.origin, &options)
+        Job::divided(block, &self.source.division, self.case.origin, &options)
     }
 
     fn write(&self, job: &Job) -> Result<()> {
-        output::write_all(&self.args.output, JOB_SCHEMA, self.global.overwrite(), job.text().as_bytes())
+        let (file, overwrite) = (&self.case.task.file, self.case.global.overwrite());
+        output::write_all(file, JOB_SCHEMA, overwrite, job.text().as_bytes())
     }
 
     fn outcome(&self) -> Tuned {
         let missed = self.best.metrics.iter().filter(|metric| metric.pass == Some(false));
-        let rounds = self.tuned.rounds >= self.proof.flags.tune_rounds;
+        let rounds = self.tuned.rounds >= self.case.proof.flags.tune_rounds;
         let reason = |metric: &Metric| {
             let more = if rounds { "; the rounds were used up (--tune-rounds)" } else { "" };
             format!("{}: {}{more}", name(metric), Tuning::why_not(metric))

@@ -15,7 +15,7 @@ use crate::support::{Bench, is_root, skip};
 use super::{card_of, has_fio};
 
 /// Whether a proof can run here.
-fn can_prove() -> bool {
+pub fn can_prove() -> bool {
     let can = has_fio() && is_root() && kvtrace::capture::rights::check().is_ok();
     if !can {
         skip("a proof needs root, fio and eBPF");
