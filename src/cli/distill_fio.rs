@@ -34,6 +34,7 @@ mod exact;
 mod ground;
 mod issued;
 mod kind;
+mod limits;
 mod prove;
 mod tune;
 

@@ -1,16 +1,18 @@
 //! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
-//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`]), [`portions`]
+//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`] with [`density`]), [`portions`]
 //! divides it where it changes over time ([`slices`]) or by phase, [`streams`] cuts each part into
-//! fio jobs, [`job`] writes them down ([`header`] with [`facts`], [`body`] in [`section`]s,
+//! fio jobs, [`job`] writes them down ([`header`] with [`facts`], [`body`] in [`section`]s, [`file_size`],
 //! [`machine`]) with the reason for every value. [`exact`] writes every request instead, [`mlperf`]
 //! does what the reference does. [`fidelity`] says how like its source a job behaves; [`fio`] is the
 //! program that runs it.
 
 pub mod body;
+pub mod density;
 pub mod depth;
 pub mod exact;
 pub mod facts;
 pub mod fidelity;
+pub mod file_size;
 pub mod fio;
 pub mod header;
 pub mod job;

@@ -21,6 +21,7 @@ use crate::stop::Stop;
 
 use super::card;
 use super::ground::Ground;
+use super::limits;
 
 /// What a proof is asked to do.
 #[derive(Clone, Debug, clap::Args)]
@@ -242,6 +243,7 @@ fn notes(originals: &[BlockResult], distilled: &[BlockResult], ran: u32) -> Vec<
     }
     // Of runs that differ in figures alone, the last one's words will do.
     notes.extend(distilled.last().into_iter().flat_map(|run| run.notes.iter().cloned()));
+    notes.extend(limits::note(originals, distilled));
     notes.extend(busy());
     notes
 }
