@@ -36,8 +36,8 @@ pub fn global(options: &Options, size: &FileSize, largest: u64) -> Section {
     let mut settings = vec![
         Setting::new("ioengine", &options.ioengine),
         Setting::new("direct", 1),
-        Setting::because("refill_buffers", 1, "new random data for every write, and other offsets on every run"),
-        Setting::new("randrepeat", 0),
+        Setting::because("refill_buffers", 1, "new random data for every write"),
+        Setting::because("randrepeat", 0, "other places on every run"),
         Setting::new("norandommap", 1),
         Setting::new("time_based", 1),
         Setting::new("runtime", fio_time(options.runtime_ns)),
@@ -61,7 +61,7 @@ pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     let source = context.source;
     let mut settings = directions(stream, context);
     settings.extend(sizes(stream));
-    settings.extend(places(stream, source, context.size));
+    settings.extend(places(stream, context));
     settings.extend(depth(stream, &context.options.ioengine));
     settings.extend(brake(stream));
     settings.extend(flow(stream, context));
@@ -155,7 +155,8 @@ fn in_order(source: &Source, direction: Direction) -> Option<u64> {
 }
 
 /// `percentage_random` and `random_distribution`.
-fn places(stream: &Stream, source: &Source, size: u64) -> Vec<Setting> {
+fn places(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
+    let source = context.source;
     let directions: Vec<Direction> = stream.parts.iter().map(|part| part.direction).collect();
     let ordered: Vec<Option<u64>> = directions.iter().map(|direction| in_order(source, *direction)).collect();
     let mut settings = Vec::new();
@@ -169,9 +170,14 @@ fn places(stream: &Stream, source: &Source, size: u64) -> Vec<Setting> {
     }
     // fio's places are multiples of a direction's smallest size.
     let unit = stream.parts.iter().map(|part| part.split.smallest()).max().unwrap_or(1);
-    if let Some(zones) = source.zones.text(&directions, size, unit) {
-        let why = "percent of the requests/bytes of the file, from the LBA map; what was not touched is left out";
-        settings.push(Setting::because("random_distribution", format!("zoned_abs:{zones}"), why));
+    if let Some(zones) = source.zones.text(&directions, context.size, unit) {
+        let mut setting = Setting::new("random_distribution", format!("zoned_abs:{zones}"));
+        // Once is enough for a reader.
+        if context.beside.first().is_some_and(|first| first.name == stream.name) {
+            let what = "percent of the requests/bytes of the file, from the LBA map; what was not touched is left out";
+            setting.why.push(what.to_owned());
+        }
+        settings.push(setting);
     }
     settings
 }

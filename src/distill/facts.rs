@@ -105,7 +105,7 @@ impl Facts {
             _ => "  in flight: not captured, taken as 1".to_owned(),
         });
         lines.extend(self.at_device.map(|[median, p90, max]| {
-            format!("  at the device, while any: median {median:.0}, P90 {p90:.0}, max {max:.0}")
+            format!("  in flight at the device, while any is: median {median:.0}, P90 {p90:.0}, max {max:.0}")
         }));
         lines.push(match self.sequential {
             Some(share) => format!("  in order: {:.1} % begin where the last one ended", share * 100.0),

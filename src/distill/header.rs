@@ -37,7 +37,7 @@ pub fn lines(block: &BlockResult, origin: &Origin, source: &Source, facts: &[Fac
         String::new(),
     ];
     lines.extend(of_source(block, origin));
-    lines.push(format!("Method: {}", method.about()));
+    lines.extend((method != Method::Kvtrace).then(|| format!("Method: {}", method.about())));
     lines.push(String::new());
     lines.extend(facts.iter().flat_map(Facts::lines));
     lines.extend(source.stray.map(|(direction, count)| {

@@ -182,12 +182,18 @@ fn touched(map: &Histogram) -> Vec<(i64, i64)> {
     let least = map.count as f64 / map.buckets.len().max(1) as f64 * TOUCHED_SHARE;
     let stray: u64 = map.buckets.iter().map(|b| b.2).filter(|count| (*count as f64) < least).sum();
     let least = if stray as f64 > STRAY * map.count as f64 { 1.0 } else { least };
-    map.buckets.iter().filter(|b| b.2 as f64 >= least).map(|b| (b.0 * scale, b.1 * scale)).collect()
+    map.buckets
+        .iter()
+        .filter(|b| b.2 as f64 >= least)
+        .map(|b| (b.0.saturating_mul(scale), b.1.saturating_mul(scale)))
+        .collect()
 }
 
 fn requests_within(map: &Histogram, low: i64, high: i64) -> u64 {
     let scale = scale(map);
-    map.buckets.iter().filter(|b| b.0 * scale >= low && b.0 * scale < high).map(|b| b.2).sum()
+    let place = |bucket: &(i64, i64, u64)| bucket.0.saturating_mul(scale);
+    let first = map.buckets.partition_point(|bucket| place(bucket) < low);
+    map.buckets[first..].iter().take_while(|bucket| place(bucket) < high).map(|bucket| bucket.2).sum()
 }
 
 /// A zone of a device, in bytes.
@@ -292,6 +298,32 @@ mod tests {
         assert_eq!(hot.text(&[Direction::Read], 300 << 20, 4096).unwrap(), "60/100m:30/100m:10/100m");
         assert_eq!(hot.text(&[Direction::Read], 10 << 20, 4096), None, "a file smaller than the parts");
         assert_eq!(hot.text(&[Direction::Write], 30 << 20, 4096), None, "nothing was written");
+    }
+
+    #[test]
+    fn known_densities_come_back_as_the_zones_they_are() {
+        let wobble = |at: i64| (at * 7919 % 13) as u64;
+        let density = |at: i64| match at {
+            0..10 => 600 + 2 * wobble(at),
+            10..30 => 150 + wobble(at),
+            _ => 14 + wobble(at) / 6,
+        };
+        let known = zones(&(0..100).map(|at| (at, density(at))).collect::<Vec<_>>());
+        let text = known.text(&[Direction::Read], 1000 << 20, 4096).unwrap();
+        assert_eq!(text, "60/100m:30/200m:10/700m");
+        // Zones narrower than a request are their neighbours'.
+        let text = known.text(&[Direction::Read], 1000 << 20, 128 << 20).unwrap();
+        assert_eq!(text, "60/128m:30/128m:10/744m");
+    }
+
+    #[test]
+    fn what_chance_leaves_out_is_reached_and_what_lies_apart_is_not() {
+        // One in three of 300 parts was hit, and ten parts far away.
+        let sparse: Vec<(i64, u64)> =
+            (0..100).map(|at| (at * 3 + at % 2, 1)).chain((5000..5010).map(|at| (at, 1))).collect();
+        let reached = zones(&sparse);
+        assert_eq!(reached.bytes() >> 20, 299 * 10 + 100);
+        assert_eq!(zones(&[(0, 1000), (1, 1000), (2, 1000), (5, 1000)]).bytes() >> 20, 40, "a gap is no chance");
     }
 
     #[test]

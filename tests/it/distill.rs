@@ -4,6 +4,7 @@ mod bad_input;
 mod events;
 mod mlperf;
 mod prove;
+mod text;
 
 use std::process::Command;
 

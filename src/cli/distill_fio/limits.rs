@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_a_device_does_not_take_at_once_is_said() {
-        let limits = |largest, source, target, segments| {
+        let limits = |largest: u64, source: u64, target: u64, segments| {
             said(Limits { largest: largest << 10, source: source << 10, target: target << 10, segments })
         };
         assert_eq!(limits(512, 1280, 1280, None), None);
