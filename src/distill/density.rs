@@ -19,9 +19,6 @@ const MOVED: f64 = 0.01;
 /// The largest difference between the shares and an even distribution (Kolmogorov-Smirnov) that is
 /// called even.
 const EVEN: f64 = 0.05;
-/// What chance alone makes of so many requests spread evenly, times the root of their number: the
-/// 99.99th percentile of the Kolmogorov distribution.
-const CHANCE: f64 = 2.2;
 /// Areas that are compared at most: their number squared is what it costs.
 const FINEST: usize = 512;
 
@@ -50,8 +47,9 @@ pub fn sum(areas: &[Area]) -> Area {
     areas.iter().fold(Area::default(), |sum, area| sum.and(*area))
 }
 
-/// Whether requests are spread as evenly over the areas as so many can tell. Of no requests that is so.
-pub fn are_even(areas: &[Area]) -> bool {
+/// Whether requests are spread evenly over the areas, as far as so many can tell. The share `drawn` of
+/// them has a place of its own; the others follow one of those.
+pub fn are_even(areas: &[Area], drawn: f64) -> bool {
     let all = sum(areas);
     let total = all.requests.max(1) as f64;
     let mut below = Area::default();
@@ -59,16 +57,17 @@ pub fn are_even(areas: &[Area]) -> bool {
         below = below.and(*area);
         (below.requests as f64 / total - below.bytes as f64 / all.bytes.max(1) as f64).abs()
     });
-    all.requests == 0 || apart.fold(0.0, f64::max) <= EVEN.max(CHANCE / total.sqrt())
+    apart.fold(0.0, f64::max) <= EVEN || zones(areas, all.requests, drawn, usize::MAX).len() < 2
 }
 
 /// Neighbouring areas of about the same density put together, as ranges of their numbers that follow
-/// one another, `most` at most. `total` is the number of all requests, of which these may be a part.
-pub fn zones(areas: &[Area], total: u64, most: usize) -> Vec<Range<usize>> {
+/// one another, `most` at most. `total` is the number of all requests, of which these may be a part, and
+/// `drawn` the share of them that has a place of its own.
+pub fn zones(areas: &[Area], total: u64, drawn: f64, most: usize) -> Vec<Range<usize>> {
     let mut zones = finest(areas, total);
     let of = |range: &Range<usize>| sum(&areas[range.clone()]);
     let mut sums: Vec<Area> = zones.iter().map(of).collect();
-    let mut apart: Vec<f64> = sums.windows(2).map(|pair| unlike(pair[0], pair[1], total)).collect();
+    let mut apart: Vec<f64> = sums.windows(2).map(|pair| unlike(pair[0], pair[1], total, drawn)).collect();
     while let Some((at, least)) = apart.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1)) {
         if least > 1.0 && zones.len() <= most.max(1) {
             break;
@@ -78,7 +77,7 @@ pub fn zones(areas: &[Area], total: u64, most: usize) -> Vec<Range<usize>> {
         apart.remove(at);
         for border in at.saturating_sub(1)..=at {
             if let Some(apart) = apart.get_mut(border) {
-                *apart = unlike(sums[border], sums[border + 1], total);
+                *apart = unlike(sums[border], sums[border + 1], total, drawn);
             }
         }
     }
@@ -107,7 +106,7 @@ fn finest(areas: &[Area], total: u64) -> Vec<Range<usize>> {
 }
 
 /// How unlike two neighbours are; up to 1 they are alike.
-fn unlike(a: Area, b: Area, total: u64) -> f64 {
+fn unlike(a: Area, b: Area, total: u64, drawn: f64) -> f64 {
     let both = a.and(b);
     if both.requests == 0 || both.bytes == 0 {
         return 0.0;
@@ -117,7 +116,7 @@ fn unlike(a: Area, b: Area, total: u64) -> f64 {
     let denser = a.density().max(b.density());
     let relative = (a.density() - b.density()).abs() / denser;
     let chance = deviance(a.requests, requests * share) + deviance(b.requests, requests * (1.0 - share));
-    (chance.max(0.0).sqrt() / ERRORS).min(relative / ALIKE).min(moved / (MOVED * total.max(1) as f64))
+    ((chance * drawn).max(0.0).sqrt() / ERRORS).min(relative / ALIKE).min(moved / (MOVED * total.max(1) as f64))
 }
 
 /// A part of the likelihood ratio of what is there against what is due: its sum is the square of the
@@ -174,7 +173,7 @@ mod tests {
     }
 
     fn ends(areas: &[Area]) -> Vec<usize> {
-        zones(areas, sum(areas).requests, 64).iter().map(|zone| zone.end).collect()
+        zones(areas, sum(areas).requests, 1.0, 64).iter().map(|zone| zone.end).collect()
     }
 
     #[test]
@@ -193,11 +192,15 @@ mod tests {
         for requests in [50, 1_000, 20_000, 1_000_000] {
             let areas = drawn(&[(100, 100)], requests);
             assert_eq!(ends(&areas), [100]);
-            assert!(are_even(&areas));
+            assert!(are_even(&areas, 1.0));
         }
         let nearly = drawn(&[(52, 50), (48, 50)], 1_000_000);
-        assert!(are_even(&nearly) && ends(&nearly) == [100], "{:?}", ends(&nearly));
-        assert!(!are_even(&drawn(&[(70, 50), (30, 50)], 2_000)));
+        assert!(are_even(&nearly, 1.0) && ends(&nearly) == [100], "{:?}", ends(&nearly));
+        // Of requests that follow one another in runs of eight, chance makes more.
+        let runs: Vec<Area> =
+            drawn(&[(100, 100)], 1_000).iter().map(|a| Area { requests: a.requests * 8, ..*a }).collect();
+        assert!(ends(&runs).len() > 1 && zones(&runs, 8_000, 0.125, 64).len() == 1 && are_even(&runs, 0.125));
+        assert!(!are_even(&drawn(&[(70, 50), (30, 50)], 2_000), 1.0));
     }
 
     proptest! {
@@ -209,7 +212,7 @@ mod tests {
             most in 1usize..70,
         ) {
             let areas: Vec<Area> = counts.iter().map(|&(bytes, requests)| Area { bytes, requests }).collect();
-            let zones = zones(&areas, sum(&areas).requests, most);
+            let zones = zones(&areas, sum(&areas).requests, 1.0, most);
             let mut end = 0;
             for zone in &zones {
                 prop_assert!(zone.start == end && zone.end > zone.start);

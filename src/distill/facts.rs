@@ -56,9 +56,11 @@ impl Facts {
         let all: u64 = source.loads.iter().map(|load| load.mix.count()).sum();
         let any = mix.count() > 0;
         let d2c = block.histogram("d2c", word).filter(|h| any && h.count > 0);
+        // Of a trace only the sum of its objects is known, not where they lie, and nothing of a device.
+        let captured = any && block.source != SOURCE;
         let in_flight = InFlight::of(block, direction).filter(|_| any);
-        let device = in_flight.as_ref().and_then(|in_flight| in_flight.device.as_ref());
-        let reached = block.histogram("lba", word).filter(|_| any).and_then(Reached::of);
+        let device = in_flight.as_ref().and_then(|in_flight| in_flight.device.as_ref()).filter(|_| captured);
+        let reached = captured.then(|| Reached::of(block, direction)).flatten();
         Self {
             op: direction.word(),
             requests: mix.count(),
@@ -163,8 +165,10 @@ mod tests {
     fn said(parts: &[(i64, u64)]) -> String {
         let buckets = parts.iter().map(|&(at, count)| (at * 64 * MIB, (at + 1) * 64 * MIB, count)).collect();
         let count = parts.iter().map(|part| part.1).sum();
-        let map = Histogram { unit: "bytes".to_owned(), count, buckets, ..Histogram::default() };
-        let reached = Reached::of(&map).unwrap();
+        let (name, op, unit) = ("lba".to_owned(), Some("read".to_owned()), "bytes".to_owned());
+        let map = Histogram { name, op, unit, count, buckets, ..Histogram::default() };
+        let block = BlockResult { histograms: vec![map], ..BlockResult::default() };
+        let reached = Reached::of(&block, Direction::Read).unwrap();
         let zones: Vec<String> = reached.hot.iter().map(zone).collect();
         format!("{} {}", places(Some(&reached)), zones.join(", "))
     }

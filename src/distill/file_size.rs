@@ -1,7 +1,9 @@
 //! How large a job's file is, and what fio cannot do on a small one.
 
+use crate::measure::BlockResult;
 use crate::units;
 
+use super::logical::SOURCE;
 use super::sizes::{SizeMix, fio_size};
 use super::source::Source;
 use super::streams::{Direction, Stream};
@@ -27,15 +29,15 @@ pub struct FileSize {
 impl FileSize {
     /// As asked, or the space that was touched: no more than the touched parts of the device and
     /// no more than all bytes moved.
-    pub fn of(source: &Source, asked: Option<u64>) -> Self {
-        let found = Self::found(source);
+    pub fn of(block: &BlockResult, source: &Source, asked: Option<u64>) -> Self {
+        let found = Self::found(block, source);
         match asked {
             Some(bytes) => Self { bytes, why: "as asked (--size)".to_owned(), touched: found.bytes },
             None => found,
         }
     }
 
-    fn found(source: &Source) -> Self {
+    fn found(block: &BlockResult, source: &Source) -> Self {
         let moved = u64::try_from(source.bytes()).unwrap_or(u64::MAX);
         let touched = match source.zones.bytes() {
             0 => u64::MAX,
@@ -47,6 +49,8 @@ impl FileSize {
                 moved,
                 "all bytes that were moved: what was touched is no more, and the LBA map is too coarse to say how much",
             )
+        } else if block.source == SOURCE {
+            (touched, "the most that lies on storage at once, by the trace")
         } else {
             (touched, "what the source touched of its device, as finely as the LBA map tells")
         };

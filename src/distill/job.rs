@@ -14,7 +14,7 @@ use super::header;
 use super::logical;
 use super::mlperf;
 use super::portions::{self, Division, Portion};
-use super::section::{Section, comment, wrapped};
+use super::section::{Section, comment, reasons_once, wrapped};
 use super::source::Source;
 use super::streams::{Direction, MAX_FLOW, Stream};
 use super::tuning::Tuning;
@@ -130,7 +130,7 @@ impl Job {
     pub fn divided(block: &BlockResult, division: &Division, origin: &Origin, options: &Options) -> Result<Self> {
         check_sizes(block, origin)?;
         let whole = Source::of(block);
-        let size = FileSize::of(&whole, options.size_bytes);
+        let size = FileSize::of(block, &whole, options.size_bytes);
         let (streams, sections, tuned) = match options.method {
             Method::Kvtrace => {
                 let portions = division.portions(block, &whole, &origin.file)?;
@@ -210,6 +210,7 @@ fn text(header: &[String], warnings: &[String], sections: &[Section]) -> String 
     // A command stands on one line, however long the name of the job.
     let header =
         header.iter().flat_map(|line| if line.contains(HUGE_PAGES) { vec![comment(line)] } else { wrapped(line) });
+    let sections = reasons_once(sections);
     let lines = header.chain(warnings).chain(sections.iter().flat_map(Section::lines));
     lines.map(|line| line + "\n").collect()
 }

@@ -1,5 +1,7 @@
 //! A part of a job file: its settings, each with the reason for its value.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 /// An option of fio.
@@ -55,6 +57,18 @@ impl Section {
     }
 }
 
+/// The sections without the reasons that an earlier setting of the same name has given: once is enough
+/// for a reader.
+pub fn reasons_once(sections: &[Section]) -> Vec<Section> {
+    let mut given = BTreeSet::new();
+    let mut all = sections.to_vec();
+    for setting in all.iter_mut().flat_map(|section| &mut section.settings) {
+        let name = setting.name;
+        setting.why.retain(|why| given.insert((name, why.clone())));
+    }
+    all
+}
+
 /// A comment line, one whatever the source's names hold.
 pub fn comment(line: &str) -> String {
     let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -97,6 +111,17 @@ mod tests {
         let lines: Vec<String> = section.lines().collect();
         assert_eq!(lines, ["", "#", "[read]", "rw=read", "# as measured", "iodepth=4"]);
         assert_eq!((section.get("iodepth"), section.get("bs")), (Some("4"), None));
+    }
+
+    #[test]
+    fn a_reason_is_given_once() {
+        let job = |depth: u32| Section {
+            name: format!("job-{depth}"),
+            about: Vec::new(),
+            settings: vec![Setting::because("iodepth", depth, "kept"), Setting::because("rate", depth, "kept")],
+        };
+        let said: usize = reasons_once(&[job(1), job(2)]).iter().map(|section| section.lines().count()).sum();
+        assert_eq!(said, 2 * 4 + 2, "two jobs of four lines, and two reasons");
     }
 
     #[test]

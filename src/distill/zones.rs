@@ -9,6 +9,7 @@ use crate::measure::{BlockResult, Histogram};
 
 use super::density::{self, Area};
 use super::sizes::fio_size;
+use super::source::sequential;
 use super::streams::Direction;
 
 /// A part of the device counts as touched when it saw at least this much of the mean of all parts
@@ -20,7 +21,7 @@ const STRAY: f64 = 0.01;
 const HOT_SHARE: f64 = 0.01;
 const HOT_ZONES: usize = 8;
 /// Most zones; fio takes 256, a reader fewer.
-const MAX_ZONES: usize = 32;
+const MAX_ZONES: usize = 16;
 /// Zones begin at multiples of a step: of at least a device's block, of no more than this part of the
 /// file and that part of the smallest zone.
 const LEAST_STEP: u64 = 4096;
@@ -33,6 +34,8 @@ pub struct Zones {
     widths: Vec<u64>,
     /// Requests of each direction in each part.
     counts: [Vec<u64>; 2],
+    /// The share of each direction's requests that did not follow its last one.
+    drawn: [f64; 2],
 }
 
 /// Touched parts from which on their widths together say how far a load reaches.
@@ -52,7 +55,7 @@ impl Zones {
         };
         let (maps, own) = (of(whole), of(block));
         let maps: Vec<&Histogram> = maps.iter().flatten().collect();
-        let mut zones = Self::default();
+        let mut zones = Self { drawn: Direction::ALL.map(|direction| drawn(block, direction)), ..Self::default() };
         for part in parts(&maps) {
             let (low, high) = (part.start as i64, part.end as i64);
             zones.widths.push(part.end - part.start);
@@ -81,11 +84,14 @@ impl Zones {
         let requests = |at: usize| directions.iter().map(|direction| self.counts[*direction as usize][at]).sum();
         let area = |(at, &bytes): (usize, &u64)| Area { bytes, requests: requests(at) };
         let areas: Vec<Area> = self.widths.iter().enumerate().map(area).collect();
-        if self.bytes() > size || density::are_even(&areas) {
+        let total = density::sum(&areas).requests;
+        let of = |direction: &Direction| self.counts[*direction as usize].iter().sum::<u64>() as f64;
+        let drawn: f64 = directions.iter().map(|way| of(way) * self.drawn[*way as usize]).sum();
+        let drawn = drawn / total.max(1) as f64;
+        if self.bytes() > size || density::are_even(&areas, drawn) {
             return None;
         }
-        let total = density::sum(&areas).requests;
-        let zones = density::zones(&areas, total, MAX_ZONES);
+        let zones = density::zones(&areas, total, drawn, MAX_ZONES);
         let zones: Vec<Area> = zones.into_iter().map(|zone| density::sum(&areas[zone])).collect();
         let shares = over(&whole_percents(&zones, total), self.bytes(), size, unit);
         let text: Vec<String> =
@@ -129,6 +135,11 @@ fn over(zones: &[(u64, u64)], bytes: u64, size: u64, unit: u64) -> Vec<(u64, u64
         }
     }
     fitted
+}
+
+/// The share of a direction's requests that did not begin where its last one ended.
+fn drawn(block: &BlockResult, direction: Direction) -> f64 {
+    1.0 - sequential(block, direction).unwrap_or(0.0)
 }
 
 /// The parts of the device that maps of the same load say it reaches, in bytes and in order: those
@@ -223,13 +234,14 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// Of a map of places; none of one without requests.
-    pub fn of(map: &Histogram) -> Option<Self> {
+    /// Of a direction's map of places; none without one, or of one without requests.
+    pub fn of(block: &BlockResult, direction: Direction) -> Option<Self> {
+        let (map, drawn) = (block.histogram("lba", Some(direction.word()))?, drawn(block, direction));
         let parts = parts(&[map]);
         let requests = |part: &Range<u64>| requests_within(map, part.start as i64, part.end as i64);
         let areas: Vec<Area> =
             parts.iter().map(|part| Area { bytes: part.end - part.start, requests: requests(part) }).collect();
-        let hot = if density::are_even(&areas) { Vec::new() } else { hottest(&parts, &areas) };
+        let hot = if density::are_even(&areas, drawn) { Vec::new() } else { hottest(&parts, &areas, drawn) };
         let span = parts.first()?.start..parts.last()?.end;
         let Area { bytes, requests } = density::sum(&areas);
         Some(Self { bytes, parts: parts.len(), requests, span, hot })
@@ -237,14 +249,14 @@ impl Reached {
 }
 
 /// The zones that are denser than all areas together, the densest first. None reaches across a gap.
-fn hottest(parts: &[Range<u64>], areas: &[Area]) -> Vec<HotZone> {
+fn hottest(parts: &[Range<u64>], areas: &[Area], drawn: f64) -> Vec<HotZone> {
     let all = density::sum(areas);
     let mut zones: Vec<(Range<u64>, Area)> = Vec::new();
     let mut first = 0;
     for run in parts.chunk_by(|a, b| a.end == b.start) {
         let own = &areas[first..first + run.len()];
         let of = |zone: Range<usize>| (run[zone.start].start..run[zone.end - 1].end, density::sum(&own[zone]));
-        zones.extend(density::zones(own, all.requests, MAX_ZONES).into_iter().map(of));
+        zones.extend(density::zones(own, all.requests, drawn, MAX_ZONES).into_iter().map(of));
         first += run.len();
     }
     zones.retain(|(_, area)| area.density() > all.density());
