@@ -217,14 +217,14 @@ pub fn cut(windows: &[Window], wanted: Wanted) -> Cuts {
     Cuts { slices, why }
 }
 
-/// How many slices have requests, and how many have none: `3 and 1 pause`.
+/// How many slices have requests, and how many have none: `3`, `3 loads and 1 pause`.
 fn loads(windows: &[Window], slices: &[Range<usize>]) -> String {
     let idle = |slice: &&Range<usize>| windows[(*slice).clone()].iter().all(|window| window.total() == 0.0);
     let pauses = slices.iter().filter(idle).count();
     let loads = slices.len() - pauses;
     match pauses {
         0 => loads.to_string(),
-        some => format!("{loads} and {}", units::plural(some as u64, "pause")),
+        some => format!("{} and {}", units::plural(loads as u64, "load"), units::plural(some as u64, "pause")),
     }
 }
 
@@ -316,7 +316,7 @@ mod tests {
             [40, 20, 40]
         );
         let with_a_pause = [(40, 500.0, 4096.0, 1.0), (20, 0.0, 4096.0, 1.0), (40, 500.0, 4096.0, 1.0)];
-        assert!(cut(&windows(&with_a_pause), Wanted::Auto).why.starts_with("2 and 1 pause: "));
+        assert!(cut(&windows(&with_a_pause), Wanted::Auto).why.starts_with("2 loads and 1 pause: "));
     }
 
     #[test]
