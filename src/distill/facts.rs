@@ -8,10 +8,10 @@ use crate::measure::BlockResult;
 use crate::units;
 
 use super::depth::InFlight;
+use super::hot::{HotZone, Reached};
 use super::logical::SOURCE;
 use super::source::Source;
 use super::streams::Direction;
-use super::zones::{HotZone, Reached};
 
 /// A direction of a source.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -31,8 +31,8 @@ pub fn lines(block: &BlockResult, origin: &Origin, source: &Source, facts: &[Fac
         "Run it with fio 3.28 or later. FILE is created if it is missing; a job that writes overwrites it:".into(),
         format!("  {}", command(&origin.job_file)),
         "Further options go before the job file: fio does not apply later ones to its jobs.".into(),
-        "The first word lets glibc (2.35 or later) put fio's buffers on huge pages, none of which have to be reserved: on pages of \
-         4 KiB a large request has more segments than most devices take at once, and is split."
+        "The first word lets glibc (2.35 or later) put fio's buffers on huge pages, none of which have to be \
+         reserved: on pages of 4 KiB a large request has more segments than most devices take at once, and is split."
             .into(),
         String::new(),
     ];

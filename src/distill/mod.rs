@@ -1,10 +1,10 @@
 //! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
-//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`] with [`density`]), [`portions`]
-//! divides it where it changes over time ([`slices`]) or by phase, [`streams`] cuts each part into
-//! fio jobs, [`job`] writes them down ([`header`] with [`facts`], [`body`] in [`section`]s, [`file_size`],
-//! [`machine`]) with the reason for every value. [`exact`] writes every request instead, [`mlperf`]
-//! does what the reference does. [`fidelity`] says how like its source a job behaves; [`fio`] is the
-//! program that runs it.
+//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], and the [`zones`] of what it
+//! [`reach`]es, by [`density`]), [`portions`] divides it where it changes over time ([`slices`]) or by
+//! phase, [`streams`] cuts each part into fio jobs, [`job`] writes them down ([`header`] with [`facts`]
+//! and [`hot`] zones, [`body`] in [`section`]s, [`file_size`], [`machine`]) with the reason for every
+//! value. [`exact`] writes every request instead, [`mlperf`] does what the reference does. [`fidelity`]
+//! says how like its source a job behaves; [`fio`] is the program that runs it.
 
 pub mod body;
 pub mod density;
@@ -15,6 +15,7 @@ pub mod fidelity;
 pub mod file_size;
 pub mod fio;
 pub mod header;
+pub mod hot;
 pub mod job;
 pub mod journal;
 pub mod logical;
@@ -22,6 +23,7 @@ pub mod machine;
 pub mod mlperf;
 pub mod pace;
 pub mod portions;
+pub mod reach;
 pub mod section;
 pub mod sizes;
 pub mod slices;

@@ -1,27 +1,15 @@
 //! Where on the device requests went: from a map of its places to the size of fio's file and to
 //! `random_distribution=zoned_abs`.
 
-use std::ops::Range;
-
-use serde::Serialize;
-
 use crate::measure::{BlockResult, Histogram};
 
 use super::density::{self, Area};
+use super::reach::{drawn, parts, requests_within};
 use super::sizes::fio_size;
-use super::source::sequential;
 use super::streams::Direction;
 
-/// A part of the device counts as touched when it saw at least this much of the mean of all parts
-/// that saw a request: a filesystem's journal and metadata lie far from a file's data. Where parts of
-/// less hold more than so much of all requests together, they are where a load is cold.
-const TOUCHED_SHARE: f64 = 0.05;
-const STRAY: f64 = 0.01;
-/// The least share of the requests that is listed as one hot zone, and how many are listed.
-const HOT_SHARE: f64 = 0.01;
-const HOT_ZONES: usize = 8;
 /// Most zones; fio takes 256, a reader fewer.
-const MAX_ZONES: usize = 16;
+pub const MAX_ZONES: usize = 16;
 /// Zones begin at multiples of a step: of at least a device's block, of no more than this part of the
 /// file and that part of the smallest zone.
 const LEAST_STEP: u64 = 4096;
@@ -135,146 +123,6 @@ fn over(zones: &[(u64, u64)], bytes: u64, size: u64, unit: u64) -> Vec<(u64, u64
         }
     }
     fitted
-}
-
-/// The share of a direction's requests that did not begin where its last one ended.
-fn drawn(block: &BlockResult, direction: Direction) -> f64 {
-    1.0 - sequential(block, direction).unwrap_or(0.0)
-}
-
-/// The parts of the device that maps of the same load say it reaches, in bytes and in order: those
-/// that saw more than a stray request, and the gaps between them that chance leaves.
-fn parts(maps: &[&Histogram]) -> Vec<Range<u64>> {
-    let mut touched: Vec<(i64, i64)> = maps.iter().flat_map(|map| touched(map)).collect();
-    touched.sort_unstable();
-    touched.dedup();
-    let mut parts: Vec<Range<u64>> = Vec::new();
-    for (low, high) in touched {
-        // Maps of two sizes of devices may overlap.
-        let end = parts.last().map_or(0, |part| part.end);
-        let (low, high) = (u64::try_from(low).unwrap_or(0).max(end), u64::try_from(high).unwrap_or(0));
-        if low < high {
-            parts.push(low..high);
-        }
-    }
-    let requests = |part: &Range<u64>| -> u64 {
-        maps.iter().map(|map| requests_within(map, part.start as i64, part.end as i64)).sum()
-    };
-    let counts: Vec<u64> = parts.iter().map(requests).collect();
-    let mut all = Vec::new();
-    for (at, part) in parts.iter().enumerate() {
-        let gap = parts[at.saturating_sub(1)].end..part.start;
-        if at > 0 && !gap.is_empty() && is_chance(&parts, &counts, at) {
-            all.push(gap);
-        }
-        all.push(part.clone());
-    }
-    all
-}
-
-/// Whether the gap before a part is no longer than requests as dense as those around it leave by chance.
-fn is_chance(parts: &[Range<u64>], counts: &[u64], at: usize) -> bool {
-    let around = at.saturating_sub(AROUND)..(at + AROUND).min(parts.len());
-    let gap = parts[at].start - parts[at - 1].end;
-    let bytes = parts[around.end - 1].end - parts[around.start].start - gap;
-    let requests: u64 = counts[around].iter().sum();
-    requests as f64 / bytes as f64 * gap as f64 <= LEFT_OUT
-}
-
-/// The parts on either side of a gap that say how dense requests are there.
-const AROUND: usize = 8;
-/// Requests that are due in a gap up to which it is chance that none came: of ten once in 22,000 gaps
-/// (exp(-10)).
-const LEFT_OUT: f64 = 10.0;
-
-/// The parts that saw more than a stray request, in bytes.
-fn touched(map: &Histogram) -> Vec<(i64, i64)> {
-    let scale = scale(map);
-    let least = map.count as f64 / map.buckets.len().max(1) as f64 * TOUCHED_SHARE;
-    let stray: u64 = map.buckets.iter().map(|b| b.2).filter(|count| (*count as f64) < least).sum();
-    let least = if stray as f64 > STRAY * map.count as f64 { 1.0 } else { least };
-    map.buckets
-        .iter()
-        .filter(|b| b.2 as f64 >= least)
-        .map(|b| (b.0.saturating_mul(scale), b.1.saturating_mul(scale)))
-        .collect()
-}
-
-fn requests_within(map: &Histogram, low: i64, high: i64) -> u64 {
-    let scale = scale(map);
-    let place = |bucket: &(i64, i64, u64)| bucket.0.saturating_mul(scale);
-    let first = map.buckets.partition_point(|bucket| place(bucket) < low);
-    map.buckets[first..].iter().take_while(|bucket| place(bucket) < high).map(|bucket| bucket.2).sum()
-}
-
-/// A zone of a device, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct HotZone {
-    /// Its first byte.
-    pub low_bytes: u64,
-    /// The byte after its last.
-    pub high_bytes: u64,
-    /// Its share of the direction's requests.
-    pub share: f64,
-}
-
-/// Where the requests of a map went, on the device as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reached {
-    /// Bytes of the parts of the map that were touched.
-    pub bytes: u64,
-    /// How many parts those are.
-    pub parts: usize,
-    /// Requests to them.
-    pub requests: u64,
-    /// From the first to the last of them.
-    pub span: Range<u64>,
-    /// Zones that are denser than the whole, the densest first; empty where requests are spread evenly.
-    pub hot: Vec<HotZone>,
-}
-
-impl Reached {
-    /// Of a direction's map of places; none without one, or of one without requests.
-    pub fn of(block: &BlockResult, direction: Direction) -> Option<Self> {
-        let (map, drawn) = (block.histogram("lba", Some(direction.word()))?, drawn(block, direction));
-        let parts = parts(&[map]);
-        let requests = |part: &Range<u64>| requests_within(map, part.start as i64, part.end as i64);
-        let areas: Vec<Area> =
-            parts.iter().map(|part| Area { bytes: part.end - part.start, requests: requests(part) }).collect();
-        let hot = if density::are_even(&areas, drawn) { Vec::new() } else { hottest(&parts, &areas, drawn) };
-        let span = parts.first()?.start..parts.last()?.end;
-        let Area { bytes, requests } = density::sum(&areas);
-        Some(Self { bytes, parts: parts.len(), requests, span, hot })
-    }
-}
-
-/// The zones that are denser than all areas together, the densest first. None reaches across a gap.
-fn hottest(parts: &[Range<u64>], areas: &[Area], drawn: f64) -> Vec<HotZone> {
-    let all = density::sum(areas);
-    let mut zones: Vec<(Range<u64>, Area)> = Vec::new();
-    let mut first = 0;
-    for run in parts.chunk_by(|a, b| a.end == b.start) {
-        let own = &areas[first..first + run.len()];
-        let of = |zone: Range<usize>| (run[zone.start].start..run[zone.end - 1].end, density::sum(&own[zone]));
-        zones.extend(density::zones(own, all.requests, drawn, MAX_ZONES).into_iter().map(of));
-        first += run.len();
-    }
-    zones.retain(|(_, area)| area.density() > all.density());
-    zones.sort_by(|a, b| b.1.density().total_cmp(&a.1.density()));
-    let share = |area: &Area| area.requests as f64 / all.requests as f64;
-    if zones.iter().any(|(_, area)| share(area) >= HOT_SHARE) {
-        zones.retain(|(_, area)| share(area) >= HOT_SHARE);
-    }
-    zones.truncate(HOT_ZONES);
-    zones
-        .into_iter()
-        .map(|(place, area)| HotZone { low_bytes: place.start, high_bytes: place.end, share: share(&area) })
-        .collect()
-}
-
-/// Bytes of the map's unit.
-pub fn scale(map: &Histogram) -> i64 {
-    if map.unit == "sectors" { 512 } else { 1 }
 }
 
 #[cfg(test)]
