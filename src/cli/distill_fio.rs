@@ -37,6 +37,7 @@ mod exact;
 mod ground;
 mod issued;
 mod kind;
+mod limits;
 mod notes;
 mod prove;
 mod task;

@@ -2,6 +2,7 @@
 
 use crate::units;
 
+use super::file_size::FileSize;
 use super::job::Options;
 use super::portions::Portion;
 use super::section::{Section, Setting};
@@ -9,59 +10,11 @@ use super::sizes::{Split, fio_size};
 use super::source::Source;
 use super::streams::{Brake, Direction, Part, Stream};
 
-/// The file of a job is at least this many times its largest request, so that fio seldom has to
-/// draw another size because the end of the file is near.
-const SIZE_IN_REQUESTS: u64 = 64;
 /// Requests from which on fio's buffers begin at a huge page: on pages of 4 KiB they have more
 /// segments than many devices take at once (64 here; 127 are usual), and are split.
 const LARGE: u64 = 256 << 10;
 /// The percentage of requests in order from which on a job is sequential rather than a mixture.
 const ALL_IN_ORDER: u64 = 100;
-
-/// The size of the file, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileSize {
-    /// Bytes.
-    pub bytes: u64,
-    /// Where it comes from.
-    pub why: String,
-    /// What the source touched, as far as that is known: the size without being asked.
-    pub touched: u64,
-}
-
-impl FileSize {
-    /// As asked, or the space that was touched: no more than the touched parts of the device and
-    /// no more than all bytes moved.
-    pub fn of(source: &Source, asked: Option<u64>) -> Self {
-        let found = Self::found(source);
-        match asked {
-            Some(bytes) => Self { bytes, why: "as asked (--size)".to_owned(), touched: found.bytes },
-            None => found,
-        }
-    }
-
-    fn found(source: &Source) -> Self {
-        let moved = u64::try_from(source.bytes()).unwrap_or(u64::MAX);
-        let touched = match source.zones.bytes() {
-            0 => u64::MAX,
-            bytes => bytes,
-        };
-        let least = source.largest() * SIZE_IN_REQUESTS;
-        // A load that reaches far and moves little comes back to no place, and must not in a small file.
-        let (bytes, why) = if moved < touched && (source.zones.bytes() == 0 || source.zones.are_coarse()) {
-            (moved, "all bytes that were moved; the touched part of the device is no larger")
-        } else {
-            (touched, "the parts of the device that were touched, as wide as the LBA histogram's buckets")
-        };
-        let (bytes, why) = if bytes < least {
-            (least, format!("{SIZE_IN_REQUESTS} times the largest request; the source touched {}", units::bytes(bytes)))
-        } else {
-            (bytes, why.to_owned())
-        };
-        let bytes = bytes.div_ceil(units::MIB) * units::MIB;
-        Self { bytes, why, touched: bytes }
-    }
-}
 
 /// What a section is written from.
 pub struct Context<'a> {
@@ -105,8 +58,8 @@ pub fn aligned(largest: u64) -> Option<Setting> {
 pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     let source = context.source;
     let mut settings = directions(stream, context);
-    settings.push(sizes(stream, context));
-    settings.extend(places(stream, source, context.size));
+    settings.extend(sizes(stream));
+    settings.extend(places(stream, context));
     settings.extend(depth(stream, context.options));
     settings.extend(brake(stream));
     settings.extend(flow(stream, context));
@@ -170,47 +123,43 @@ fn directions(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     vec![Setting::new("rw", "randrw"), Setting::new("rwmixread", percent)]
 }
 
-fn sizes(stream: &Stream, context: &Context<'_>) -> Setting {
-    let of = |part: &Part| {
-        let (split, real) = (&part.split, part.mix.mean());
-        format!(
-            "{}s: {} sizes, mean {real:.0} bytes; the percents give {:.0} ({:+.2} %) and move a size by {:.0}",
-            part.direction,
-            part.mix.sizes().len(),
-            split.mean,
-            (split.mean / real - 1.0) * 100.0,
-            split.distance
-        )
-    };
-    let directions: Vec<Direction> = stream.parts.iter().map(|part| part.direction).collect();
-    let zoned = context.source.zones.text(&directions, context.size).is_some();
-    let splits: Vec<_> = stream.parts.iter().map(|part| in_steps(&part.split, zoned)).collect();
-    let mut why: Vec<String> = stream.parts.iter().map(of).collect();
-    if stream.parts.iter().zip(&splits).any(|(part, split)| *split != part.split.text()) {
-        why.push("(the first is a step of which all are multiples: fio rounds sizes down to multiples of it)".into());
+/// `bs` where a job's directions have one size each, else `bssplit`.
+fn sizes(stream: &Stream) -> Vec<Setting> {
+    let splits = || stream.parts.iter().map(|part| &part.split);
+    let why: Vec<String> = stream.parts.iter().filter_map(about_sizes).collect();
+    if splits().all(|split| split.entries.len() == 1) {
+        let mut sizes: Vec<String> = splits().map(|split| fio_size(split.largest())).collect();
+        sizes.dedup();
+        return vec![Setting { name: "bs", value: sizes.join(","), why }];
     }
-    Setting { name: "bssplit", value: splits.join(","), why }
+    let value = splits().map(Split::text).collect::<Vec<_>>().join(",");
+    let mut settings = vec![Setting { name: "bssplit", value, why }];
+    settings.extend((!splits().all(Split::is_stepped)).then(|| {
+        let bits = splits().flat_map(|split| &split.entries).map(|entry| entry.0.trailing_zeros()).min().unwrap_or(0);
+        let why = format!(
+            "or fio rounds sizes down to multiples of the smallest; it warns of raw I/O, but sizes and places all are \
+             multiples of {}",
+            units::bytes(1 << bits)
+        );
+        Setting::because("bs_unaligned", 1, why)
+    }));
+    settings
 }
 
-/// A `bssplit` as fio issues it. fio 3.33 rounds every size down to a multiple of the smallest one of
-/// its direction (`get_next_buflen` in io_u.c), places to multiples of it too, and the file, so that
-/// zones that fill the file end beyond it and the job ends at once, without an error. So the
-/// smallest becomes a power of two that all are multiples of, with one percent of the smallest real
-/// one: with none, fio looks for ever for a size that fits at the end of the file.
-fn in_steps(split: &Split, zoned: bool) -> String {
-    let sizes = || split.entries.iter().map(|entry| entry.0);
-    let smallest = sizes().next().unwrap_or(1).max(1);
-    if sizes().all(|size| size.is_multiple_of(smallest)) && (smallest.is_power_of_two() || !zoned) {
-        return split.text();
-    }
-    let step = 1 << sizes().map(u64::trailing_zeros).min().unwrap_or(0);
-    let mut entries = split.entries.clone();
-    if let Some(first) = entries.first_mut().filter(|first| first.0 != step) {
-        first.1 -= 1;
-        entries.insert(0, (step, 1));
-        entries.retain(|entry| entry.1 > 0);
-    }
-    Split { entries, ..split.clone() }.text()
+/// How near whole percents are to a direction's sizes; none where it has one size.
+fn about_sizes(part: &Part) -> Option<String> {
+    let (split, mean) = (&part.split, part.mix.mean());
+    let sizes = part.mix.sizes().len();
+    let relative = (split.mean / mean - 1.0) * 100.0;
+    let moved = split.distance / mean * 100.0;
+    (sizes > 1).then(|| {
+        format!(
+            "{}s: {sizes} sizes, mean {}; as whole percents {} ({relative:+.2} %), each off by {moved:.2} %",
+            part.direction,
+            units::bytes(mean.round() as u64),
+            units::bytes(split.mean.round() as u64)
+        )
+    })
 }
 
 /// Requests of a direction that begin where its last one ended, whole percents.
@@ -219,20 +168,26 @@ fn in_order(source: &Source, direction: Direction) -> Option<u64> {
 }
 
 /// `percentage_random` and `random_distribution`.
-fn places(stream: &Stream, source: &Source, size: u64) -> Vec<Setting> {
+fn places(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
+    let source = context.source;
     let directions: Vec<Direction> = stream.parts.iter().map(|part| part.direction).collect();
     let ordered: Vec<Option<u64>> = directions.iter().map(|direction| in_order(source, *direction)).collect();
     let mut settings = Vec::new();
-    if stream.read_percent.is_none() && ordered == [Some(ALL_IN_ORDER)] {
+    // Not of both directions: fio's `rw=rw` begins anew when reads and writes together have moved the
+    // file's bytes, and reaches only a part of it with each (measured with fio 3.33).
+    if ordered == [Some(ALL_IN_ORDER)] {
         return settings;
     }
     if ordered.iter().any(|percent| percent.is_some_and(|percent| percent > 0)) {
-        let random: Vec<String> = ordered.iter().map(|percent| (100 - percent.unwrap_or(0)).to_string()).collect();
-        let why = "the others begin where the last one of their direction ended";
+        let mut random: Vec<String> = ordered.iter().map(|percent| (100 - percent.unwrap_or(0)).to_string()).collect();
+        random.dedup();
+        let why = "percent that go to a random place; the others begin where the last one of their direction ended";
         settings.push(Setting::because("percentage_random", random.join(","), why));
     }
-    if let Some(zones) = source.zones.text(&directions, size) {
-        let why = "percent of the requests/bytes of the file, from the LBA map with its empty parts left out";
+    // fio's places are multiples of a direction's smallest size.
+    let unit = stream.parts.iter().map(|part| part.split.smallest()).max().unwrap_or(1);
+    if let Some(zones) = source.zones.text(&directions, context.size, unit) {
+        let why = "percent of the requests/bytes of the file, from the LBA map; what was not touched is left out";
         settings.push(Setting::because("random_distribution", format!("zoned_abs:{zones}"), why));
     }
     settings

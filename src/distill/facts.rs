@@ -1,19 +1,17 @@
 //! What a source did in one direction, as a job's header states it for people and for machines.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
-use crate::measure::{BlockResult, Histogram};
+use crate::measure::BlockResult;
 use crate::units;
 
 use super::depth::InFlight;
+use super::hot::{HotZone, Reached};
 use super::logical::SOURCE;
 use super::source::Source;
 use super::streams::Direction;
-use super::zones;
-
-/// The least share of the requests that is listed as one hot zone, and how many are listed.
-const HOT_SHARE: f64 = 0.01;
-const HOT_ZONES: usize = 8;
 
 /// A direction of a source.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,19 +38,14 @@ pub struct Facts {
     pub at_device: Option<[f64; 3]>,
     /// The share of requests that began where the last one ended; none where that was not captured.
     pub sequential: Option<f64>,
-    /// The parts of the device that saw the most requests.
+    /// Bytes of the device that the requests reached, as wide as the LBA map's parts; none where places
+    /// were not captured.
+    pub reached_bytes: Option<u64>,
+    /// The zones in which requests are densest, the densest first; empty where they are spread evenly, or
+    /// places were not captured.
     pub hot_zones: Vec<HotZone>,
-}
-
-/// A part of the device.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct HotZone {
-    /// Its first byte.
-    pub low_bytes: u64,
-    /// The byte after its last.
-    pub high_bytes: u64,
-    /// Its share of the direction's requests.
-    pub share: f64,
+    #[serde(skip)]
+    places: String,
 }
 
 impl Facts {
@@ -63,8 +56,11 @@ impl Facts {
         let all: u64 = source.loads.iter().map(|load| load.mix.count()).sum();
         let any = mix.count() > 0;
         let d2c = block.histogram("d2c", word).filter(|h| any && h.count > 0);
+        // Of a trace only the sum of its objects is known, not where they lie, and nothing of a device.
+        let captured = any && block.source != SOURCE;
         let in_flight = InFlight::of(block, direction).filter(|_| any);
-        let device = in_flight.as_ref().and_then(|in_flight| in_flight.device.as_ref());
+        let device = in_flight.as_ref().and_then(|in_flight| in_flight.device.as_ref()).filter(|_| captured);
+        let reached = captured.then(|| Reached::of(block, direction)).flatten();
         Self {
             op: direction.word(),
             requests: mix.count(),
@@ -83,7 +79,9 @@ impl Facts {
                 }
             }),
             sequential: source.sequential[direction as usize].filter(|_| any),
-            hot_zones: block.histogram("lba", word).filter(|_| any).map(hot_zones).unwrap_or_default(),
+            reached_bytes: reached.as_ref().map(|reached| reached.bytes),
+            places: places(reached.as_ref()),
+            hot_zones: reached.map(|reached| reached.hot).unwrap_or_default(),
         }
     }
 
@@ -109,41 +107,85 @@ impl Facts {
             _ => "  in flight: not captured, taken as 1".to_owned(),
         });
         lines.extend(self.at_device.map(|[median, p90, max]| {
-            format!("  at the device, while any: median {median:.0}, P90 {p90:.0}, max {max:.0}")
+            format!("  in flight at the device, while any is: median {median:.0}, P90 {p90:.0}, max {max:.0}")
         }));
         lines.push(match self.sequential {
             Some(share) => format!("  in order: {:.1} % begin where the last one ended", share * 100.0),
             None => "  in order: not captured, so places are random".to_owned(),
         });
-        if self.hot_zones.is_empty() {
-            lines.push("  hot LBA zones: not captured, or no part saw 1 % of the requests".to_owned());
-        } else {
-            lines.push("  hot LBA zones (share of requests):".to_owned());
-            let zones: Vec<String> = self.hot_zones.iter().map(HotZone::text).collect();
-            lines.extend(zones.chunks(4).map(|some| format!("    {}", some.join(", "))));
-        }
+        lines.push(format!("  hot LBA zones: {}", self.places));
+        let zones: Vec<String> = self.hot_zones.iter().map(zone).collect();
+        lines.extend(zones.chunks(ON_A_LINE).map(|some| format!("    {}", some.join(", "))));
         lines
     }
 }
 
-impl HotZone {
-    fn text(&self) -> String {
-        let gib = |bytes: u64| bytes as f64 / units::GIB as f64;
-        format!("{:.2}-{:.2} GiB {:.1} %", gib(self.low_bytes), gib(self.high_bytes), self.share * 100.0)
+/// Where requests went, in a few words.
+fn places(reached: Option<&Reached>) -> String {
+    let Some(reached) = reached else { return "not captured".to_owned() };
+    let (bytes, span) = (units::bytes(reached.bytes), range(&reached.span));
+    if !reached.hot.is_empty() {
+        format!("share of the requests to {bytes}, the densest first:")
+    } else if reached.requests < ENOUGH {
+        format!("not known: {} in {span} are too few to tell", units::plural(reached.requests, "request"))
+    } else if reached.parts < KNOWN {
+        format!("not known: the map has {} for all of them, {span}", units::plural(reached.parts as u64, "part"))
+    } else {
+        format!("none, spread evenly over {bytes} ({span})")
     }
 }
 
-fn hot_zones(lba: &Histogram) -> Vec<HotZone> {
-    let scale = zones::scale(lba);
-    let mut zones: Vec<_> =
-        lba.buckets.iter().filter(|bucket| bucket.2 as f64 >= HOT_SHARE * lba.count as f64).collect();
-    zones.sort_by_key(|bucket| (std::cmp::Reverse(bucket.2), bucket.0));
-    zones.truncate(HOT_ZONES);
-    let bytes = |place: i64| u64::try_from(place.saturating_mul(scale)).unwrap_or(0);
-    let zone = |&&(low, high, count): &&(i64, i64, u64)| HotZone {
-        low_bytes: bytes(low),
-        high_bytes: bytes(high),
-        share: count as f64 / lba.count as f64,
-    };
-    zones.iter().map(zone).collect()
+/// Requests from which on some zone would have to show (a Kolmogorov-Smirnov distance of 0.16).
+const ENOUGH: u64 = 200;
+/// Parts of a map from which on it says that requests are spread evenly.
+const KNOWN: usize = 4;
+/// Hot zones on one line of the header.
+const ON_A_LINE: usize = 3;
+
+fn zone(zone: &HotZone) -> String {
+    format!("{} {:.1} %", range(&(zone.low_bytes..zone.high_bytes)), zone.share * 100.0)
+}
+
+/// A range of places in one unit: `512-576 MiB`, `1.50-2.75 GiB`.
+fn range(places: &Range<u64>) -> String {
+    let (unit, scale) = if places.end >= 10 * units::GIB { ("GiB", units::GIB) } else { ("MiB", units::MIB) };
+    let whole = places.start.is_multiple_of(scale) && places.end.is_multiple_of(scale);
+    let digits = if whole { 0 } else { 2 };
+    let of = |bytes: u64| bytes as f64 / scale as f64;
+    format!("{:.digits$}-{:.digits$} {unit}", of(places.start), of(places.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Histogram;
+
+    const MIB: i64 = 1 << 20;
+
+    fn said(parts: &[(i64, u64)]) -> String {
+        let buckets = parts.iter().map(|&(at, count)| (at * 64 * MIB, (at + 1) * 64 * MIB, count)).collect();
+        let count = parts.iter().map(|part| part.1).sum();
+        let (name, op, unit) = ("lba".to_owned(), Some("read".to_owned()), "bytes".to_owned());
+        let map = Histogram { name, op, unit, count, buckets, ..Histogram::default() };
+        let block = BlockResult { histograms: vec![map], ..BlockResult::default() };
+        let reached = Reached::of(&block, Direction::Read).unwrap();
+        let zones: Vec<String> = reached.hot.iter().map(zone).collect();
+        format!("{} {}", places(Some(&reached)), zones.join(", "))
+    }
+
+    #[test]
+    fn what_is_even_hot_or_not_known_is_said() {
+        assert_eq!(places(None), "not captured");
+        let even: Vec<(i64, u64)> = (0..32).map(|at| (at, 1000 + at as u64 % 3)).collect();
+        assert_eq!(said(&even), "none, spread evenly over 2.00 GiB (0-2048 MiB) ");
+        assert_eq!(said(&[(3, 9), (9, 4)]), "not known: 13 requests in 192-640 MiB are too few to tell ");
+        assert_eq!(said(&[(3, 500)]), "not known: the map has 1 part for all of them, 192-256 MiB ");
+        // Neighbours that are as dense are one zone, what lies apart is another.
+        let hot: Vec<(i64, u64)> = (0..40).map(|at| (at, if (8..12).contains(&at) { 2000 } else { 100 })).collect();
+        let more = [&hot[..], &[(200, 1600)]].concat();
+        assert_eq!(
+            said(&more),
+            "share of the requests to 2.56 GiB, the densest first: 512-768 MiB 60.6 %, 12.50-12.56 GiB 12.1 %"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! The comments before a job: how to run it, and what its source was.
 
 use crate::measure::BlockResult;
+use crate::measure::block::BlockDevice;
 use crate::units;
 
 use super::facts::Facts;
@@ -27,16 +28,16 @@ pub fn lines(block: &BlockResult, origin: &Origin, source: &Source, facts: &[Fac
     let mut lines = vec![
         format!("{JOB_SCHEMA} by {}", crate::TOOL),
         String::new(),
-        "Run it with fio 3.28 or later; FILE is created if it is missing, and is overwritten if the job writes:".into(),
+        "Run it with fio 3.28 or later. FILE is created if it is missing; a job that writes overwrites it:".into(),
         format!("  {}", command(&origin.job_file)),
-        "Options must stand before the job file: fio does not apply later ones to the file's jobs. The first".into(),
-        "word puts fio's buffers on huge pages (glibc 2.35 or later, none have to be reserved); on 4 KiB pages, a"
+        "Further options go before the job file: fio does not apply later ones to its jobs.".into(),
+        "The first word lets glibc (2.35 or later) put fio's buffers on huge pages, none of which have to be \
+         reserved: on pages of 4 KiB a large request has more segments than most devices take at once, and is split."
             .into(),
-        "large request has more segments than most devices take at once, and is split.".into(),
         String::new(),
     ];
     lines.extend(of_source(block, origin));
-    lines.push(format!("Method: {}", method.about()));
+    lines.extend((method != Method::Kvtrace).then(|| format!("Method: {}", method.about())));
     lines.push(String::new());
     lines.extend(facts.iter().flat_map(Facts::lines));
     lines.extend(source.stray.map(|(direction, count)| {
@@ -51,14 +52,14 @@ pub fn lines(block: &BlockResult, origin: &Origin, source: &Source, facts: &[Fac
 
 /// What the job was made from.
 pub fn of_source(block: &BlockResult, origin: &Origin) -> Vec<String> {
-    let mut lines = vec![format!("Source: {} ({}), sha256 {}", origin.file, origin.schema, origin.sha256)];
+    let mut lines = vec![format!("Source: {} ({})", origin.file, origin.schema), format!("  sha256 {}", origin.sha256)];
     lines.extend(origin.facts.iter().cloned());
     lines.push(match block.source.as_str() {
         SOURCE => "Not captured: the trace's objects are split as a replay would split them; depth and pace are \
                    assumed."
             .to_owned(),
         probes => {
-            let devices: Vec<_> = block.devices.iter().map(|device| device.name.as_str()).collect();
+            let devices: Vec<String> = block.devices.iter().map(device).collect();
             let devices = if devices.is_empty() { "devices that are not named".to_owned() } else { devices.join(", ") };
             let during =
                 block.duration_s.map_or_else(|| "for a time that is not said".to_owned(), |s| format!("{s:.1} s"));
@@ -67,4 +68,11 @@ pub fn of_source(block: &BlockResult, origin: &Origin) -> Vec<String> {
     });
     lines.extend(block.notes.iter().map(|note| format!("Note: {note}")));
     lines
+}
+
+fn device(device: &BlockDevice) -> String {
+    match device.max_sectors_kb {
+        0 => device.name.clone(),
+        kib => format!("{} (requests of up to {})", device.name, units::bytes(kib << 10)),
+    }
 }

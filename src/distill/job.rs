@@ -7,14 +7,15 @@ use crate::error::{Error, Result};
 use crate::measure::BlockResult;
 use crate::units;
 
-use super::body::{self, Context, FileSize};
+use super::body::{self, Context};
 use super::depth::{nearest, ring};
 use super::facts::Facts;
+use super::file_size::FileSize;
 use super::header;
 use super::logical;
 use super::mlperf;
 use super::portions::{self, Division, Portion};
-use super::section::{Section, comment};
+use super::section::{Section, comment, reasons_once, wrapped};
 use super::source::Source;
 use super::streams::{Direction, MAX_FLOW, Stream};
 use super::tuning::Tuning;
@@ -145,7 +146,7 @@ impl Job {
     pub fn divided(block: &BlockResult, division: &Division, origin: &Origin, options: &Options) -> Result<Self> {
         check_sizes(block, origin)?;
         let whole = Source::of(block);
-        let size = FileSize::of(&whole, options.size_bytes);
+        let size = FileSize::of(block, &whole, options.size_bytes);
         let (streams, sections, tuned) = match options.method {
             Method::Kvtrace => {
                 let portions = division.portions(block, &whole, &origin.file)?;
@@ -164,6 +165,7 @@ impl Job {
         let facts: Vec<Facts> = Direction::ALL.into_iter().map(|d| Facts::of(block, &whole, d)).collect();
         let mut warnings = warnings(block, &whole, &streams);
         warnings.extend(smaller(&size));
+        warnings.extend(size.cuts(&streams, &whole));
         let mut header = header::lines(block, origin, &whole, &facts, options.method);
         header.extend(division.about());
         header.extend(tuned.iter().map(|change| format!("Tuned by a proof: {change}.")));
@@ -224,8 +226,12 @@ fn sections(
 
 /// A file of comments and sections.
 fn text(header: &[String], warnings: &[String], sections: &[Section]) -> String {
-    let warnings = warnings.iter().map(|warning| comment(&format!("WARNING: {warning}")));
-    let lines = header.iter().map(|line| comment(line)).chain(warnings).chain(sections.iter().flat_map(Section::lines));
+    let warnings = warnings.iter().flat_map(|warning| wrapped(&format!("WARNING: {warning}")));
+    // A command stands on one line, however long the name of the job.
+    let header =
+        header.iter().flat_map(|line| if line.contains(HUGE_PAGES) { vec![comment(line)] } else { wrapped(line) });
+    let sections = reasons_once(sections);
+    let lines = header.chain(warnings).chain(sections.iter().flat_map(Section::lines));
     lines.map(|line| line + "\n").collect()
 }
 

@@ -3,7 +3,7 @@
 
 use crate::measure::{BlockResult, Histogram};
 
-use super::zones::scale;
+use super::reach::scale;
 
 /// Journal writes to one sync: ext4 and XFS write the changed metadata and a commit block, which a
 /// commit of several syncs shares and a large one cuts in parts.

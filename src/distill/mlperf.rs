@@ -14,7 +14,8 @@
 
 use crate::measure::{BlockResult, Histogram};
 
-use super::body::{FileSize, fio_time};
+use super::body::fio_time;
+use super::file_size::FileSize;
 use super::job::Options;
 use super::section::{Section, Setting};
 use super::sizes::{SizeMix, Split, fio_size};

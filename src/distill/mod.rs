@@ -1,18 +1,21 @@
 //! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
-//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`zones`]), [`portions`]
-//! divides it where it changes over time ([`slices`]) or by phase, [`streams`] cuts each part into
-//! fio jobs ([`saturated`], [`parts`]), [`job`] writes them down ([`header`] with [`facts`], [`body`] in [`section`]s,
-//! [`machine`]) with the reason for every value. [`exact`] writes every request instead, [`mlperf`]
-//! does what the reference does. [`fidelity`] says how like its source a job behaves; [`fio`] is the
-//! program that runs it.
+//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], and the [`zones`] of what it
+//! [`reach`]es, by [`density`]), [`portions`] divides it where it changes over time ([`slices`]) or by
+//! phase, [`streams`] ([`saturated`], [`parts`]) cuts each part into fio jobs, [`job`] writes them down ([`header`] with [`facts`]
+//! and [`hot`] zones, [`body`] in [`section`]s, [`file_size`], [`machine`]) with the reason for every
+//! value. [`exact`] writes every request instead, [`mlperf`] does what the reference does. [`fidelity`]
+//! says how like its source a job behaves; [`fio`] is the program that runs it.
 
 pub mod body;
+pub mod density;
 pub mod depth;
 pub mod exact;
 pub mod facts;
 pub mod fidelity;
+pub mod file_size;
 pub mod fio;
 pub mod header;
+pub mod hot;
 pub mod job;
 pub mod journal;
 pub mod logical;
@@ -21,6 +24,7 @@ pub mod mlperf;
 pub mod pace;
 pub mod parts;
 pub mod portions;
+pub mod reach;
 pub mod saturated;
 pub mod section;
 pub mod sizes;

@@ -1,6 +1,7 @@
 //! When the source's requests began: as fast as they were served, at a rate, or in bursts.
 
 use crate::measure::{BlockResult, Histogram};
+use crate::units;
 
 use super::streams::Direction;
 
@@ -118,9 +119,16 @@ impl Paced {
             ));
         }
         if (span - busy) / total < idle_of_the_host(block) {
+            let idle = units::ns((span - busy) / total);
+            let depth = if depth_is_constant(block) {
+                "nearly all of them met the same number in flight"
+            } else {
+                "while any was, the number stayed near its most"
+            };
             return Self::saturated(format!(
-                "requests were in flight in {:.0} % of the time, but the depth never changes, and the time between an \
-                 end and the next start is the host's own: the depth is kept full",
+                "requests were in flight in {:.0} % of the time; {depth}, and {idle} of idle time for each request is what \
+                 the program and the host spend between them (system calls, syncs, the scheduler), as a job without a \
+                 pause does: the depth is kept full",
                 share * 100.0
             ));
         }

@@ -72,9 +72,9 @@ impl Division {
                 "They run one after another (stonewall), each as long as its share of the source's time.".to_owned(),
             ],
             Self::Phases => vec![
-                "Phases: their jobs run beside each other, as phases overlap in time; a phase's depth is its part of the"
+                "Phases: their jobs run beside each other, as phases overlap in time; a phase's depth is its part of the \
+                 requests in flight. Which phase was busy when is not kept."
                     .to_owned(),
-                "requests in flight. Which phase was busy when is not kept.".to_owned(),
             ],
         }
     }
@@ -188,7 +188,7 @@ fn beside(block: &BlockResult, whole: &Source, file: &str) -> Result<Vec<Portion
         if requests.iter().sum::<u64>() as f64 <= STRAY * total as f64 {
             return None;
         }
-        source.paced = Paced { pace: part_of(whole, requests, total), why: whole.paced.why.clone() };
+        source.paced = Paced { pace: part_of(whole, requests, total), why: "its part of the whole's".to_owned() };
         source.sync = whole.sync;
         Some(Portion { name: name.to_owned(), source, span_ns: (0, 0), counted_s: None })
     });

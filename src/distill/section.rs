@@ -1,5 +1,7 @@
 //! A part of a job file: its settings, each with the reason for its value.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 /// An option of fio.
@@ -41,9 +43,9 @@ impl Setting {
 impl Section {
     /// As it stands in the file, after an empty line.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
-        let about = self.about.iter().map(|line| comment(line));
+        let about = self.about.iter().flat_map(|line| wrapped(line));
         let settings = self.settings.iter().flat_map(|setting| {
-            let why = setting.why.iter().map(|line| comment(line));
+            let why = setting.why.iter().flat_map(|line| wrapped(line));
             why.chain([format!("{}={}", setting.name, setting.value)])
         });
         [String::new()].into_iter().chain(about).chain([format!("[{}]", self.name)]).chain(settings)
@@ -55,11 +57,48 @@ impl Section {
     }
 }
 
+/// The sections without the reasons that an earlier setting of the same name has given: once is enough
+/// for a reader.
+pub fn reasons_once(sections: &[Section]) -> Vec<Section> {
+    let mut given = BTreeSet::new();
+    let mut all = sections.to_vec();
+    for setting in all.iter_mut().flat_map(|section| &mut section.settings) {
+        let name = setting.name;
+        setting.why.retain(|why| given.insert((name, why.clone())));
+    }
+    all
+}
+
 /// A comment line, one whatever the source's names hold.
 pub fn comment(line: &str) -> String {
     let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("# {clean}").trim_end().to_owned()
 }
+
+/// A comment of as many lines as it takes; those after the first stand further in.
+pub fn wrapped(line: &str) -> Vec<String> {
+    let whole = comment(line);
+    if whole.chars().count() <= WIDTH {
+        return vec![whole];
+    }
+    let indent = line.chars().take_while(|c| *c == ' ').count();
+    let mut lines = Vec::new();
+    let mut current = format!("#{:indent$}", "", indent = indent);
+    let mut is_empty = true;
+    for word in whole[1..].split_whitespace() {
+        if !is_empty && current.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(std::mem::replace(&mut current, format!("#{:indent$}", "", indent = indent + 2)));
+        }
+        current.push(' ');
+        current.push_str(word);
+        is_empty = false;
+    }
+    lines.push(current);
+    lines
+}
+
+/// Columns of a line of comment.
+const WIDTH: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -72,5 +111,26 @@ mod tests {
         let lines: Vec<String> = section.lines().collect();
         assert_eq!(lines, ["", "#", "[read]", "rw=read", "# as measured", "iodepth=4"]);
         assert_eq!((section.get("iodepth"), section.get("bs")), (Some("4"), None));
+    }
+
+    #[test]
+    fn a_reason_is_given_once() {
+        let job = |depth: u32| Section {
+            name: format!("job-{depth}"),
+            about: Vec::new(),
+            settings: vec![Setting::because("iodepth", depth, "kept"), Setting::because("rate", depth, "kept")],
+        };
+        let said: usize = reasons_once(&[job(1), job(2)]).iter().map(|section| section.lines().count()).sum();
+        assert_eq!(said, 2 * 4 + 2, "two jobs of four lines, and two reasons");
+    }
+
+    #[test]
+    fn long_comments_go_on_below() {
+        let long = format!("  {}end", "word ".repeat(40));
+        let lines = wrapped(&long);
+        assert!(lines.len() == 3 && lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:?}");
+        assert!(lines[0].starts_with("#   word") && lines[1].starts_with("#     word"), "{lines:?}");
+        assert_eq!(wrapped(&"x".repeat(200)), [format!("# {}", "x".repeat(200))], "a word is not cut");
+        assert_eq!(wrapped(""), ["#"]);
     }
 }

@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use crate::measure::BlockResult;
 use crate::measure::replay::Series;
+use crate::units;
 
 use super::pace::SATURATED;
 use super::streams::Direction;
@@ -207,11 +208,24 @@ pub fn cut(windows: &[Window], wanted: Wanted) -> Cuts {
     }
     settle(windows, &mut slices);
     let why = match (wanted, slices.len()) {
-        (Wanted::Exactly(_), count) => format!("{count}, as asked (--slices {count}), at the largest changes"),
+        (Wanted::Exactly(_), count) => {
+            format!("{}, as asked (--slices {count}), at the largest changes", loads(windows, &slices))
+        }
         (_, 1) => "one: the load does not change over time".to_owned(),
-        (_, count) => format!("{count}: the load changes in rate, mix, size or depth"),
+        _ => format!("{}: the load changes in rate, mix, size or depth", loads(windows, &slices)),
     };
     Cuts { slices, why }
+}
+
+/// How many slices have requests, and how many have none: `3`, `3 loads and 1 pause`.
+fn loads(windows: &[Window], slices: &[Range<usize>]) -> String {
+    let idle = |slice: &&Range<usize>| windows[(*slice).clone()].iter().all(|window| window.total() == 0.0);
+    let pauses = slices.iter().filter(idle).count();
+    let loads = slices.len() - pauses;
+    match pauses {
+        0 => loads.to_string(),
+        some => format!("{} and {}", units::plural(loads as u64, "load"), units::plural(some as u64, "pause")),
+    }
 }
 
 /// Equal stretches; what is left at the end belongs to the last one.
@@ -301,6 +315,8 @@ mod tests {
             lengths(&[(40, 500.0, 4096.0, 1.0), (20, 0.0, 4096.0, 1.0), (40, 500.0, 4096.0, 1.0)], Wanted::Auto),
             [40, 20, 40]
         );
+        let with_a_pause = [(40, 500.0, 4096.0, 1.0), (20, 0.0, 4096.0, 1.0), (40, 500.0, 4096.0, 1.0)];
+        assert!(cut(&windows(&with_a_pause), Wanted::Auto).why.starts_with("2 loads and 1 pause: "));
     }
 
     #[test]

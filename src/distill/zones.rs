@@ -3,22 +3,17 @@
 
 use crate::measure::{BlockResult, Histogram};
 
+use super::density::{self, Area};
+use super::reach::{drawn, parts, requests_within};
 use super::sizes::fio_size;
 use super::streams::Direction;
 
-/// A part of the device counts as touched when it saw at least this much of the mean of all parts
-/// that saw a request: a filesystem's journal and metadata lie far from a file's data.
-const TOUCHED_SHARE: f64 = 0.05;
-/// The largest difference between the shares and an even distribution (Kolmogorov-Smirnov) that is
-/// called even.
-const EVEN: f64 = 0.05;
-/// What chance alone makes of so many requests spread evenly, times the root of their number: the
-/// 99.99th percentile of the Kolmogorov distribution.
-const CHANCE: f64 = 2.2;
 /// Most zones; fio takes 256, a reader fewer.
-const MAX_ZONES: usize = 32;
-/// Bytes to which the zones of a file are rounded.
-const STEP: u64 = 4096;
+pub const MAX_ZONES: usize = 16;
+/// Zones begin at multiples of a step: of at least a device's block, of no more than this part of the
+/// file and that part of the smallest zone.
+const LEAST_STEP: u64 = 4096;
+const STEPS: (u64, u64) = (1024, 16);
 
 /// The touched parts of the device, moved together, with the share of each direction's requests.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +22,8 @@ pub struct Zones {
     widths: Vec<u64>,
     /// Requests of each direction in each part.
     counts: [Vec<u64>; 2],
+    /// The share of each direction's requests that did not follow its last one.
+    drawn: [f64; 2],
 }
 
 /// Touched parts from which on their widths together say how far a load reaches.
@@ -45,19 +42,11 @@ impl Zones {
             Direction::ALL.map(|direction| block.histogram("lba", Some(direction.word())).cloned())
         };
         let (maps, own) = (of(whole), of(block));
-        let mut parts: Vec<(i64, i64)> = maps.iter().flatten().flat_map(touched).collect();
-        parts.sort_unstable();
-        parts.dedup();
-        let mut zones = Self::default();
-        let mut end = i64::MIN;
-        for (low, high) in parts {
-            // Maps of two sizes of devices may overlap.
-            let low = low.max(end);
-            if low >= high {
-                continue;
-            }
-            end = high;
-            zones.widths.push(u64::try_from(high - low).unwrap_or(0));
+        let maps: Vec<&Histogram> = maps.iter().flatten().collect();
+        let mut zones = Self { drawn: Direction::ALL.map(|direction| drawn(block, direction)), ..Self::default() };
+        for part in parts(&maps) {
+            let (low, high) = (part.start as i64, part.end as i64);
+            zones.widths.push(part.end - part.start);
             for (counts, map) in zones.counts.iter_mut().zip(&own) {
                 counts.push(map.as_ref().map_or(0, |map| requests_within(map, low, high)));
             }
@@ -76,89 +65,64 @@ impl Zones {
     }
 
     /// The shares of the directions together as `zoned_abs` over a file of `size` bytes (fio 3.33 does
-    /// not take a list for each direction); none where requests are spread evenly as far as so many
-    /// can tell, or the parts are wider than the file, so that nothing is known.
-    pub fn text(&self, directions: &[Direction], size: u64) -> Option<String> {
-        let each = |at: usize| directions.iter().map(|direction| self.counts[*direction as usize][at]).sum();
-        let counts: Vec<u64> = (0..self.widths.len()).map(each).collect();
-        let total: u64 = counts.iter().sum();
-        let noise = CHANCE / (total.max(1) as f64).sqrt();
-        if total == 0 || self.bytes() > size || self.unevenness(&counts, total) <= EVEN.max(noise) {
+    /// not take a list for each direction) whose requests begin at multiples of `unit` bytes at most;
+    /// none where requests are spread evenly as far as so many can tell, or the parts are wider than
+    /// the file, so that nothing is known.
+    pub fn text(&self, directions: &[Direction], size: u64, unit: u64) -> Option<String> {
+        let requests = |at: usize| directions.iter().map(|direction| self.counts[*direction as usize][at]).sum();
+        let area = |(at, &bytes): (usize, &u64)| Area { bytes, requests: requests(at) };
+        let areas: Vec<Area> = self.widths.iter().enumerate().map(area).collect();
+        let total = density::sum(&areas).requests;
+        let of = |direction: &Direction| self.counts[*direction as usize].iter().sum::<u64>() as f64;
+        let drawn: f64 = directions.iter().map(|way| of(way) * self.drawn[*way as usize]).sum();
+        let drawn = drawn / total.max(1) as f64;
+        if self.bytes() > size || density::are_even(&areas, drawn) {
             return None;
         }
-        let zones = whole_percents(&self.grouped(&counts, total), total);
-        Some(over(&zones, self.bytes(), size))
-    }
-
-    fn unevenness(&self, counts: &[u64], total: u64) -> f64 {
-        let all = self.bytes() as f64;
-        let (mut requests, mut bytes, mut worst) = (0.0, 0.0, 0.0f64);
-        for (count, width) in counts.iter().zip(&self.widths) {
-            requests += *count as f64 / total as f64;
-            bytes += *width as f64 / all;
-            worst = worst.max((requests - bytes).abs());
-        }
-        worst
-    }
-
-    /// Neighbouring parts put together until each holds enough of the requests to be told in whole
-    /// percents: `(requests, bytes)`.
-    fn grouped(&self, counts: &[u64], total: u64) -> Vec<(u64, u64)> {
-        let enough = total.div_ceil(MAX_ZONES as u64).max(1);
-        let mut zones: Vec<(u64, u64)> = Vec::new();
-        for (&count, &width) in counts.iter().zip(&self.widths) {
-            match zones.last_mut() {
-                Some(last) if last.0 < enough && count < enough => {
-                    last.0 += count;
-                    last.1 += width;
-                }
-                _ => zones.push((count, width)),
-            }
-        }
-        zones
+        let zones = density::zones(&areas, total, drawn, MAX_ZONES);
+        let zones: Vec<Area> = zones.into_iter().map(|zone| density::sum(&areas[zone])).collect();
+        let shares = over(&whole_percents(&zones, total), self.bytes(), size, unit);
+        let text: Vec<String> =
+            shares.iter().map(|(percent, bytes)| format!("{percent}/{}", fio_size(*bytes))).collect();
+        (text.len() > 1).then(|| text.join(":"))
     }
 }
 
-/// Largest remainder: whole percents that add up to 100. Zones without a percent keep their place.
-fn whole_percents(zones: &[(u64, u64)], total: u64) -> Vec<(u64, u64)> {
-    let mut shares: Vec<(u64, u64)> = zones.iter().map(|&(count, width)| (count * 100 / total, width)).collect();
+/// Largest remainder: whole percents that add up to 100, with the bytes of their zones. Zones without
+/// a percent keep their place.
+fn whole_percents(zones: &[Area], total: u64) -> Vec<(u64, u64)> {
+    let mut shares: Vec<(u64, u64)> = zones.iter().map(|zone| (zone.requests * 100 / total, zone.bytes)).collect();
     let missing = 100 - shares.iter().map(|share| share.0).sum::<u64>();
     let mut order: Vec<usize> = (0..zones.len()).collect();
-    order.sort_by_key(|&at| (std::cmp::Reverse(zones[at].0 * 100 % total), at));
+    order.sort_by_key(|&at| (std::cmp::Reverse(zones[at].requests * 100 % total), at));
     order.iter().take(missing as usize).for_each(|&at| shares[at].0 += 1);
     shares
 }
 
-/// The zones stretched or shrunk to the file. fio wants them to fill it exactly.
-fn over(zones: &[(u64, u64)], bytes: u64, size: u64) -> String {
-    let (mut below, mut done, mut text) = (0u64, 0u64, Vec::new());
+/// The zones stretched or shrunk to the file, which fio wants them to fill exactly; each holds a
+/// request's place at least, or what lies in it belongs to its neighbour.
+fn over(zones: &[(u64, u64)], bytes: u64, size: u64, unit: u64) -> Vec<(u64, u64)> {
+    let smallest = zones.iter().map(|zone| zone.1).min().unwrap_or(1);
+    let smallest = (u128::from(smallest) * u128::from(size) / u128::from(bytes)) as u64;
+    let step = (size / STEPS.0).min(smallest / STEPS.1).max(1);
+    let step = (1 << step.ilog2()).max(LEAST_STEP).max(unit.next_power_of_two());
+    let (mut below, mut done, mut fitted) = (0u64, 0u64, Vec::<(u64, u64)>::new());
+    let mut carried = 0;
     for (at, (percent, width)) in zones.iter().enumerate() {
         below += width;
         let end = u128::from(below) * u128::from(size) / u128::from(bytes);
-        let end = if at + 1 == zones.len() { size } else { end as u64 / STEP * STEP };
-        if end > done {
-            text.push(format!("{percent}/{}", fio_size(end - done)));
+        let end = if at + 1 == zones.len() { size } else { ((end as u64 + step / 2) / step * step).min(size) };
+        carried += percent;
+        let last = fitted.len();
+        if end >= done + step {
+            fitted.push((std::mem::take(&mut carried), end - done));
+            done = end;
+        } else if at + 1 == zones.len() && last > 0 {
+            fitted[last - 1].0 += carried;
+            fitted[last - 1].1 += end - done;
         }
-        done = end.max(done);
     }
-    text.join(":")
-}
-
-/// The parts that saw more than a stray request, in bytes.
-fn touched(map: &Histogram) -> Vec<(i64, i64)> {
-    let scale = scale(map);
-    let least = map.count as f64 / map.buckets.len().max(1) as f64 * TOUCHED_SHARE;
-    map.buckets.iter().filter(|b| b.2 as f64 >= least).map(|b| (b.0 * scale, b.1 * scale)).collect()
-}
-
-fn requests_within(map: &Histogram, low: i64, high: i64) -> u64 {
-    let scale = scale(map);
-    map.buckets.iter().filter(|b| b.0 * scale >= low && b.0 * scale < high).map(|b| b.2).sum()
-}
-
-/// Bytes of the map's unit.
-pub fn scale(map: &Histogram) -> i64 {
-    if map.unit == "sectors" { 512 } else { 1 }
+    fitted
 }
 
 #[cfg(test)]
@@ -184,22 +148,48 @@ mod tests {
     #[test]
     fn an_even_load_has_no_zones() {
         let even = zones(&[(0, 100), (1, 104), (2, 98), (7, 101)]);
-        assert_eq!((even.bytes(), even.text(&[Direction::Read], 40 << 20)), (40 << 20, None));
+        assert_eq!((even.bytes(), even.text(&[Direction::Read], 40 << 20, 4096)), (40 << 20, None));
     }
 
     #[test]
     fn hot_parts_keep_their_share_and_gaps_go() {
         let hot = zones(&[(0, 6000), (5, 3000), (9, 1000)]);
-        assert_eq!(hot.text(&[Direction::Read], 30 << 20).unwrap(), "60/10m:30/10m:10/10m");
-        assert_eq!(hot.text(&[Direction::Read], 300 << 20).unwrap(), "60/100m:30/100m:10/100m");
-        assert_eq!(hot.text(&[Direction::Read], 10 << 20), None, "a file smaller than the parts");
-        assert_eq!(hot.text(&[Direction::Write], 30 << 20), None, "nothing was written");
+        assert_eq!(hot.text(&[Direction::Read], 30 << 20, 4096).unwrap(), "60/10m:30/10m:10/10m");
+        assert_eq!(hot.text(&[Direction::Read], 300 << 20, 4096).unwrap(), "60/100m:30/100m:10/100m");
+        assert_eq!(hot.text(&[Direction::Read], 10 << 20, 4096), None, "a file smaller than the parts");
+        assert_eq!(hot.text(&[Direction::Write], 30 << 20, 4096), None, "nothing was written");
+    }
+
+    #[test]
+    fn known_densities_come_back_as_the_zones_they_are() {
+        let wobble = |at: i64| (at * 7919 % 13) as u64;
+        let density = |at: i64| match at {
+            0..10 => 600 + 2 * wobble(at),
+            10..30 => 150 + wobble(at),
+            _ => 14 + wobble(at) / 6,
+        };
+        let known = zones(&(0..100).map(|at| (at, density(at))).collect::<Vec<_>>());
+        let text = known.text(&[Direction::Read], 1000 << 20, 4096).unwrap();
+        assert_eq!(text, "60/100m:30/200m:10/700m");
+        // Zones narrower than a request are their neighbours'.
+        let text = known.text(&[Direction::Read], 1000 << 20, 128 << 20).unwrap();
+        assert_eq!(text, "60/128m:30/128m:10/744m");
+    }
+
+    #[test]
+    fn what_chance_leaves_out_is_reached_and_what_lies_apart_is_not() {
+        // One in three of 300 parts was hit, and ten parts far away.
+        let sparse: Vec<(i64, u64)> =
+            (0..100).map(|at| (at * 3 + at % 2, 1)).chain((5000..5010).map(|at| (at, 1))).collect();
+        let reached = zones(&sparse);
+        assert_eq!(reached.bytes() >> 20, 299 * 10 + 100);
+        assert_eq!(zones(&[(0, 1000), (1, 1000), (2, 1000), (5, 1000)]).bytes() >> 20, 40, "a gap is no chance");
     }
 
     #[test]
     fn percents_add_up_and_zones_are_few() {
         let many: Vec<(i64, u64)> = (0..1000).map(|i| (i, 1 + (i as u64 % 7) + if i < 100 { 90 } else { 0 })).collect();
-        let text = zones(&many).text(&[Direction::Read], 10_000 << 20).unwrap();
+        let text = zones(&many).text(&[Direction::Read], 10_000 << 20, 4096).unwrap();
         let percents: Vec<u64> = text.split(':').map(|zone| zone.split_once('/').unwrap().0.parse().unwrap()).collect();
         assert_eq!(percents.iter().sum::<u64>(), 100);
         assert!(percents.len() <= 256, "{}", percents.len());

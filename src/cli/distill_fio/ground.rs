@@ -27,6 +27,9 @@ const LOCK: &str = "kvtrace-proof.lock";
 const REPLAY: &str = "replay";
 const FILE: &str = "fio.data";
 
+/// What fio says of every job with `bs_unaligned`, whose sizes are the source's and so no surprise.
+const EXPECTED: &str = "bs_unaligned may not work with raw io";
+
 /// A folder of the proof's own, or a block device that may lose what is on it.
 #[derive(Debug)]
 pub struct Ground {
@@ -245,11 +248,16 @@ fn cannot_run(error: &std::io::Error) -> Error {
 /// Waits for fio; ends it when somebody asks to stop or its time is up. Hands out what it complained of,
 /// though it ended well.
 fn ended_well(child: Child, stop: &Stop, due: Due) -> Result<Option<String>> {
-    let (end, said) = wait(child, stop, Some(due.limit()), |_| {})?;
+    let mut first = None;
+    let (end, said) = wait(child, stop, Some(due.limit()), |line| {
+        if first.is_none() && !line.trim().is_empty() && !line.contains(EXPECTED) {
+            first = Some(line.trim().to_owned());
+        }
+    })?;
     match end {
-        End::Exited(status) if status.success() => Ok(said.first),
+        End::Exited(status) if status.success() => Ok(first),
         End::Exited(status) => {
-            let why = said.first.as_deref().unwrap_or("it does not say why");
+            let why = first.as_deref().unwrap_or("it does not say why");
             Err(Error::io(format!("fio failed ({status}): {why}")))
         }
         End::Stopped => Err(Error::interrupted("interrupted while fio ran")),

@@ -1,12 +1,12 @@
 //! What a reader of a card must know beside its lines.
 
-use crate::distill::zones::scale;
+use crate::distill::reach::scale;
 use crate::measure::BlockResult;
 use crate::measure::fidelity::Metric;
 use crate::units;
 
 use super::case::{Case, Original};
-use super::{card, command};
+use super::{card, command, limits};
 
 /// The notes of a card.
 pub fn of(case: &Case<'_>, distilled: &[BlockResult], metrics: &[Metric]) -> Vec<String> {
@@ -45,6 +45,7 @@ pub fn of(case: &Case<'_>, distilled: &[BlockResult], metrics: &[Metric]) -> Vec
     }
     // Of runs that differ in figures alone, the last one's words will do.
     notes.extend(distilled.last().into_iter().flat_map(|run| run.notes.iter().cloned()));
+    notes.extend(limits::note(&case.originals, distilled));
     notes.extend(busy());
     notes
 }

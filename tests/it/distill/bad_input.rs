@@ -50,7 +50,7 @@ fn one_request_and_odd_sizes_make_a_job_that_says_so() {
     assert!(said.code == 0 && said.stderr.contains("only 1 requests"), "{}", said.stderr);
     assert!(said.stderr.contains("3584 bytes, which is no multiple of 4 KiB"), "{}", said.stderr);
     let job = String::from_utf8(bench.read("job.fio")).unwrap();
-    assert_eq!(option(&job, "read", "bssplit").as_deref(), Some("3584/100"));
+    assert_eq!(option(&job, "read", "bs").as_deref(), Some("3584"));
     if has_fio() {
         run_printed_command(&bench, &job);
     }

@@ -68,8 +68,8 @@ fn a_load_that_changes_is_cut_into_jobs_that_follow_one_another() {
     let job = String::from_utf8(bench.read("job.fio")).unwrap();
     assert!(job.contains("# Slices of time: 2: the load changes"), "{job}");
     let of = |section: &str, name: &str| option(&job, section, name);
-    assert_eq!(of("slice-1-read", "bssplit").as_deref(), Some("4k/100"), "{job}");
-    assert_eq!(of("slice-2-read", "bssplit").as_deref(), Some("64k/100"), "{job}");
+    assert_eq!(of("slice-1-read", "bs").as_deref(), Some("4k"), "{job}");
+    assert_eq!(of("slice-2-read", "bs").as_deref(), Some("64k"), "{job}");
     assert_eq!((of("slice-1-read", "stonewall"), of("slice-2-read", "stonewall").as_deref()), (None, Some("1")));
     assert!(of("slice-2-write", "stonewall").is_none(), "it runs beside the reads of its slice");
     let runtimes = ["slice-1-read", "slice-2-read", "slice-2-write"].map(|section| runtime_ms(&job, section));
