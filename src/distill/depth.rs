@@ -48,18 +48,18 @@ pub fn wall(block: &BlockResult, direction: Option<Direction>) -> Option<f64> {
     if !is_sound(block) {
         return None;
     }
-    let (all, mut above) = (depths.count as f64, depths.count as f64);
-    let edge = depths.buckets.iter().find(|bucket| {
-        let ns = bucket.2 as f64;
-        above -= ns;
-        ns >= OFTEN * all && above <= BEYOND * ns
+    let (all, mut above) = (depths.count as f64, 0.0);
+    let edge = depths.buckets.iter().rev().find(|bucket| {
+        let (ns, beyond) = (bucket.2 as f64, above);
+        above += ns;
+        ns >= OFTEN * all && beyond <= BEYOND * ns
     });
     edge.map(|bucket| (bucket.0 + bucket.1 - 1) as f64 / 2.0)
 }
 
 /// The share of the time that a queue is at its depth, at least, and what is beyond it, of that: a
 /// request that the device splits counts as two for a moment.
-const OFTEN: f64 = 0.02;
+const OFTEN: f64 = 0.05;
 const BEYOND: f64 = 0.3;
 
 /// The number in flight of both directions at which the device was kept, where it was: what it has
@@ -153,6 +153,7 @@ mod tests {
         let eight = [(1, 42), (2, 22), (3, 30), (4, 40), (5, 66), (6, 133), (7, 371), (8, 294)];
         let four = [(1, 26), (2, 63), (3, 629), (4, 222), (5, 16), (6, 18), (7, 24), (8, 1)];
         assert_eq!(wall(&over_time(None, &eight), None), Some(8.0));
+        assert_eq!(wall(&over_time(None, &[(1, 16), (2, 72), (3, 715), (4, 196), (8, 1)]), None), Some(4.0));
         assert_eq!(wall(&over_time(None, &four), None), Some(4.0));
     }
 
