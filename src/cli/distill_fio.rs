@@ -156,7 +156,14 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
                 "{cut}: no run of the original had ended, so that there is no card"
             )));
         }
-        let task = Task { file: args.output.clone(), is_iolog: false, size_bytes: 0, due: Due::of_parsing() };
+        let task = Task {
+            file: args.output.clone(),
+            is_iolog: false,
+            huge_pages: false,
+            largest_bytes: 0,
+            size_bytes: 0,
+            due: Due::of_parsing(),
+        };
         return Err(case(proof, &source, task, global).partial(&[], None));
     }
     let block = source.blocks.first().ok_or_else(|| Error::usage("there is no run to distil"))?;

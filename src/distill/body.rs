@@ -10,8 +10,9 @@ use super::sizes::{Split, fio_size};
 use super::source::Source;
 use super::streams::{Brake, Direction, Part, Stream};
 
-/// Requests from which on fio's buffers begin at a huge page: on pages of 4 KiB they have more
-/// segments than many devices take at once (64 here; 127 are usual), and are split.
+/// Requests beyond which fio's buffers begin at a huge page: on pages of 4 KiB they have more
+/// segments than many devices take at once (64 here; 127 are usual), and are split. Up to that a job
+/// has the pages of its source, since what copies the data is faster with large ones.
 const LARGE: u64 = 256 << 10;
 /// The percentage of requests in order from which on a job is sequential rather than a mixture.
 const ALL_IN_ORDER: u64 = 100;
@@ -31,7 +32,7 @@ pub struct Context<'a> {
 }
 
 /// What holds for all jobs.
-pub fn global(options: &Options, size: &FileSize, largest: u64) -> Section {
+pub fn global(options: &Options, size: &FileSize, largest: u64, huge_pages: bool) -> Section {
     let mut settings = vec![
         Setting::new("ioengine", &options.ioengine),
         Setting::new("direct", 1),
@@ -42,7 +43,7 @@ pub fn global(options: &Options, size: &FileSize, largest: u64) -> Section {
         Setting::because("size", fio_size(size.bytes), &size.why),
         Setting::new("group_reporting", 1),
     ];
-    settings.extend(aligned(largest));
+    settings.extend(aligned(largest).filter(|_| huge_pages || largest > LARGE));
     Section { name: "global".to_owned(), about: Vec::new(), settings }
 }
 

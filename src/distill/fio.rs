@@ -56,8 +56,11 @@ impl Fio {
     }
 
     /// Runs a job file on a target, as the job's own header says.
-    pub fn run(&self, job: &Path, target: &Path) -> Command {
+    pub fn run(&self, job: &Path, target: &Path, huge_pages: bool) -> Command {
         let mut command = self.on(target);
+        if !huge_pages {
+            command.env_remove("GLIBC_TUNABLES");
+        }
         command.arg("--output-format=json").arg(job);
         command
     }
@@ -117,7 +120,7 @@ mod tests {
     #[test]
     fn a_colon_in_a_name_is_no_separator() {
         let fio = Fio { version: String::new() };
-        let command = fio.run(Path::new("job.fio"), Path::new("/mnt/a:b"));
+        let command = fio.run(Path::new("job.fio"), Path::new("/mnt/a:b"), true);
         assert_eq!(command.get_args().next().unwrap(), "--filename=/mnt/a\\:b");
     }
 }

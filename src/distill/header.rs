@@ -19,23 +19,39 @@ pub fn quoted(name: &str) -> String {
 }
 
 /// The command that runs a job on FILE.
-pub fn command(job_file: &str) -> String {
-    format!("{HUGE_PAGES} fio --filename=FILE {}", quoted(job_file))
+pub fn command(job_file: &str, huge_pages: bool) -> String {
+    format!("{}fio --filename=FILE {}", first_word(huge_pages), quoted(job_file))
+}
+
+/// What stands before fio in a shell.
+pub fn first_word(huge_pages: bool) -> String {
+    if huge_pages { format!("{HUGE_PAGES} ") } else { String::new() }
 }
 
 /// The comments before the job.
-pub fn lines(block: &BlockResult, origin: &Origin, source: &Source, facts: &[Facts], method: Method) -> Vec<String> {
+pub fn lines(
+    block: &BlockResult,
+    origin: &Origin,
+    source: &Source,
+    facts: &[Facts],
+    method: Method,
+    huge_pages: bool,
+) -> Vec<String> {
     let mut lines = vec![
         format!("{JOB_SCHEMA} by {}", crate::TOOL),
         String::new(),
         "Run it with fio 3.28 or later. FILE is created if it is missing; a job that writes overwrites it:".into(),
-        format!("  {}", command(&origin.job_file)),
+        format!("  {}", command(&origin.job_file, huge_pages)),
         "Further options go before the job file: fio does not apply later ones to its jobs.".into(),
-        "The first word lets glibc (2.35 or later) put fio's buffers on huge pages, none of which have to be \
-         reserved: on pages of 4 KiB a large request has more segments than most devices take at once, and is split."
-            .into(),
-        String::new(),
     ];
+    if huge_pages {
+        lines.push(
+            "The first word lets glibc (2.35 or later) put fio's buffers on huge pages, none of which have to be \
+             reserved: on pages of 4 KiB a large request has more segments than most devices take at once, and is split."
+                .into(),
+        );
+    }
+    lines.push(String::new());
     lines.extend(of_source(block, origin));
     lines.extend((method != Method::Kvtrace).then(|| format!("Method: {}", method.about())));
     lines.push(String::new());
@@ -46,6 +62,12 @@ pub fn lines(block: &BlockResult, origin: &Origin, source: &Source, facts: &[Fac
     lines.push(String::new());
     if method == Method::Kvtrace {
         lines.push(format!("Pace: {}.", source.paced.why));
+        lines.extend(source.split_at.map(|limit| {
+            format!(
+                "Sizes: the device split what was larger than {}; the job has such requests whole, as it has their depth.",
+                units::bytes(limit)
+            )
+        }));
     }
     lines
 }

@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::measure::BlockResult;
+use crate::measure::replay::REPLAY_SCHEMA;
+use crate::trace::meta::TRACE_SCHEMA;
 use crate::units;
 
 use super::body::{self, Context};
@@ -27,6 +29,11 @@ pub const JOB_SCHEMA: &str = "kvtrace.job/1";
 /// Tunables"); fio itself only knows pages that were reserved before.
 pub const HUGE_PAGES: &str = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1";
 
+/// Whether a job needs them, as its parts say.
+pub fn wants_huge_pages(sections: &[Section]) -> bool {
+    sections.iter().any(|section| section.get("iomem_align").is_some())
+}
+
 /// Where the numbers come from, for the header.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Origin {
@@ -40,6 +47,13 @@ pub struct Origin {
     pub facts: Vec<String>,
     /// The name that the job gets, for the command line in its header.
     pub job_file: String,
+}
+
+impl Origin {
+    /// Whether the source's own buffers are on huge pages, as a replay's are.
+    fn has_huge_pages(&self) -> bool {
+        [REPLAY_SCHEMA, TRACE_SCHEMA].contains(&self.schema.as_str())
+    }
 }
 
 /// How a capture becomes a job.
@@ -150,7 +164,8 @@ impl Job {
         let (streams, sections, tuned) = match options.method {
             Method::Kvtrace => {
                 let portions = division.portions(block, &whole, &origin.file)?;
-                sections(&portions, division, body::global(options, &size, whole.largest()), options, &size)
+                let global = body::global(options, &size, whole.largest_piece(), origin.has_huge_pages());
+                sections(&portions, division, global, options, &size)
             }
             Method::Mlperf => {
                 let stream = mlperf::stream(&whole, block);
@@ -166,12 +181,17 @@ impl Job {
         let mut warnings = warnings(block, &whole, &streams);
         warnings.extend(smaller(&size));
         warnings.extend(size.cuts(&streams, &whole));
-        let mut header = header::lines(block, origin, &whole, &facts, options.method);
+        let mut header = header::lines(block, origin, &whole, &facts, options.method, wants_huge_pages(&sections));
         header.extend(division.about());
         header.extend(tuned.iter().map(|change| format!("Tuned by a proof: {change}.")));
         let text = text(&header, &warnings, &sections);
         let pace = whole.paced.why;
         Ok(Self { streams, tuned, warnings, size_bytes: size.bytes, sections, facts, pace, text })
+    }
+
+    /// The largest request that it issues.
+    pub fn largest(&self) -> u64 {
+        self.streams.iter().flat_map(|stream| &stream.parts).map(|part| part.split.largest()).max().unwrap_or(0)
     }
 
     /// The job file.

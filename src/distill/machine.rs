@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::exact::Iolog;
 use super::facts::Facts;
 use super::header;
-use super::job::{JOB_SCHEMA, Job, Method, Origin};
+use super::job::{JOB_SCHEMA, Job, Method, Origin, wants_huge_pages};
 use super::section::Section;
 
 /// A job, its values, and where they come from.
@@ -48,7 +48,7 @@ impl<'a> Machine<'a> {
             complete: true,
             source: origin,
             method,
-            command: header::command(&origin.job_file),
+            command: header::command(&origin.job_file, wants_huge_pages(&job.sections)),
             size_bytes: job.size_bytes,
             warnings: &job.warnings,
             directions: &job.facts,

@@ -33,9 +33,10 @@ const SECTOR: u64 = 512;
 
 /// The job as the reference would have it.
 pub fn stream(source: &Source, block: &BlockResult) -> Stream {
-    let loads = Direction::ALL.map(|direction| &source.loads[direction as usize].mix);
-    let [reads, writes] = loads.map(SizeMix::count);
-    let parts = Direction::ALL.into_iter().zip(loads).filter(|(_, mix)| mix.count() > 0);
+    // What the device saw, in pieces or not, is what the reference goes by.
+    let loads = Direction::ALL.map(|direction| seen(source, block, direction));
+    let [reads, writes] = loads.each_ref().map(SizeMix::count);
+    let parts = Direction::ALL.into_iter().zip(&loads).filter(|(_, mix)| mix.count() > 0);
     let part = |(direction, mix): (Direction, &SizeMix)| Part { direction, mix: mix.clone(), split: split(mix) };
     let medians = Direction::ALL.map(|d| block.histogram("inflight", Some(d.word())).and_then(median_power));
     let depth = medians.into_iter().flatten().max().unwrap_or(0).clamp(LEAST_DEPTH.into(), 65_536) as u32;
@@ -49,6 +50,12 @@ pub fn stream(source: &Source, block: &BlockResult) -> Stream {
         turn: None,
         brake: None,
     }
+}
+
+fn seen(source: &Source, block: &BlockResult, direction: Direction) -> SizeMix {
+    let sizes = block.histogram("size", Some(direction.word()));
+    let any = source.loads[direction as usize].mix.count() > 0;
+    sizes.filter(|_| any).map(SizeMix::from_histogram).unwrap_or_default()
 }
 
 /// The sections of the job.

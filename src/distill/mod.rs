@@ -1,5 +1,5 @@
 //! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
-//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], and the [`zones`] of what it
+//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`pieces`] made whole, and the [`zones`] of what it
 //! [`reach`]es, by [`density`]), [`portions`] divides it where it changes over time ([`slices`]) or by
 //! phase, [`streams`] ([`saturated`], [`parts`]) cuts each part into fio jobs, [`job`] writes them down ([`header`] with [`facts`]
 //! and [`hot`] zones, [`body`] in [`section`]s, [`file_size`], [`machine`]) with the reason for every
@@ -23,6 +23,7 @@ pub mod machine;
 pub mod mlperf;
 pub mod pace;
 pub mod parts;
+pub mod pieces;
 pub mod portions;
 pub mod reach;
 pub mod saturated;

@@ -6,7 +6,7 @@ use super::streams::{Direction, MAX_FLOW, Part};
 /// The most jobs that one direction's sizes are cut into.
 const MAX_PARTS: usize = 3;
 /// How far the mean size of a direction may be off before rare sizes get a job, relative.
-const MEAN_BOUND: f64 = 0.005;
+const MEAN_BOUND: f64 = 0.01;
 /// How far sizes may be moved on average, relative to the mean size: few sizes must be nearly
 /// exact, many may not be.
 const DISTANCE_BOUND: (usize, f64, f64) = (10, 0.01, 0.03);

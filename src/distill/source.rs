@@ -5,6 +5,7 @@ use crate::measure::{BlockResult, Histogram};
 use super::depth::{InFlight, ceiling, wall};
 use super::journal;
 use super::pace::Paced;
+use super::pieces;
 use super::sizes::SizeMix;
 use super::streams::{Direction, Habits, Load};
 use super::zones::Zones;
@@ -41,6 +42,9 @@ pub struct Source {
     pub apart: bool,
     /// How often written data was made durable.
     pub sync: Option<Sync>,
+    /// What the device took at once where it split larger requests, bytes; sizes and depths are those of
+    /// whole ones then.
+    pub split_at: Option<u64>,
 }
 
 /// Writes and then a sync, over and over.
@@ -79,6 +83,9 @@ impl Source {
     }
 
     fn with(whole: &BlockResult, block: &BlockResult, sync: Option<Sync>) -> Self {
+        let whole_requests = pieces::joined(whole, block);
+        let pieces = block;
+        let block = whole_requests.as_ref().map_or(block, |whole| &whole.block);
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let apart = keep_full(&mut loads, block);
         let stray = stray(&loads);
@@ -92,7 +99,8 @@ impl Source {
             zones: Zones::within(whole, block),
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
             apart,
-            sync,
+            sync: sync.map(|sync| Sync { every: to_each(sync.every, pieces, block), ..sync }),
+            split_at: whole_requests.as_ref().map(|whole| whole.limit),
         }
     }
 
@@ -110,6 +118,11 @@ impl Source {
     /// What its jobs have to keep beside sizes and depths.
     pub fn habits(&self) -> Habits {
         Habits { syncs: self.sync.is_some(), apart: self.apart, beside: false }
+    }
+
+    /// The largest that the device got at once; 0 when there is none.
+    pub fn largest_piece(&self) -> u64 {
+        self.split_at.unwrap_or(u64::MAX).min(self.largest())
     }
 
     /// The largest request; 0 when there is none.
@@ -136,6 +149,12 @@ impl Sync {
 /// The direction of which a capture has next to nothing, so that a job of it has nothing.
 pub fn left_out(block: &BlockResult) -> Option<Direction> {
     stray(&Direction::ALL.map(|direction| load(block, direction))).map(|(direction, _)| direction)
+}
+
+/// Writes to a sync, of whole requests instead of pieces.
+fn to_each(every: u64, pieces: &BlockResult, whole: &BlockResult) -> u64 {
+    let writes = |block: &BlockResult| block.histogram("size", Some("write")).map_or(0, |h| h.count) as f64;
+    ((every as f64 * writes(whole) / writes(pieces).max(1.0)).round() as u64).max(1)
 }
 
 /// Raises the means in flight to the number at which the queue was kept, or those at which each

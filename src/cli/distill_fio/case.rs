@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Global;
 use crate::distill::fidelity::compare;
 use crate::distill::fidelity::like::without_journal;
-use crate::distill::job::HUGE_PAGES;
+use crate::distill::header::first_word;
 use crate::distill::{Job, Origin};
 use crate::error::{Error, Kind, Result};
 use crate::measure::fidelity::{Fidelity, Metric, Proved, Tuned};
@@ -167,7 +167,8 @@ impl Case<'_> {
                 sha256: job.map(|job| job.sha256).unwrap_or_default(),
                 runs,
                 command: Some(format!(
-                    "{HUGE_PAGES} fio --{redirect}={} {}",
+                    "{}fio --{redirect}={} {}",
+                    first_word(self.task.huge_pages),
                     file_in(target).display(),
                     self.origin.job_file
                 )),

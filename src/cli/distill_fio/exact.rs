@@ -172,7 +172,7 @@ fn prove(
         original,
         recorded: Some(&recorded),
         originals: if original == Original::Command { Vec::new() } else { vec![recorded.clone()] },
-        task: Task { file: job_path, is_iolog: true, size_bytes, due },
+        task: Task { file: job_path, is_iolog: true, huge_pages: true, largest_bytes: 0, size_bytes, due },
         journal: 0,
         filled_elsewhere: false,
         global,

@@ -185,7 +185,7 @@ impl Ground {
         let child = capture.start_command(quiet(&mut command).stdout(to_report)).map_err(|e| cannot_run(&e))?;
         let complaint = ended_well(child, stop, task.due)?;
         let mut block = capture.finish()?;
-        block.notes.extend(report.beside(&block));
+        block.notes.extend(report.beside(&block, task.largest_bytes));
         Ok((block, complaint))
     }
 

@@ -62,8 +62,12 @@ impl Report {
         Some([sum(|job| job.read.total_ios), sum(|job| job.write.total_ios)])
     }
 
-    /// That more requests reached the device than fio issued, if they did.
-    pub fn beside(self, block: &BlockResult) -> Option<String> {
+    /// That more requests reached the device than fio issued, if they did; not where it issued some of
+    /// `largest` bytes that the device splits, as it did the source's.
+    pub fn beside(self, block: &BlockResult, largest: u64) -> Option<String> {
+        if block.devices.iter().any(|device| (1..largest).contains(&(device.max_sectors_kb << 10))) {
+            return None;
+        }
         let issued: u64 = self.issued()?.iter().sum();
         let sizes = block.histograms.iter().filter(|histogram| histogram.name == "size");
         more(issued, sizes.map(|histogram| histogram.count).sum())

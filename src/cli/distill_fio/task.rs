@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::distill::job::wants_huge_pages;
 use crate::distill::section::Section;
 use crate::distill::{Fio, Job};
 use crate::error::Error;
@@ -20,6 +21,10 @@ pub struct Task {
     pub file: PathBuf,
     /// It replays an iolog beside it.
     pub is_iolog: bool,
+    /// Its buffers are on huge pages.
+    pub huge_pages: bool,
+    /// Its largest request.
+    pub largest_bytes: u64,
     /// What it works on.
     pub size_bytes: u64,
     pub due: Due,
@@ -29,12 +34,19 @@ impl Task {
     /// A distilled job in a file; `grace` is what was asked for.
     pub fn of(job: &Job, file: &Path, grace: Option<Duration>) -> Self {
         let due = Due::of_job(running(&job.sections), grace);
-        Self { file: file.to_owned(), is_iolog: false, size_bytes: job.size_bytes, due }
+        Self {
+            file: file.to_owned(),
+            is_iolog: false,
+            huge_pages: wants_huge_pages(&job.sections),
+            largest_bytes: job.largest(),
+            size_bytes: job.size_bytes,
+            due,
+        }
     }
 
     /// What runs it on a target.
     pub fn command(&self, fio: &Fio, target: &Path) -> Command {
-        if self.is_iolog { fio.replay(&self.file, target) } else { fio.run(&self.file, target) }
+        if self.is_iolog { fio.replay(&self.file, target) } else { fio.run(&self.file, target, self.huge_pages) }
     }
 }
 
