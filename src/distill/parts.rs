@@ -11,9 +11,11 @@ const MEAN_BOUND: f64 = 0.01;
 /// exact, many may not be.
 const DISTANCE_BOUND: (usize, f64, f64) = (10, 0.01, 0.03);
 
-/// One direction as one part, or more where its rare large sizes need their own.
-pub fn cut(direction: Direction, mix: SizeMix, requests: u64) -> Vec<Part> {
-    let bound = if mix.sizes().len() <= DISTANCE_BOUND.0 { DISTANCE_BOUND.1 } else { DISTANCE_BOUND.2 };
+/// One direction as one part, or more where its rare large sizes need their own. Sizes that the device
+/// splits may be moved farther: it gets the same pieces.
+pub fn cut(direction: Direction, mix: SizeMix, requests: u64, split: bool) -> Vec<Part> {
+    let few = mix.sizes().len() <= DISTANCE_BOUND.0 && !split;
+    let bound = if few { DISTANCE_BOUND.1 } else { DISTANCE_BOUND.2 };
     let (mean, count) = (mix.mean(), mix.count() as f64);
     let mut mixes = vec![mix];
     while mixes.len() < MAX_PARTS {

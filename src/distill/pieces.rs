@@ -20,7 +20,7 @@ const LONGER: f64 = 0.001;
 const SOME: f64 = 0.002;
 /// How far the lengths must be from a geometric distribution (Kolmogorov-Smirnov), at least, and in
 /// units of what chance makes of so many once in a thousand times (1.95 / sqrt(n), Kolmogorov 1933).
-const NOT_GEOMETRIC: (f64, f64) = (0.02, 1.95);
+const NOT_GEOMETRIC: (f64, f64) = (0.005, 1.95);
 /// The share of a stream that must be of the limit's size and follow the one before.
 const ONE_STREAM: f64 = 0.99;
 /// Times between births of pieces of one request, ns, and up to what there is next to nothing then: a
@@ -47,24 +47,39 @@ pub struct Whole {
 pub fn joined(whole: &BlockResult, block: &BlockResult) -> Option<Whole> {
     let limit = limit(whole)?;
     let mut made = block.clone();
-    let (mut pieces, mut requests) = (0, 0);
-    let mut any = false;
+    let mut left = [1.0; 2];
     for direction in Direction::ALL {
         let counted = block.histogram("size", Some(direction.word())).map_or(0, |sizes| sizes.count);
         let found = |block| Runs::of(block, direction, limit).or_else(|| Runs::in_order(block, direction, limit));
         let own = found(whole).and_then(|_| found(block));
-        let joined = own.map_or(counted, |runs| runs.join(&mut made, direction, limit));
-        any |= joined < counted;
-        pieces += counted;
-        requests += joined;
+        if let Some(runs) = own {
+            left[direction as usize] = runs.join(&mut made, direction, limit) as f64 / counted.max(1) as f64;
+        }
     }
-    if !any {
+    if left == [1.0; 2] {
         return None;
     }
-    let all = requests as f64 / pieces.max(1) as f64;
-    let depths = made.histograms.iter_mut().filter(|h| matches!(h.name.as_str(), "inflight" | "inflight_time"));
-    depths.for_each(|histogram| shallower(histogram, all));
+    let both = of_both(block, left);
+    for histogram in &mut made.histograms {
+        match (histogram.name.as_str(), histogram.op.as_deref()) {
+            ("inflight_time", Some(word)) => {
+                let own = Direction::ALL.into_iter().find(|direction| direction.word() == word);
+                shallower(histogram, own.map_or(1.0, |direction| left[direction as usize]));
+            }
+            ("inflight" | "inflight_time", _) => shallower(histogram, both),
+            _ => {}
+        }
+    }
     Some(Whole { block: made, limit })
+}
+
+/// How many are left of what is in flight when so many are left of each direction.
+fn of_both(block: &BlockResult, left: [f64; 2]) -> f64 {
+    let spent = Direction::ALL.map(|direction| {
+        let of = |name: &str| block.histogram(name, Some(direction.word())).filter(|h| h.count > 0);
+        of("q2c").map(|h| h.sum as f64).or_else(|| of("size").map(|h| h.count as f64)).unwrap_or(0.0)
+    });
+    (spent[0] * left[0] + spent[1] * left[1]) / (spent[0] + spent[1]).max(1.0)
 }
 
 /// What all watched devices take at once; none where that differs or is not known.
@@ -303,6 +318,21 @@ mod tests {
         assert!(joined(&unknown, &unknown).is_none(), "no limit");
         let small = seen(&[(64 << 10, 1000)]);
         assert!(joined(&small, &small).is_none());
+    }
+
+    #[test]
+    fn each_direction_has_its_own_pieces() {
+        let mut block = seen(&[(1 << 20, 1000)]);
+        let writes = |histogram: Histogram| Histogram { op: Some("write".to_owned()), ..histogram };
+        block.histograms.push(writes(counted("size", "bytes", &[(4096, 4000)])));
+        block.histograms.push(writes(counted("run_length", "ios", &[(1, 4000)])));
+        block.histograms.push(counted("inflight_time", "ios", &[(8, 100)]));
+        block.histograms.push(writes(counted("inflight_time", "ios", &[(4, 100)])));
+        block.histograms.push(Histogram { op: None, ..counted("inflight_time", "ios", &[(12, 100)]) });
+        let whole = joined(&block, &block).unwrap().block;
+        let depth = |op| whole.histogram("inflight_time", op).unwrap().buckets[0].0;
+        assert_eq!([depth(Some("read")), depth(Some("write"))], [2, 4]);
+        assert_eq!(depth(None), 8, "as many pieces of either: five eighths");
     }
 
     #[test]

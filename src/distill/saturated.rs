@@ -22,7 +22,7 @@ pub fn saturated(reads: &Load, writes: &Load, habits: Habits) -> Vec<Stream> {
         if load.mix.count() == 0 {
             continue;
         }
-        let mut parts = cut(direction, load.mix.clone(), requests).into_iter();
+        let mut parts = cut(direction, load.mix.clone(), requests, habits.split).into_iter();
         mains.extend(parts.next().map(|part| (part, load.in_flight)));
         for (part, suffix) in parts.zip(["large", "larger"]) {
             let share = occupied(&part.mix) / occupied(&load.mix);

@@ -10,7 +10,7 @@ pub const MAX_SIZES: usize = 63;
 const SECTOR: u64 = 512;
 
 /// How far the implied mean may be off before shares are moved for the sake of bytes, relative.
-const MEAN_SLACK: f64 = 0.0025;
+const MEAN_SLACK: f64 = 0.005;
 
 /// Request sizes of one direction: distinct sizes in bytes, ascending, with their counts.
 #[derive(Clone, Debug, Default, PartialEq)]

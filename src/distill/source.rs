@@ -117,7 +117,7 @@ impl Source {
 
     /// What its jobs have to keep beside sizes and depths.
     pub fn habits(&self) -> Habits {
-        Habits { syncs: self.sync.is_some(), apart: self.apart, beside: false }
+        Habits { syncs: self.sync.is_some(), apart: self.apart, split: self.split_at.is_some(), beside: false }
     }
 
     /// The largest that the device got at once; 0 when there is none.

@@ -123,6 +123,8 @@ pub struct Habits {
     pub syncs: bool,
     /// Reads and writes each keep a queue of their own full.
     pub apart: bool,
+    /// The device splits the larger ones of its requests.
+    pub split: bool,
     /// Jobs of another load run at the same time, so that none can wait for another's end.
     pub beside: bool,
 }
@@ -131,23 +133,23 @@ pub struct Habits {
 pub fn streams(reads: &Load, writes: &Load, pace: Pace, habits: Habits) -> Vec<Stream> {
     match pace {
         Pace::Saturated => saturated(reads, writes, habits),
-        Pace::Rate { per_second, poisson } => paced([reads, writes], per_second, poisson, habits.syncs),
+        Pace::Rate { per_second, poisson } => paced([reads, writes], per_second, poisson, habits),
         Pace::Bursts { requests, idle_ns } => bursts(saturated(reads, writes, habits), requests, idle_ns),
     }
 }
 
 /// A job for every part of a direction, at its own rate: rates keep the shares.
-fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool, syncs: bool) -> Vec<Stream> {
+fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool, habits: Habits) -> Vec<Stream> {
     let requests = loads.iter().map(|load| load.mix.count()).sum();
     let mut all = Vec::new();
     for ((direction, load), rate) in Direction::ALL.into_iter().zip(loads).zip(per_second) {
         if load.mix.count() == 0 {
             continue;
         }
-        let parts = cut(direction, load.mix.clone(), requests);
+        let parts = cut(direction, load.mix.clone(), requests, habits.split);
         for (part, suffix) in parts.into_iter().zip(["", "-large", "-larger"]) {
             let own = rate * part.mix.count() as f64 / load.mix.count() as f64;
-            let at_random = poisson && !(syncs && direction == Direction::Write);
+            let at_random = poisson && !(habits.syncs && direction == Direction::Write);
             let brake = if at_random {
                 Brake::Poisson((own.round() as u64).max(1))
             } else {
