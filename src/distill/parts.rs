@@ -5,6 +5,9 @@ use super::streams::{Direction, MAX_FLOW, Part};
 
 /// The most jobs that one direction's sizes are cut into.
 const MAX_PARTS: usize = 3;
+/// The share of a direction's requests that a job of its own may have: what is more is moved little by
+/// whole percents, and `flow` between two jobs costs depth.
+const RARE: f64 = 0.03;
 /// How far the mean size of a direction may be off before rare sizes get a job, relative.
 const MEAN_BOUND: f64 = 0.01;
 /// How far sizes may be moved on average, relative to the mean size: few sizes must be nearly
@@ -40,7 +43,7 @@ fn best_cut(mix: &SizeMix, requests: u64, whole: f64) -> Option<(SizeMix, SizeMi
     for index in candidates(mix) {
         let (low, high) = mix.split_at(index);
         let share = high.count() as f64 / mix.count() as f64;
-        if (high.count().min(low.count()) as f64) < smallest {
+        if (high.count().min(low.count()) as f64) < smallest || share > RARE {
             continue;
         }
         let moved = (1.0 - share) * Split::of(&low).distance + share * Split::of(&high).distance;
