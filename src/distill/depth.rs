@@ -41,8 +41,8 @@ impl InFlight {
 /// The number in flight that a queue never had more of, though it often had that many: the depth of
 /// whoever filled it. Of a direction, or of both. None where the times in flight say nothing of it.
 ///
-/// What is random has no such edge: of a Poisson distribution of any mean, no number that has [`OFTEN`]
-/// of the time has as little as [`BEYOND`] of that above it, but for means of next to one.
+/// What is random has no such edge: of a Poisson distribution of any mean, no number that has `OFTEN`
+/// of the time has as little as `BEYOND` of that above it, but for means of next to one.
 pub fn wall(block: &BlockResult, direction: Option<Direction>) -> Option<f64> {
     let depths = block.histogram("inflight_time", direction.map(Direction::word)).and_then(busy)?;
     if !is_sound(block) {

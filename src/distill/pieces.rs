@@ -2,7 +2,7 @@
 //! a job of the pieces would refill its queue after each of them, where the source waited for all.
 //!
 //! Requests at random places that follow one another do so because they were one. So the lengths of
-//! runs are the sizes of what was split: of [`Runs`] that come in a few lengths, and not in ever fewer
+//! runs are the sizes of what was split: of runs that come in a few lengths, and not in ever fewer
 //! of each as those of a program do that goes on in order with some probability, all but the last
 //! piece have the size of the limit. One stream in order has no such runs; there, what is born at once
 //! is one request.
