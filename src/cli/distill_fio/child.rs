@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn what_takes_too_long_is_asked_and_then_killed() {
         let limit = Some(Duration::from_millis(100));
-        assert!(matches!(shell("sleep 60", limit).0, End::Overdue(_, false)));
+        assert!(matches!(shell("exec env --default-signal=INT sleep 60", limit).0, End::Overdue(_, false)));
         let (end, said, _) = shell("trap '' INT; echo deaf >&2; while :; do sleep 1; done", limit);
         assert!(matches!(end, End::Overdue(_, true)), "{end:?}");
         assert_eq!(said.last.as_deref(), Some("deaf"));
