@@ -17,7 +17,7 @@ fn a_machine_reads_values_and_where_they_come_from() {
     let job = String::from_utf8(bench.read("job.fio")).unwrap();
     assert_eq!(machine["schema"], "kvtrace.job/1");
     let sections = machine["sections"].as_array().unwrap();
-    assert!(sections.iter().any(|section| section["name"] == "read"));
+    assert!(sections.iter().any(|section| section["name"] == "mix-92"));
     for section in sections {
         for setting in section["settings"].as_array().unwrap() {
             let (name, value) = (setting["name"].as_str().unwrap(), setting["value"].as_str().unwrap());
