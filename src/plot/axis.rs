@@ -150,7 +150,7 @@ pub fn short(value: f64) -> String {
     let steps = [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")];
     // What rounds to a thousand is one of the next unit.
     match steps.iter().find(|(scale, _)| value.abs() >= scale * 0.999_995) {
-        Some((scale, _)) if value.abs() / scale >= 1e4 => format!("{value:.0e}"),
+        Some((scale, _)) if value.abs() / scale >= 1e3 => format!("{value:.0e}"),
         Some((scale, unit)) => format!("{}{unit}", plain(value / scale)),
         None if value != 0.0 && value.abs() < 0.01 => format!("{value:.0e}"),
         None => plain(value),
