@@ -10,7 +10,8 @@ use crate::units;
 use super::depth::InFlight;
 use super::hot::{HotZone, Reached};
 use super::logical::SOURCE;
-use super::source::Source;
+use super::sizes::SizeMix;
+use super::source::{Source, sequential};
 use super::streams::Direction;
 
 /// A direction of a source.
@@ -52,8 +53,9 @@ impl Facts {
     /// Of a direction of a capture.
     pub fn of(block: &BlockResult, source: &Source, direction: Direction) -> Self {
         let word = Some(direction.word());
-        let mix = &source.loads[direction as usize].mix;
-        let all: u64 = source.loads.iter().map(|load| load.mix.count()).sum();
+        let [reads, writes] = Direction::ALL.map(|direction| seen(block, source, direction));
+        let all = reads.count() + writes.count();
+        let mix = if direction == Direction::Read { reads } else { writes };
         let any = mix.count() > 0;
         let d2c = block.histogram("d2c", word).filter(|h| any && h.count > 0);
         // Of a trace only the sum of its objects is known, not where they lie, and nothing of a device.
@@ -78,7 +80,10 @@ impl Facts {
                     in_flight.from
                 }
             }),
-            sequential: source.sequential[direction as usize].filter(|_| any),
+            sequential: match source.split_at {
+                Some(_) => sequential(block, direction).filter(|_| any),
+                None => source.sequential[direction as usize].filter(|_| any),
+            },
             reached_bytes: reached.as_ref().map(|reached| reached.bytes),
             places: places(reached.as_ref()),
             hot_zones: reached.map(|reached| reached.hot).unwrap_or_default(),
@@ -120,6 +125,14 @@ impl Facts {
     }
 }
 
+/// The requests of a load as the device got them, in pieces where it split them.
+pub fn seen(block: &BlockResult, source: &Source, direction: Direction) -> SizeMix {
+    let own = &source.loads[direction as usize].mix;
+    let pieces = block.histogram("size", Some(direction.word()));
+    let pieces = pieces.filter(|_| source.split_at.is_some() && own.count() > 0);
+    pieces.map_or_else(|| own.clone(), SizeMix::from_histogram)
+}
+
 /// Where requests went, in a few words.
 fn places(reached: Option<&Reached>) -> String {
     let Some(reached) = reached else { return "not captured".to_owned() };
@@ -159,6 +172,7 @@ fn range(places: &Range<u64>) -> String {
 mod tests {
     use super::*;
     use crate::measure::Histogram;
+    use crate::measure::block::BlockDevice;
 
     const MIB: i64 = 1 << 20;
 
@@ -187,5 +201,26 @@ mod tests {
             said(&more),
             "share of the requests to 2.56 GiB, the densest first: 512-768 MiB 60.6 %, 12.50-12.56 GiB 12.1 %"
         );
+    }
+
+    #[test]
+    fn a_header_has_the_pieces_that_reached_the_device() {
+        let counted = |name: &str, low: i64, count: u64| Histogram {
+            name: name.to_owned(),
+            op: Some("read".to_owned()),
+            count,
+            sum: i128::from(low) * i128::from(count),
+            buckets: vec![(low, low + 1, count)],
+            ..Histogram::default()
+        };
+        let limit = BlockDevice { max_sectors_kb: 256, ..BlockDevice::default() };
+        let seek = Histogram { count: 3999, buckets: vec![(0, 1, 3000), (4096, 4097, 999)], ..counted("seek", 0, 1) };
+        let histograms = vec![counted("size", 256 << 10, 4000), counted("run_length", 4, 1000), seek];
+        let block = BlockResult { histograms, devices: vec![limit], ..BlockResult::default() };
+        let source = Source::of(&block);
+        assert_eq!((source.loads[0].mix.sizes(), source.split_at), (&[(1 << 20, 1000)][..], Some(256 << 10)));
+        let facts = Facts::of(&block, &source, Direction::Read);
+        assert_eq!((facts.requests, facts.mean_bytes, facts.request_share), (4000, Some(262_144.0), 1.0));
+        assert!((facts.sequential.unwrap() - 0.75).abs() < 0.001, "{:?}", facts.sequential);
     }
 }

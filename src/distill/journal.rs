@@ -34,7 +34,7 @@ pub fn without(block: &BlockResult, syncs: u64) -> Option<(BlockResult, u64)> {
     for histogram in own.histograms.iter_mut().filter(|h| h.op.as_deref() == word) {
         match histogram.name.as_str() {
             "size" => *histogram = without_smallest(histogram, journal.requests)?,
-            "lba" => keep(histogram, |bucket| bucket.0 < journal.low || bucket.0 >= journal.high),
+            "lba" => histogram.keep(|bucket| bucket.0 < journal.low || bucket.0 >= journal.high),
             "seek" => without_jumps(histogram, journal.requests, syncs),
             _ => {}
         }
@@ -84,15 +84,8 @@ fn without_smallest(sizes: &Histogram, requests: u64) -> Option<Histogram> {
         bucket.2 -= gone;
         left -= gone;
     }
-    keep(&mut kept, |bucket| bucket.2 > 0);
+    kept.keep(|bucket| bucket.2 > 0);
     (kept.count > 0).then_some(kept)
-}
-
-fn keep(histogram: &mut Histogram, which: impl Fn(&(i64, i64, u64)) -> bool) {
-    histogram.buckets.retain(which);
-    histogram.count = histogram.buckets.iter().map(|bucket| bucket.2).sum();
-    histogram.min = histogram.buckets.first().map(|bucket| bucket.0);
-    histogram.max = histogram.buckets.last().map(|bucket| bucket.1 - 1);
 }
 
 /// Seeks without those to the journal, within it, and back: the first of each sync jumps there, the
@@ -105,7 +98,7 @@ fn without_jumps(seeks: &mut Histogram, requests: u64, syncs: u64) {
         bucket.2 -= gone;
         *(if bucket.0 == 0 { &mut within } else { &mut jumps }) -= gone;
     }
-    keep(seeks, |bucket| bucket.2 > 0);
+    seeks.keep(|bucket| bucket.2 > 0);
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 use crate::measure::{BlockResult, Histogram};
 
 use super::body::fio_time;
+use super::facts::seen;
 use super::file_size::FileSize;
 use super::job::Options;
 use super::section::{Section, Setting};
@@ -34,7 +35,7 @@ const SECTOR: u64 = 512;
 /// The job as the reference would have it.
 pub fn stream(source: &Source, block: &BlockResult) -> Stream {
     // What the device saw, in pieces or not, is what the reference goes by.
-    let loads = Direction::ALL.map(|direction| seen(source, block, direction));
+    let loads = Direction::ALL.map(|direction| seen(block, source, direction));
     let [reads, writes] = loads.each_ref().map(SizeMix::count);
     let parts = Direction::ALL.into_iter().zip(&loads).filter(|(_, mix)| mix.count() > 0);
     let part = |(direction, mix): (Direction, &SizeMix)| Part { direction, mix: mix.clone(), split: split(mix) };
@@ -50,12 +51,6 @@ pub fn stream(source: &Source, block: &BlockResult) -> Stream {
         turn: None,
         brake: None,
     }
-}
-
-fn seen(source: &Source, block: &BlockResult, direction: Direction) -> SizeMix {
-    let sizes = block.histogram("size", Some(direction.word()));
-    let any = source.loads[direction as usize].mix.count() > 0;
-    sizes.filter(|_| any).map(SizeMix::from_histogram).unwrap_or_default()
 }
 
 /// The sections of the job.

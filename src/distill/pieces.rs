@@ -213,21 +213,14 @@ fn without_lowest(histogram: &mut Histogram, mut many: u64) {
         bucket.2 -= gone;
         many -= gone;
     }
-    recount(histogram);
+    histogram.keep(|bucket| bucket.2 > 0);
 }
 
 fn without_nearest(seeks: &mut Histogram, many: u64) {
     if let Some(bucket) = seeks.buckets.iter_mut().find(|bucket| bucket.0 == 0) {
         bucket.2 = bucket.2.saturating_sub(many);
     }
-    recount(seeks);
-}
-
-fn recount(histogram: &mut Histogram) {
-    histogram.buckets.retain(|bucket| bucket.2 > 0);
-    histogram.count = histogram.buckets.iter().map(|bucket| bucket.2).sum();
-    histogram.min = histogram.buckets.first().map(|bucket| bucket.0);
-    histogram.max = histogram.buckets.last().map(|bucket| bucket.1 - 1);
+    seeks.keep(|bucket| bucket.2 > 0);
 }
 
 /// Depths of fewer, larger requests.

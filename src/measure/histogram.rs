@@ -60,6 +60,14 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// Leaves out all buckets but some; count and extremes follow, the sum is the caller's.
+    pub fn keep(&mut self, which: impl Fn(&(i64, i64, u64)) -> bool) {
+        self.buckets.retain(which);
+        self.count = self.buckets.iter().map(|bucket| bucket.2).sum();
+        self.min = self.buckets.first().map(|bucket| bucket.0);
+        self.max = self.buckets.last().map(|bucket| bucket.1 - 1);
+    }
+
     /// The value below which a share `q` (0 to 1) of the values lies: linear inside its bucket,
     /// kept within the exact minimum and maximum. None when empty.
     pub fn quantile(&self, q: f64) -> Option<f64> {
