@@ -268,6 +268,13 @@ pub fn check_replaceable(path: &Path, schema: &str, overwrite: Overwrite) -> Res
     if facts.is_dir() {
         return Err(Error::usage(format!("{} is a directory; name a file in it", path.display())));
     }
+    // A finished file takes the place of what has its name: a device's node would be gone for everybody.
+    if !facts.is_file() {
+        return Err(Error::usage(format!(
+            "{} is a device, a pipe or a socket, which a result would replace; name a file",
+            path.display()
+        )));
+    }
     if overwrite == Overwrite::Anything {
         return Ok(());
     }
@@ -359,6 +366,19 @@ pub fn give_to_invoker(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_device_or_pipe_is_replaced_whatever_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let _held = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [Path::new("/dev/null"), &socket] {
+            for overwrite in [Overwrite::Ours, Overwrite::Anything] {
+                let refused = check_replaceable(path, "kvtrace.job/1", overwrite).unwrap_err().to_string();
+                assert!(refused.contains("name a file"), "{refused}");
+            }
+        }
+    }
 
     #[test]
     fn names_of_companions() {
