@@ -26,9 +26,17 @@ struct inode {
 
 struct file {
 	struct inode *f_inode;
+	unsigned int f_flags;
 };
 
 #pragma clang attribute pop
+
+/* include/uapi/asm-generic/fcntl.h; arch/arm64/include/uapi/asm/fcntl.h */
+#if defined(__TARGET_ARCH_arm64)
+#define KV_O_DIRECT 0200000
+#else
+#define KV_O_DIRECT 040000
+#endif
 
 /* Device number → enum kv_file_device. */
 struct {
@@ -75,6 +83,12 @@ static __always_inline bool is_watched_file(struct file *file)
 		return false;
 	}
 	return bpf_map_lookup_elem(&file_devices, &number);
+}
+
+/* Whether what is written to it goes to the page cache. */
+static __always_inline bool is_cached(struct file *file)
+{
+	return !(KV_READ_FIELD(struct file, file, f_flags) & KV_O_DIRECT);
 }
 
 #endif

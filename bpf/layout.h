@@ -20,7 +20,7 @@ enum kv_class { KV_READ, KV_WRITE, KV_FLUSH, KV_DISCARD, KV_ZEROES, KV_CLASSES }
 
 /*
  * Narrow rows of a set, each a histogram: times in ns, distances in sectors (forward and
- * backward apart), lengths of sequential runs in requests.
+ * backward apart), lengths of sequential runs in requests, bytes of calls.
  */
 enum kv_time {
 	KV_D2C_READ,
@@ -50,6 +50,7 @@ enum kv_time {
 	KV_FDATASYNC,
 	KV_WRITE_TO_FSYNC,
 	KV_FADVISE_TO_READ,
+	KV_CACHED_WRITE,
 	KV_TIMES,
 };
 

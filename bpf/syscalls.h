@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT */
 /*
- * System calls of the target on watched files: how long reads, writes and syncs take, and what
- * lies between a thread's write and its fsync, its fadvise and its read.
+ * System calls of the target on watched files: how long reads, writes and syncs take, how much is
+ * written to the page cache, and what lies between a thread's write and its fsync, its fadvise and
+ * its read.
  */
 #ifndef KVTRACE_SYSCALLS_H
 #define KVTRACE_SYSCALLS_H
@@ -63,6 +64,8 @@ struct thread {
 	__u64 advised;
 	__u8 call;
 	__u8 set;
+	/* Whether the call's file is written through the page cache. */
+	bool cached;
 };
 
 struct {
@@ -115,6 +118,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	struct task_struct *current;
 	struct task_struct___calls *task;
 	struct thread *thread;
+	struct file *file;
 	__u64 advice, now;
 
 	if (call == KV_CALL_NONE)
@@ -129,7 +133,8 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	}
 	current = bpf_get_current_task_btf();
 	task = (struct task_struct___calls *)current;
-	if (!is_watched_file(file_of(task, KV_CALL_FIRST(regs))) || is_compat(task))
+	file = file_of(task, KV_CALL_FIRST(regs));
+	if (!is_watched_file(file) || is_compat(task))
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (!window_is_open(now))
@@ -142,6 +147,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	thread->set = set;
 	end_gaps(thread, call, now);
 	thread->call = call;
+	thread->cached = call == KV_CALL_WRITE && is_cached(file);
 	thread->entered = now;
 	return 0;
 }
@@ -169,6 +175,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long returned)
 		break;
 	case KV_CALL_WRITE:
 		add_time_anywhere(thread->set, KV_SYSCALL_WRITE, took);
+		if (thread->cached)
+			add_time_anywhere(thread->set, KV_CACHED_WRITE, returned);
 		thread->wrote = now;
 		break;
 	case KV_CALL_FSYNC:

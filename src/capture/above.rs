@@ -8,7 +8,9 @@ use libbpf_rs::{MapCore, MapFlags, MapType, ProgramMut};
 use crate::error::Result;
 use crate::measure::Histogram;
 
-use super::layout::{CALL_FADVISE, CALL_FDATASYNC, CALL_FSYNC, CALL_READ, CALL_WRITE, FSYNCS, SYSCALLS, URINGS};
+use super::layout::{
+    CACHED_WRITES, CALL_FADVISE, CALL_FDATASYNC, CALL_FSYNC, CALL_READ, CALL_WRITE, FSYNCS, SYSCALLS, TIMES, URINGS,
+};
 use super::probes::Probes;
 use super::probes::skeleton::{KvtraceProgs, OpenKvtraceSkel, types};
 use super::reading;
@@ -99,7 +101,12 @@ impl Above {
     pub fn histograms(self, probes: &Probes, sets: &[usize]) -> Result<Vec<Histogram>> {
         let uring = if self.submit.is_some() { URINGS } else { 0..0 };
         let (calls, syncs) = if self.syscalls { (SYSCALLS, FSYNCS) } else { (0..0, 0..0) };
-        uring.chain(calls).chain(syncs).map(|which| reading::time_row(probes, sets, which)).collect()
+        let times = uring.chain(calls).chain(syncs).map(|which| reading::time_row(probes, sets, which));
+        let bytes = self.syscalls.then(|| {
+            let row = reading::times(probes, sets, CACHED_WRITES)?;
+            Ok(reading::log_linear(row, TIMES[CACHED_WRITES], "bytes"))
+        });
+        times.chain(bytes).collect()
     }
 }
 

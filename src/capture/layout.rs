@@ -13,9 +13,9 @@ pub const PHASES: [&str; 3] = ["prefill", "decode", "evict"];
 /// Sets.
 pub const SETS: usize = PLAIN_SETS + PHASES.len();
 
-/// Rows of times, distances and lengths in a set: their name and direction, in order. A `seek`
+/// Rows of times, distances, lengths and bytes of calls in a set: their name and direction, in order. A `seek`
 /// has two: forward, then backward (`seek_back`).
-pub const TIMES: [(&str, Option<&str>); 27] = [
+pub const TIMES: [(&str, Option<&str>); 28] = [
     ("d2c", Some("read")),
     ("d2c", Some("write")),
     ("q2d", Some("read")),
@@ -43,6 +43,7 @@ pub const TIMES: [(&str, Option<&str>); 27] = [
     ("fdatasync", None),
     ("write_to_fsync", None),
     ("fadvise_to_read", None),
+    ("cached_write", None),
 ];
 
 /// Rows of io_uring operations.
@@ -51,6 +52,8 @@ pub const URINGS: Range<usize> = 19..21;
 pub const SYSCALLS: Range<usize> = 21..23;
 /// Rows of syncs and of what lies between calls; syncs through io_uring are among them.
 pub const FSYNCS: Range<usize> = 23..27;
+/// The row of the bytes of write calls through the page cache.
+pub const CACHED_WRITES: usize = 27;
 
 /// Buckets of a time: all below 2^37 ns, and one for what is above.
 pub const TIME_BUCKETS: usize = 1057;
@@ -159,6 +162,7 @@ mod tests {
                 printf("%d %d %d %d ", KV_D2C_READ, KV_Q2D_WRITE, KV_Q2C_READ, KV_Q2C_ZEROES);
                 printf("%d %d %d %d ", KV_I2D_READ, KV_GAP_WRITE, KV_RUN_READ, KV_AHEAD_READ);
                 printf("%d %d %d %d", KV_BACK_WRITE, KV_URING_READ, KV_SYSCALL_WRITE, KV_FADVISE_TO_READ);
+                printf(" %d", KV_CACHED_WRITE);
                 printf(" %d %d %d %d", KV_CALL_READ, KV_CALL_FADVISE, KV_FILES, KV_FILES_MOUNTED);
                 return 0;
             }"#;
@@ -205,6 +209,7 @@ mod tests {
             time("uring", Some("read")),
             time("syscall_write", None),
             time("fadvise_to_read", None),
+            CACHED_WRITES,
             CALL_READ.into(),
             CALL_FADVISE.into(),
             FILES.into(),

@@ -47,6 +47,19 @@ pub fn global(options: &Options, size: &FileSize, largest: u64, huge_pages: bool
     Section { name: "global".to_owned(), about: Vec::new(), settings }
 }
 
+/// What holds for all jobs of a source that writes through the page cache.
+pub fn through_the_cache(global: &mut Section, options: &Options) {
+    for setting in &mut global.settings {
+        match setting.name {
+            "ioengine" if !options.engine_asked => {
+                *setting = Setting::because("ioengine", "psync", "one write call after another");
+            }
+            "direct" => *setting = Setting::because("direct", 0, "through the page cache"),
+            _ => {}
+        }
+    }
+}
+
 /// fio's buffers on the borders of huge pages, where requests are large. Measured with fio 3.33 on
 /// a disk that takes 4 MiB in 254 segments: 64 requests of 4 MiB reach it as 64, and without this as
 /// 79 to 384, or without huge pages as 134 to 1414.
@@ -61,7 +74,9 @@ pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     let mut settings = directions(stream, context);
     settings.extend(sizes(stream));
     settings.extend(places(stream, context));
-    settings.extend(depth(stream, context.options));
+    if !stream.cached {
+        settings.extend(depth(stream, context));
+    }
     settings.extend(brake(stream));
     settings.extend(flow(stream, context));
     settings.extend(sync(stream, source));
@@ -165,7 +180,7 @@ fn about_sizes(part: &Part) -> Option<String> {
 
 /// Requests of a direction that begin where its last one ended, whole percents.
 fn in_order(source: &Source, direction: Direction) -> Option<u64> {
-    source.sequential[direction as usize].map(|share| (share * 100.0).round() as u64)
+    source.in_order(direction).map(|share| (share * 100.0).round() as u64)
 }
 
 /// `percentage_random` and `random_distribution`.
@@ -194,11 +209,16 @@ fn places(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     settings
 }
 
-fn depth(stream: &Stream, options: &Options) -> Vec<Setting> {
+fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
+    let options = context.options;
     let paced = matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)));
     let why =
         if paced { "the most in flight; the rate decides how many are" } else { "the number that was kept in flight" };
     let wanted = stream.depth;
+    if sync(stream, context.source).is_some() && wanted > 1 && options.ioengine == "io_uring" && !options.engine_asked {
+        let aio = "fio's io_uring syncs once for each request that is in flight before 3.38; libaio syncs once";
+        return vec![Setting::because("ioengine", "libaio", aio), Setting::because("iodepth", wanted, why)];
+    }
     match options.depth(wanted) {
         Some(depth) if depth == wanted || paced => vec![Setting::because("iodepth", depth.max(wanted), why)],
         Some(depth) => {
@@ -243,8 +263,13 @@ fn flow(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
 fn sync(stream: &Stream, source: &Source) -> Option<Setting> {
     let writes = stream.parts.iter().any(|part| part.direction == Direction::Write);
     source.sync.filter(|_| writes).map(|sync| {
-        let why = format!("{} syncs, one to {} write requests", units::count(sync.count), units::count(sync.every));
-        let mut setting = Setting::because(sync.option, sync.every, why);
+        let (every, what) = match &source.cached {
+            Some(cached) if stream.cached => (cached.every, "call"),
+            _ => (sync.every, "request"),
+        };
+        let to = units::plural(every, &format!("write {what}"));
+        let why = format!("{} syncs, one to {to}", units::count(sync.count));
+        let mut setting = Setting::because(sync.option, every, why);
         setting.why.extend((sync.journal > 0).then(|| {
             format!(
                 "({} small writes of the filesystem's journal are left out: on such a filesystem the syncs make them \

@@ -66,7 +66,8 @@ impl FileSize {
 
     /// What a file has to have that fio draws the sizes of a source on, and why.
     fn least(source: &Source) -> (u64, String) {
-        let places = source.largest() * SIZE_IN_REQUESTS;
+        let call = source.cached.as_ref().and_then(|cached| cached.calls.sizes().last()).map_or(0, |call| call.0);
+        let places = source.largest().max(call) * SIZE_IN_REQUESTS;
         let enough = Direction::ALL.map(|direction| {
             let random = 1.0 - source.sequential[direction as usize].unwrap_or(0.0);
             let shares = shares(&source.loads[direction as usize].mix);

@@ -61,7 +61,12 @@ pub fn lines(
     }));
     lines.push(String::new());
     if method == Method::Kvtrace {
-        lines.push(format!("Pace: {}.", source.paced.why));
+        lines.push(format!("Pace: {}.", source.pace().why));
+        lines.extend(source.cached.as_ref().map(|_| {
+            "The source wrote through the page cache: the job repeats its calls, and leaves the device's requests to the \
+             kernel, as the source did."
+                .to_owned()
+        }));
         lines.extend(source.split_at.map(|limit| {
             format!(
                 "Sizes: the device split what was larger than {}; the job has such requests whole, as it has their depth.",

@@ -185,7 +185,7 @@ impl Job {
         header.extend(division.about());
         header.extend(tuned.iter().map(|change| format!("Tuned by a proof: {change}.")));
         let text = text(&header, &warnings, &sections);
-        let pace = whole.paced.why;
+        let pace = whole.pace().why.clone();
         Ok(Self { streams, tuned, warnings, size_bytes: size.bytes, sections, facts, pace, text })
     }
 
@@ -219,6 +219,9 @@ fn sections(
     let in_turns = flat.iter().any(|stream| stream.turn.is_some());
     if one_by_one || in_turns {
         global.settings.retain(|setting| setting.name != "runtime");
+    }
+    if flat.iter().all(|stream| stream.cached) {
+        body::through_the_cache(&mut global, options);
     }
     let mut all = vec![global];
     for (at, (portion, own)) in portions.iter().zip(&streams).enumerate() {

@@ -49,6 +49,7 @@ pub fn stream(source: &Source, block: &BlockResult) -> Stream {
         depth,
         flow: None,
         turn: None,
+        cached: false,
         brake: None,
     }
 }

@@ -7,7 +7,8 @@
 //! says how like its source a job behaves; [`fio`] is the program that runs it.
 
 pub mod body;
-pub mod density;
+pub mod cached;
+mod density;
 pub mod depth;
 pub mod exact;
 pub mod facts;

@@ -44,6 +44,8 @@ const LOOSE: f64 = 0.7;
 const PAUSES: f64 = 8.0;
 /// A pause is at least this part of those.
 const PAUSE_SHARE: f64 = 0.25;
+/// The part of the idle time that a program's own pauses must make up, to be all that is copied.
+const MOST: f64 = 0.8;
 /// Requests between two pauses from which on pauses are copied one by one; below, a rate does.
 const BURST: f64 = 4.0;
 /// The squared coefficient of variation of the times between requests below which they came as by
@@ -86,8 +88,9 @@ pub struct Paced {
 
 impl Paced {
     /// From the times between births (`gap`) and the time with requests in flight. A capture
-    /// without them counts as saturated.
-    pub fn of(block: &BlockResult) -> Self {
+    /// without them counts as saturated. What is written before each of so many `syncs` is one burst, where
+    /// nothing else makes them.
+    pub fn of(block: &BlockResult, syncs: Option<u64>) -> Self {
         let counted = Direction::ALL.map(|d| block.histogram("gap", Some(d.word())).filter(|h| h.count > 0));
         let leader = counted.into_iter().flatten().max_by_key(|gap| gap.count);
         let busy = block.histogram("inflight_time", None).map(busy_ns).filter(|ns| *ns > 0.0);
@@ -98,7 +101,12 @@ impl Paced {
         let share = busy / span.max(busy);
         let requests = Direction::ALL.map(|d| block.histogram("size", Some(d.word())).map_or(0, |h| h.count) as f64);
         let total: f64 = requests.iter().sum();
-        let pauses = Pauses::of(leader, span - busy).filter(|pauses| total / pauses.count >= BURST);
+        let pauses = Pauses::of(leader, span - busy);
+        let idle = Idle { ns: span - busy, requests: total, span };
+        if let Some(paced) = pauses.filter(|_| share < SATURATED).and_then(|p| p.between_syncs(block, syncs?, &idle)) {
+            return paced;
+        }
+        let pauses = pauses.filter(|pauses| total / pauses.count >= BURST);
         if let Some(pauses) = pauses.filter(|p| if share < SATURATED { p.are_own() } else { p.are_regular(share) }) {
             return pauses.paced(total, span);
         }
@@ -184,6 +192,22 @@ fn middle(&(low, high, _): &(i64, i64, u64)) -> f64 {
     (low as f64 + (high - 1) as f64) / 2.0
 }
 
+/// The pauses that a program makes of its own, if it makes any: how many, and their time together, ns.
+pub fn own_pauses(block: &BlockResult) -> Option<(f64, f64)> {
+    let gap =
+        Direction::ALL.into_iter().filter_map(|d| block.histogram("gap", Some(d.word()))).max_by_key(|h| h.count)?;
+    let busy = block.histogram("inflight_time", None).map_or(0.0, busy_ns);
+    let pauses = Pauses::of(gap, span_ns(block)? - busy).filter(Pauses::are_own)?;
+    Some((pauses.count, pauses.ns))
+}
+
+/// The time in which a source had nothing in flight.
+struct Idle {
+    ns: f64,
+    requests: f64,
+    span: f64,
+}
+
 /// Times in which nothing began. A pause is a gap of the kind in which most of the time lies, where
 /// that is another kind than the gap between most requests.
 #[derive(Clone, Copy, Debug)]
@@ -219,6 +243,26 @@ impl Pauses {
     /// Whether the program pauses, not the host.
     fn are_own(&self) -> bool {
         self.variation <= REGULAR || self.ns / self.count >= LONG_PAUSE_NS
+    }
+
+    /// The bursts of a program that writes and then syncs, where its other pauses are not all that it has.
+    fn between_syncs(&self, block: &BlockResult, syncs: u64, idle: &Idle) -> Option<Paced> {
+        let burst = idle.requests / syncs as f64;
+        if burst < BURST || (self.are_own() && self.ns >= MOST * idle.ns) || self.count >= idle.requests / BURST {
+            return None;
+        }
+        let flush_ns = block.histogram("flush", None).and_then(Histogram::mean).unwrap_or(0.0);
+        let pause_ns = (idle.ns / syncs as f64 - flush_ns).max(0.0);
+        Some(Paced {
+            pace: Pace::Bursts { requests: burst.round() as u64, idle_ns: pause_ns as u64 },
+            why: format!(
+                "nothing was in flight in {:.0} % of the time, and most began right after another: {} syncs end bursts \
+                 of {burst:.0}, with {} between them",
+                idle.ns / idle.span * 100.0,
+                units::count(syncs),
+                units::ns(pause_ns)
+            ),
+        })
     }
 
     /// Whether a busy source has them by a clock, which nothing outside of it does.
@@ -307,27 +351,29 @@ mod tests {
 
     #[test]
     fn a_full_queue_is_saturated() {
-        assert_eq!(Paced::of(&block(&[(100_000, 1000)], 99_000_000)).pace, Pace::Saturated);
-        assert_eq!(Paced::of(&BlockResult::default()).pace, Pace::Saturated);
+        assert_eq!(Paced::of(&block(&[(100_000, 1000)], 99_000_000), None).pace, Pace::Saturated);
+        assert_eq!(Paced::of(&BlockResult::default(), None).pace, Pace::Saturated);
     }
 
     #[test]
     fn a_clock_and_a_poisson_process_are_told_apart() {
-        let Pace::Rate { per_second, poisson } = Paced::of(&block(&[(200_000, 5000)], 250_000_000)).pace else {
+        let Pace::Rate { per_second, poisson } = Paced::of(&block(&[(200_000, 5000)], 250_000_000), None).pace else {
             panic!("a rate");
         };
         assert!(!poisson && (per_second[0] / 5000.0 - 1.0).abs() < 0.05, "{per_second:?}");
         // Quantiles of an exponential distribution of mean 200 us.
         let gaps: Vec<(u64, u64)> =
             (0..1000).map(|i| ((-200_000.0 * (1.0 - (f64::from(i) + 0.5) / 1000.0).ln()) as u64, 5)).collect();
-        let Pace::Rate { per_second, poisson } = Paced::of(&block(&gaps, 250_000_000)).pace else { panic!("a rate") };
+        let Pace::Rate { per_second, poisson } = Paced::of(&block(&gaps, 250_000_000), None).pace else {
+            panic!("a rate")
+        };
         assert!(poisson && (per_second[0] / 5000.0 - 1.0).abs() < 0.05, "{per_second:?}");
     }
 
     #[test]
     fn bursts_have_their_length_and_their_pause() {
         // 100 times 64 requests, one every 50 us, then 10 ms of nothing.
-        let paced = Paced::of(&block(&[(50_000, 6300), (10_050_000, 99)], 320_000_000));
+        let paced = Paced::of(&block(&[(50_000, 6300), (10_050_000, 99)], 320_000_000), None);
         let Pace::Bursts { requests, idle_ns } = paced.pace else { panic!("{paced:?}") };
         assert!((62..=67).contains(&requests), "{requests}");
         assert!((9_500_000..=10_500_000).contains(&idle_ns), "{idle_ns}");
@@ -340,7 +386,7 @@ mod tests {
         let mut depths = LogLinear::new(5);
         depths.record_many(1, 5001);
         block.histograms.push(depths.save("inflight", Some("read"), "ios"));
-        assert_eq!(Paced::of(&block).pace, Pace::Saturated);
+        assert_eq!(Paced::of(&block, None).pace, Pace::Saturated);
     }
 
     #[test]
@@ -355,7 +401,7 @@ mod tests {
         let mut met = LogLinear::new(5);
         (1..=4).for_each(|depth| met.record_many(depth, 2000));
         block.histograms.push(met.save("inflight", Some("read"), "ios"));
-        let paced = Paced::of(&block);
+        let paced = Paced::of(&block, None);
         assert_eq!(paced.pace, Pace::Saturated, "{}", paced.why);
     }
 
@@ -373,28 +419,32 @@ mod tests {
     fn a_slow_device_does_not_make_random_arrivals_a_full_queue() {
         let mut random = block(&exponential(200_000.0), 990_000_000);
         met(&mut random, &[(6, 600), (8, 900), (10, 1000), (12, 900), (14, 700), (17, 500), (20, 400)]);
-        assert!(matches!(Paced::of(&random).pace, Pace::Rate { poisson: true, .. }), "{}", Paced::of(&random).why);
+        assert!(
+            matches!(Paced::of(&random, None).pace, Pace::Rate { poisson: true, .. }),
+            "{}",
+            Paced::of(&random, None).why
+        );
         // Sixteen servers of random times have random ends, and a queue that is kept.
         let mut kept = block(&exponential(200_000.0), 990_000_000);
         met(&mut kept, &[(14, 10), (15, 90), (16, 4900)]);
-        assert_eq!(Paced::of(&kept).pace, Pace::Saturated);
+        assert_eq!(Paced::of(&kept, None).pace, Pace::Saturated);
     }
 
     #[test]
     fn pauses_count_however_long_the_bursts_between_them_are() {
         // 100 times 200 requests, one every 400 us, and 50 ms of nothing.
-        let paced = Paced::of(&block(&[(400_000, 19_900), (50_000_000, 99)], 8_000_000_000));
+        let paced = Paced::of(&block(&[(400_000, 19_900), (50_000_000, 99)], 8_000_000_000), None);
         assert!(matches!(paced.pace, Pace::Bursts { requests: 195..=205, .. }), "{paced:?}");
-        let few = Paced::of(&block(&[(400_000, 19_900), (10_000_000, 99)], 8_000_000_000));
+        let few = Paced::of(&block(&[(400_000, 19_900), (10_000_000, 99)], 8_000_000_000), None);
         assert!(matches!(few.pace, Pace::Bursts { requests: 195..=205, .. }), "a tenth of the time: {few:?}");
         let irregular = [(400_000, 19_900), (3_000_000, 40), (9_000_000, 30), (30_000_000, 10)];
-        let host = Paced::of(&block(&irregular, 8_000_000_000));
+        let host = Paced::of(&block(&irregular, 8_000_000_000), None);
         assert_eq!(host.pace, Pace::Saturated, "what stops a program from outside: {}", host.why);
     }
 
     #[test]
     fn hiccups_of_a_busy_host_are_no_bursts() {
-        let paced = Paced::of(&block(&[(17_000, 50_000), (3_600_000, 50)], 860_000_000));
+        let paced = Paced::of(&block(&[(17_000, 50_000), (3_600_000, 50)], 860_000_000), None);
         assert_eq!(paced.pace, Pace::Saturated, "{}", paced.why);
     }
 }

@@ -85,7 +85,10 @@ impl Portion {
     pub fn streams(&self, beside: bool) -> Vec<Stream> {
         let source = &self.source;
         let habits = Habits { beside, ..source.habits() };
-        let mut all = streams(&source.loads[0], &source.loads[1], source.paced.pace, habits);
+        let mut all = match &source.cached {
+            Some(cached) => vec![cached.stream()],
+            None => streams(&source.loads[0], &source.loads[1], source.paced.pace, habits),
+        };
         if !self.name.is_empty() {
             all.iter_mut().for_each(|stream| stream.name = format!("{}-{}", self.name, stream.name));
         }
@@ -113,7 +116,7 @@ impl Portion {
                 load.in_flight
             )
         }));
-        lines.push(format!("  pace: {}", self.source.paced.why));
+        lines.push(format!("  pace: {}", self.source.pace().why));
         lines
     }
 }
@@ -148,7 +151,7 @@ fn scaled(whole: &Source, own: &[Window], windows: &[Window]) -> Source {
     let bytes = |windows: &[Window], way: usize| windows.iter().map(|window| window.bytes[way]).sum::<f64>();
     let seconds = |windows: &[Window]| windows.iter().map(|w| (w.to_ns - w.from_ns) as f64 / 1e9).sum::<f64>();
     let active = windows.iter().filter(|window| window.bytes.iter().sum::<f64>() > 0.0).copied().collect::<Vec<_>>();
-    let mut source = whole.clone();
+    let mut source = Source { cached: None, ..whole.clone() };
     let mut faster = [1.0; 2];
     for (way, faster) in faster.iter_mut().enumerate() {
         let share = if bytes(windows, way) > 0.0 { bytes(own, way) / bytes(windows, way) } else { 0.0 };
@@ -190,6 +193,7 @@ fn beside(block: &BlockResult, whole: &Source, file: &str) -> Result<Vec<Portion
         }
         source.paced = Paced { pace: part_of(whole, requests, total), why: "its part of the whole's".to_owned() };
         source.sync = whole.sync;
+        source.cached = None;
         Some(Portion { name: name.to_owned(), source, span_ns: (0, 0), counted_s: None })
     });
     Ok(portions.collect())

@@ -2,6 +2,7 @@
 
 use crate::measure::{BlockResult, Histogram};
 
+use super::cached::Cached;
 use super::depth::{InFlight, ceiling, wall};
 use super::journal;
 use super::pace::Paced;
@@ -42,6 +43,8 @@ pub struct Source {
     pub apart: bool,
     /// How often written data was made durable.
     pub sync: Option<Sync>,
+    /// The calls that a job repeats instead of all that, where the source wrote through the page cache.
+    pub cached: Option<Cached>,
     /// What the device took at once where it split larger requests, bytes; sizes and depths are those of
     /// whole ones then.
     pub split_at: Option<u64>,
@@ -83,7 +86,9 @@ impl Source {
     }
 
     fn with(whole: &BlockResult, block: &BlockResult, sync: Option<Sync>) -> Self {
-        let whole_requests = pieces::joined(whole, block);
+        let writes_only = load(block, Direction::Read).mix.count() == 0 || left_out(block) == Some(Direction::Read);
+        let cached = sync.filter(|_| writes_only).and_then(|sync| Cached::of(block, &sync));
+        let whole_requests = pieces::joined(whole, block).filter(|_| cached.is_none());
         let pieces = block;
         let block = whole_requests.as_ref().map_or(block, |whole| &whole.block);
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
@@ -95,12 +100,26 @@ impl Source {
         Self {
             loads,
             stray,
-            paced: Paced::of(block),
+            paced: Paced::of(block, sync.map(|sync| sync.count)),
             zones: Zones::within(whole, block),
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
             apart,
             sync: sync.map(|sync| Sync { every: to_each(sync.every, pieces, block), ..sync }),
+            cached,
             split_at: whole_requests.as_ref().map(|whole| whole.limit),
+        }
+    }
+
+    /// How its requests began, or its calls.
+    pub fn pace(&self) -> &Paced {
+        self.cached.as_ref().map_or(&self.paced, |cached| &cached.paced)
+    }
+
+    /// The share of a direction that a job has in order; none where that was not captured.
+    pub fn in_order(&self, direction: Direction) -> Option<f64> {
+        match &self.cached {
+            Some(cached) => cached.sequential,
+            None => self.sequential[direction as usize],
         }
     }
 

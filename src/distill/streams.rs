@@ -73,6 +73,8 @@ pub struct Stream {
     pub turn: Option<f64>,
     /// What keeps it from being as fast as it can.
     pub brake: Option<Brake>,
+    /// Whether it writes through the page cache, one call after another.
+    pub cached: bool,
 }
 
 /// What keeps a job from being as fast as it can.
@@ -101,7 +103,7 @@ impl Stream {
 
     /// One of a single direction.
     pub fn one(name: String, part: Part, depth: u32) -> Self {
-        Self { name, parts: vec![part], read_percent: None, depth, flow: None, turn: None, brake: None }
+        Self { name, parts: vec![part], read_percent: None, depth, flow: None, turn: None, brake: None, cached: false }
     }
 }
 

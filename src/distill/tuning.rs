@@ -33,6 +33,8 @@ enum Bound {
     Depth,
     Rate,
     Pause,
+    /// The program's own calls.
+    Calls,
 }
 
 impl Tuning {
@@ -57,7 +59,7 @@ impl Tuning {
                     Brake::Think { requests, us: changed("thinktime", us, scaled(us, self.pause)) }
                 }
             });
-            if bound(stream) != Bound::Rate {
+            if bound(stream) != Bound::Rate && !stream.cached {
                 let to = changed("iodepth", depth, scaled(depth, self.depth[way]));
                 stream.depth = u32::try_from(to).unwrap_or(u32::MAX);
             }
@@ -79,7 +81,8 @@ impl Tuning {
         } else if bounds.contains(&Bound::Pause) && card.misses("throughput") {
             next.pause *= limited(longer_pause(streams, &card)?);
         }
-        if bounds.iter().any(|bound| *bound != Bound::Rate) && card.misses("in_flight") {
+        let deep = |(bound, stream): (&Bound, &Stream)| *bound != Bound::Rate && !stream.cached;
+        if bounds.iter().zip(streams).any(deep) && card.misses("in_flight") {
             next.deepen(streams, options, &card)?;
         }
         (next != *self).then_some(next)
@@ -131,6 +134,7 @@ impl Tuning {
 
 fn bound(stream: &Stream) -> Bound {
     match stream.brake {
+        None if stream.cached => Bound::Calls,
         None => Bound::Depth,
         Some(Brake::Think { .. }) => Bound::Pause,
         Some(Brake::Bytes(_) | Brake::Poisson(_)) => Bound::Rate,

@@ -66,6 +66,8 @@ pub struct BlockResult {
     /// - `write_to_fsync` (ns, op none): from the end of a thread's last write call to the start of
     ///   its next fsync or fdatasync call; `fadvise_to_read`: from the end of its last fadvise
     ///   (DONTNEED or WILLNEED) to the start of its next read call;
+    /// - `cached_write` (bytes, op none): what each write call wrote through the page cache, on files
+    ///   that were opened without O_DIRECT; absent where system calls were not watched;
     /// - `flush`, `discard`, `write_zeroes` (ns, op none): birth to completion of what moves no data.
     pub histograms: Vec<Histogram>,
     /// Everything else on the same devices.

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use crate::capture::events::{Reduction, reduce_watched};
 use crate::distill::Division;
-use crate::distill::pace::{Pace, Paced};
+use crate::distill::pace::Pace;
 use crate::distill::slices::{Cuts, Wanted, Window, cut};
+use crate::distill::source::Source;
 use crate::error::Result;
 use crate::measure::events::{BlockOp, Event, EventsReader, Side};
 use crate::measure::replay::Series;
@@ -150,7 +151,7 @@ pub fn of_series(series: &Series, block: &BlockResult, wanted: Wanted) -> Divisi
     if windows.is_empty() || wanted == Wanted::Off {
         return Division::Whole;
     }
-    let cuts = match Paced::of(block).pace {
+    let cuts = match Source::of(block).pace().pace {
         Pace::Rate { .. } => cut(&windows, wanted),
         _ => Cuts {
             slices: std::iter::once(0..windows.len()).collect(),
