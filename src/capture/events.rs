@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::measure::BlockResult;
-use crate::measure::events::{EventsMeta, EventsWriter};
+use crate::measure::events::{EventsMeta, EventsWriter, of_calls};
 use crate::output::Overwrite;
 
 /// The ring buffer's size unless something else is said: a sixth of a second of 1 M requests a
@@ -105,6 +105,7 @@ impl Recorded {
                 ring_drop: result.loss.get("ring_drop").copied().unwrap_or(0),
                 loss: result.loss.clone(),
                 taint_reasons: result.taint_reasons.clone(),
+                calls: of_calls(&result.histograms),
                 ..EventsMeta::default()
             })
             .map_err(lost)

@@ -267,7 +267,7 @@ fn sync(stream: &Stream, source: &Source) -> Option<Setting> {
             Some(cached) if stream.cached => (cached.every, "call"),
             _ => (sync.every, "request"),
         };
-        let to = units::plural(every, &format!("write {what}"));
+        let to = if every == 1 { format!("each write {what}") } else { units::plural(every, &format!("write {what}")) };
         let why = format!("{} syncs, one to {to}", units::count(sync.count));
         let mut setting = Setting::because(sync.option, every, why);
         setting.why.extend((sync.journal > 0).then(|| {

@@ -35,6 +35,7 @@ pub struct Cached {
     pub every: u64,
     /// How they began: bursts are counted in calls.
     pub paced: Paced,
+    in_calls_ns: f64,
 }
 
 impl Cached {
@@ -54,8 +55,24 @@ impl Cached {
             return None;
         }
         let every = (cached.count as f64 / syncs.count as f64).round().max(1.0) as u64;
-        let paced = paced(block, span, in_calls, (cached.count as f64, syncs.count as f64));
-        Some(Self { calls: SizeMix::from_histogram(cached), sequential: in_order(block, cached), every, paced })
+        let (count, own) = (cached.count as f64, own_pauses(block));
+        Some(Self {
+            calls: SizeMix::from_histogram(cached),
+            sequential: in_order(block, cached),
+            every,
+            paced: paced(own, span, in_calls, (count, syncs.count as f64)),
+            in_calls_ns: in_calls,
+        })
+    }
+
+    /// What wrote so much of the bytes in a part of the time, ns.
+    pub fn part(&self, share: f64, span_ns: f64) -> Self {
+        let part = |count: u64| ((count as f64 * share).round() as u64).max(1);
+        let calls = SizeMix::from_sizes(self.calls.sizes().iter().map(|&(size, count)| (size, part(count))));
+        let in_calls_ns = self.in_calls_ns * share;
+        let count = calls.count() as f64;
+        let paced = paced(None, span_ns, in_calls_ns, (count, (count / self.every as f64).max(1.0)));
+        Self { calls, paced, in_calls_ns, ..self.clone() }
     }
 
     /// The one job.
@@ -78,7 +95,7 @@ fn in_order(block: &BlockResult, cached: &Histogram) -> Option<f64> {
 }
 
 /// Whether the program did anything but write and sync, and when.
-fn paced(block: &BlockResult, span: f64, in_calls: f64, (calls, syncs): (f64, f64)) -> Paced {
+fn paced(own: Option<(f64, f64)>, span: f64, in_calls: f64, (calls, syncs): (f64, f64)) -> Paced {
     let share = in_calls / span;
     let percent = (share * 100.0).min(100.0);
     if share >= BUSY {
@@ -86,7 +103,7 @@ fn paced(block: &BlockResult, span: f64, in_calls: f64, (calls, syncs): (f64, f6
         return Paced { pace: Pace::Saturated, why };
     }
     let outside = span - in_calls;
-    let own = own_pauses(block).filter(|&(count, ns)| ns >= MOST * outside && count <= syncs);
+    let own = own.filter(|&(count, ns)| ns >= MOST * outside && count <= syncs);
     let pauses = own.map_or(syncs, |own| own.0);
     Paced {
         pace: Pace::Bursts { requests: (calls / pauses).round() as u64, idle_ns: (outside / pauses) as u64 },
@@ -96,5 +113,77 @@ fn paced(block: &BlockResult, span: f64, in_calls: f64, (calls, syncs): (f64, f6
             units::count(pauses as u64),
             units::ns(outside / pauses)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::LogLinear;
+
+    const S: u64 = 1_000_000_000;
+
+    /// 100 times 16 calls of 64 KiB and a sync, 8 ms in calls each time; the device is busy for 2 ms, and
+    /// what the program does beside takes `pause_ns`.
+    fn writer(pause_ns: u64) -> BlockResult {
+        let counted = |name: &str, op: Option<&str>, values: &[(u64, u64)]| {
+            let mut counter = LogLinear::times();
+            values.iter().for_each(|&(value, count)| counter.record_many(value, count));
+            counter.save(name, op, if name == "cached_write" || name == "size" { "bytes" } else { "ns" })
+        };
+        let write = Some("write");
+        let mut depths = LogLinear::new(5);
+        depths.record_many(40, S / 5);
+        let histograms = vec![
+            counted("cached_write", None, &[(65_536, 1600)]),
+            counted("syscall_write", None, &[(250_000, 1600)]),
+            counted("fsync", None, &[(4_000_000, 100)]),
+            counted("size", write, &[(4096, 25_600)]),
+            counted("seek", write, &[(0, 25_600)]),
+            counted("gap", write, &[(700, 25_500), (8_000_000 + pause_ns, 100)]),
+            depths.save("inflight_time", None, "ios"),
+        ];
+        BlockResult { histograms, ..BlockResult::default() }
+    }
+
+    fn sync() -> Sync {
+        Sync { option: "fsync", every: 256, count: 100, journal: 0 }
+    }
+
+    fn brake(cached: &Cached) -> Option<Brake> {
+        cached.stream().brake
+    }
+
+    #[test]
+    fn calls_stand_for_the_pages_that_they_wrote() {
+        let cached = Cached::of(&writer(0), &sync()).unwrap();
+        assert_eq!((cached.calls.sizes(), cached.every, cached.sequential), (&[(65_536, 1600)][..], 16, Some(1.0)));
+        let stream = cached.stream();
+        assert_eq!((stream.cached, stream.depth, stream.brake), (true, 1, None), "{}", cached.paced.why);
+    }
+
+    #[test]
+    fn what_else_it_does_is_a_pause_at_each_sync() {
+        let cached = Cached::of(&writer(20_000_000), &sync()).unwrap();
+        let Some(Brake::Think { requests: 16, us }) = brake(&cached) else { panic!("{cached:?}") };
+        assert!((19_500..20_500).contains(&us), "{us}");
+        // A half of it in half of the time does the same, in a quarter of the time it does not pause.
+        assert_eq!(cached.part(0.5, 1.4e9).every, 16);
+        assert!(matches!(brake(&cached.part(0.5, 1.4e9)), Some(Brake::Think { requests: 16, .. })));
+        assert_eq!(brake(&cached.part(0.5, 0.45e9)), None);
+    }
+
+    #[test]
+    fn other_writers_are_none() {
+        let changed = |name: &str, change: &dyn Fn(&mut Histogram)| {
+            let mut block = writer(0);
+            block.histograms.iter_mut().filter(|h| h.name == name).for_each(|h| change(h));
+            Cached::of(&block, &sync())
+        };
+        let halve = |h: &mut Histogram| (h.count, h.sum) = (h.count / 2, h.sum / 2);
+        assert_eq!(changed("cached_write", &halve), None, "half of its writes are direct");
+        assert_eq!(changed("size", &halve), None, "half of what it wrote was written again before the sync");
+        assert_eq!(changed("syscall_write", &|h: &mut Histogram| h.sum *= 4), None, "four threads");
+        assert_eq!(changed("cached_write", &|h: &mut Histogram| h.name.clear()), None, "no calls were seen");
     }
 }

@@ -16,6 +16,7 @@ use super::file_size::FileSize;
 use super::header;
 use super::logical;
 use super::mlperf;
+use super::pace::Pace;
 use super::portions::{self, Division, Portion};
 use super::section::{Section, comment, reasons_once, wrapped};
 use super::source::Source;
@@ -337,6 +338,15 @@ fn warnings(block: &BlockResult, source: &Source, streams: &[Stream]) -> Vec<Str
                 rare * 100.0
             ));
         }
+    }
+    let bursts = matches!(source.paced.pace, Pace::Bursts { .. });
+    if source.sync.is_some() && bursts && !block.histograms.iter().any(|h| h.name == "syscall_write") {
+        all.push(
+            "writes come in bursts and syncs follow them, as the kernel does for a program that writes through the page \
+             cache, but system calls were not captured: with `kvtrace capture --syscalls` a job repeats the program's \
+             calls, which behave like it; requests in bursts do less"
+                .to_owned(),
+        );
     }
     if let Some(size) = source.odd_size() {
         all.push(format!(

@@ -447,4 +447,20 @@ mod tests {
         let paced = Paced::of(&block(&[(17_000, 50_000), (3_600_000, 50)], 860_000_000), None);
         assert_eq!(paced.pace, Pace::Saturated, "{}", paced.why);
     }
+
+    #[test]
+    fn syncs_end_bursts_that_nothing_else_tells() {
+        // 1,000 times 256 pages at once; the kernel holds some of them back for 3 ms, a few for 30.
+        let gaps = [(700, 255_000), (400_000, 740), (3_500_000, 240), (30_000_000, 20)];
+        let writeback = block(&gaps, 500_000_000);
+        let Pace::Bursts { requests: 256, idle_ns } = Paced::of(&writeback, Some(1000)).pace else {
+            panic!("{}", Paced::of(&writeback, Some(1000)).why);
+        };
+        assert!((1_300_000..1_500_000).contains(&idle_ns), "{idle_ns}");
+        // A clock that syncs now and then is still one.
+        let clock = block(&[(200_000, 5000)], 250_000_000);
+        assert!(matches!(Paced::of(&clock, Some(300)).pace, Pace::Rate { poisson: false, .. }));
+        let random = block(&exponential(200_000.0), 250_000_000);
+        assert!(matches!(Paced::of(&random, Some(300)).pace, Pace::Rate { poisson: true, .. }));
+    }
 }

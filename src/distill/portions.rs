@@ -132,10 +132,13 @@ fn in_turn(
     for (at, slice) in cuts.slices.iter().enumerate() {
         let own = &windows[slice.clone()];
         let (Some(first), Some(last)) = (own.first(), own.last()) else { continue };
-        let source = match blocks.get(at) {
+        let mut source = match blocks.get(at) {
             Some(own) => Source::within(block, own),
             None => scaled(whole, own, windows),
         };
+        let share = source.bytes() as f64 / whole.bytes().max(1) as f64;
+        let ns = (last.to_ns - first.from_ns) as f64;
+        source.cached = whole.cached.as_ref().map(|cached| cached.part(share, ns));
         if source.bytes() > 0 {
             let span_ns = (first.from_ns, last.to_ns);
             let span_s = (span_ns.1 - span_ns.0) as f64 / 1e9;

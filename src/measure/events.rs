@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::trace::Phase;
 
+use super::Histogram;
 use super::block::{BlockDevice, BlockFilter};
 
 mod ahead;
@@ -18,6 +19,18 @@ pub use file::{EventsReader, EventsWriter};
 
 /// The schema of an events file, the key of its metadata in the footer.
 pub const EVENTS_SCHEMA: &str = "kvtrace.events/1";
+
+/// Histograms of the block result of what happened above the block layer: the rows do not hold it.
+const CALLS: [&str; 8] = [
+    "uring",
+    "syscall_read",
+    "syscall_write",
+    "fsync",
+    "fdatasync",
+    "write_to_fsync",
+    "fadvise_to_read",
+    "cached_write",
+];
 
 /// A value that is a word in the file.
 pub trait Word: Copy + 'static {
@@ -162,6 +175,14 @@ pub struct EventsMeta {
     pub loss: BTreeMap<String, u64>,
     /// Why the numbers are doubtful, in words; empty when they are not.
     pub taint_reasons: Vec<String>,
+    /// The target's calls, as in the block result; empty where they were not watched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Histogram>,
+}
+
+/// The histograms that are of calls.
+pub fn of_calls(histograms: &[Histogram]) -> Vec<Histogram> {
+    histograms.iter().filter(|h| CALLS.contains(&h.name.as_str())).cloned().collect()
 }
 
 impl Event {

@@ -1,6 +1,7 @@
 //! `kvtrace distill-fio`: what the job says, and what real fio makes of it.
 
 mod bad_input;
+mod cached;
 mod events;
 mod exact_proof;
 mod hang;

@@ -120,7 +120,7 @@ impl Reduction {
             devices,
             filter: meta.filter.clone(),
             duration_s: meta.duration_s,
-            histograms: self.target(),
+            histograms: self.target().into_iter().chain(meta.calls.iter().cloned()).collect(),
             other: set(&self.other),
             phases: (!self.phases.is_empty()).then(|| phases.collect()),
             loss: meta.loss.clone(),

@@ -129,7 +129,11 @@ impl Course {
             first += 1;
         }
         windows.drain(..first);
-        let cuts = cut(&windows, wanted);
+        let cuts = if wanted == Wanted::Auto && writes_as_it_can(whole) {
+            as_one(&windows, KERNEL)
+        } else {
+            cut(&windows, wanted)
+        };
         let blocks = if cuts.slices.len() > 1 {
             let inner = |slice: &Range<usize>| {
                 let edge = |is_inside: bool| usize::from(is_inside && slice.len() >= LONG);
@@ -153,12 +157,20 @@ pub fn of_series(series: &Series, block: &BlockResult, wanted: Wanted) -> Divisi
     }
     let cuts = match Source::of(block).pace().pace {
         Pace::Rate { .. } => cut(&windows, wanted),
-        _ => Cuts {
-            slices: std::iter::once(0..windows.len()).collect(),
-            why: "one: a replay's series tells rates, and here something else than a rate sets the pace".to_owned(),
-        },
+        _ => as_one(&windows, "a replay's series tells rates, and here something else than a rate sets the pace"),
     };
     Division::Slices { cuts, windows, blocks: Vec::new() }
+}
+
+/// Why a program that does nothing but write through the page cache is one slice.
+const KERNEL: &str = "the program does nothing but write, and what changes is how the kernel writes back";
+
+fn writes_as_it_can(whole: &BlockResult) -> bool {
+    Source::of(whole).cached.is_some_and(|cached| cached.paced.pace == Pace::Saturated)
+}
+
+fn as_one(windows: &[Window], why: &str) -> Cuts {
+    Cuts { slices: std::iter::once(0..windows.len()).collect(), why: format!("one: {why}") }
 }
 
 fn idle(window: &Window) -> bool {

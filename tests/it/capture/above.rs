@@ -79,6 +79,7 @@ fn calls_are_counted_one_by_one() {
             assert_eq!(count(&result, name), fio[op]["total_ios"].as_u64().unwrap(), "{name} of {engine}");
         }
         assert_eq!((count(&result, "fdatasync"), histogram(&result, "uring", "read").count), (0, 0));
+        assert_eq!(count(&result, "cached_write"), 0, "nothing goes through the page cache");
         for (op, name) in [("read", "syscall_read"), ("write", "syscall_write")] {
             let (inner, outer) = (histogram(&result, "q2c", op), plain(&result, name));
             for q in [0.1, 0.5, 0.9] {
@@ -92,6 +93,18 @@ fn calls_are_counted_one_by_one() {
     assert_eq!((count(&result, "fdatasync"), count(&result, "fsync")), (31, 0), "between the writes");
     assert_eq!(count(&result, "write_to_fsync"), 31, "each follows a write");
     assert!(plain(&result, "write_to_fsync").min > Some(0));
+}
+
+#[test]
+fn what_goes_through_the_page_cache_is_told_by_its_bytes() {
+    let Some(device) = Loop::new("none") else { return };
+    let job = ["--direct=0", "--rw=write", "--bssplit=4k/50:96k/50", "--size=4m", "--fsync=4", "--ioengine=psync"];
+    let (result, fio) = device.captured("cached", &job);
+    let cached = plain(&result, "cached_write");
+    assert_eq!(cached.count, fio["write"]["total_ios"].as_u64().unwrap());
+    assert_eq!((cached.unit.as_str(), cached.sum), ("bytes", fio["write"]["io_bytes"].as_u64().unwrap().into()));
+    let sizes: Vec<i64> = cached.buckets.iter().map(|bucket| bucket.0).collect();
+    assert!(sizes.contains(&4096) && sizes.contains(&98_304), "{sizes:?}");
 }
 
 #[test]
@@ -147,7 +160,8 @@ fn what_is_not_watched_is_absent() {
     let names = |result: &BlockResult| -> BTreeMap<String, u64> {
         result.histograms.iter().map(|h| (h.name.clone(), h.count)).collect()
     };
-    let calls = ["syscall_read", "syscall_write", "fsync", "fdatasync", "write_to_fsync", "fadvise_to_read"];
+    let calls =
+        ["syscall_read", "syscall_write", "fsync", "fdatasync", "write_to_fsync", "fadvise_to_read", "cached_write"];
     let run = |flags: &[&str], command: &[&str]| {
         let mut args = vec!["capture", "--dev", &device.name, "-o", "b.json"];
         args.extend(flags);

@@ -95,6 +95,8 @@ fn a_result_can_be_had_from_rows_alone() {
     device.bench.ok(&["capture", "--from", "e.parquet", "-o", "again.json"]);
     let again = device.result("again.json");
     assert_same(&result.histograms, &again.histograms, "the target's");
+    let calls = |block: &BlockResult| block.histogram("syscall_read", None).cloned();
+    assert!(calls(&result).is_some_and(|calls| calls.count == 1024) && calls(&result) == calls(&again), "calls too");
     assert_eq!((again.complete, again.tainted, again.source), (true, false, result.source));
     let ended = device.bench.run(&["capture", "--from", "e.parquet", "--events", "f.parquet"]);
     assert!(ended.code == 2 && ended.stderr.contains("'--from <FILE>' cannot be used"), "{ended:?}");
