@@ -13,6 +13,14 @@ const LARGEST: u64 = 128 << 10;
 /// A journal is one place of the device: ext4's is 1 GiB at most (mke2fs(8)), of which the two ends
 /// may lie in one bucket of the map more.
 const WIDEST: u64 = 1 << 30;
+/// How much of a size may be on the other side of the cut where a journal's sizes are others than the data's.
+const STRADDLES: f64 = 0.02;
+/// Journal writes to a sync from which on most of them follow one another, and the part of those that must.
+const IN_A_ROW: (f64, f64) = (1.5, 0.8);
+/// Writes to a sync, at least, that are the program's own.
+const OWN: f64 = 0.7;
+/// How near the writes of a device are to the calls of a program whose calls make all of them.
+const ALL_CALLED: f64 = 0.02;
 /// Buckets between two places that are taken to belong together.
 const APART: i64 = 2;
 
@@ -29,7 +37,10 @@ struct Journal {
 pub fn without(block: &BlockResult, syncs: u64) -> Option<(BlockResult, u64)> {
     let word = Some("write");
     let (sizes, places) = (block.histogram("size", word)?, block.histogram("lba", word)?);
-    let journal = find(places, sizes.count, syncs)?;
+    let journal = find(places, sizes.count, syncs).filter(|_| !all_are_called(block, sizes.count))?;
+    if !has_other_sizes(sizes, journal.requests) && !follow_one_another(block, journal.requests, syncs) {
+        return None;
+    }
     let mut own = block.clone();
     for histogram in own.histograms.iter_mut().filter(|h| h.op.as_deref() == word) {
         match histogram.name.as_str() {
@@ -58,11 +69,35 @@ fn find(places: &Histogram, writes: u64, syncs: u64) -> Option<Journal> {
     let wide = |region: &Journal| u64::try_from((region.high - region.low) * scale(places)).unwrap_or(u64::MAX);
     let fits = |region: &&Journal| {
         (TO_A_SYNC.0..=TO_A_SYNC.1).contains(&per_sync(region))
-            && region.requests < writes
+            && (writes - region.requests) as f64 >= OWN * syncs as f64
             && wide(region) <= WIDEST.max(2 * bucket_bytes(places))
     };
     // Two that fit cannot be told apart by where they are; the narrower one is the journal.
     regions.iter().filter(fits).min_by_key(|region| wide(region)).copied()
+}
+
+/// Whether the program's calls are as many as the writes: none is left for a journal.
+fn all_are_called(block: &BlockResult, writes: u64) -> bool {
+    let calls = [("syscall_write", None), ("uring", Some("write"))];
+    let called: u64 = calls.iter().filter_map(|(name, op)| block.histogram(name, *op)).map(|h| h.count).sum();
+    (called as f64 / writes.max(1) as f64 - 1.0).abs() <= ALL_CALLED
+}
+
+/// Whether so many of the smallest writes are all those of some sizes.
+fn has_other_sizes(sizes: &Histogram, requests: u64) -> bool {
+    let mut below = 0;
+    sizes.buckets.iter().any(|bucket| {
+        let cut = (requests as f64 - below as f64) / bucket.2.max(1) as f64;
+        below += bucket.2;
+        (cut - 1.0).abs() <= STRADDLES
+    })
+}
+
+/// Whether as many writes begin where another ended as a journal's do.
+fn follow_one_another(block: &BlockResult, requests: u64, syncs: u64) -> bool {
+    let Some(seeks) = block.histogram("seek", Some("write")) else { return false };
+    let at_once: u64 = seeks.buckets.iter().filter(|bucket| bucket.0 == 0).map(|bucket| bucket.2).sum();
+    requests as f64 >= IN_A_ROW.0 * syncs as f64 && at_once as f64 >= IN_A_ROW.1 * (requests - syncs) as f64
 }
 
 fn bucket_bytes(places: &Histogram) -> u64 {
@@ -151,5 +186,26 @@ mod tests {
         let mut one_place = block;
         one_place.histograms[1] = histogram("lba", "bytes", vec![(0, 256 * MIB, 2400)]);
         assert_eq!(without(&one_place, 800), None, "the journal is not apart from the data");
+    }
+
+    #[test]
+    fn one_of_two_zones_of_the_data_is_no_journal() {
+        // Blocks to two places, a sync after each or after every other.
+        let at = |place: i64, count| (place * 256 * MIB, (place + 1) * 256 * MIB, count);
+        let data = |far: u64, near: u64, at_once: u64| {
+            let histograms = vec![
+                histogram("size", "bytes", vec![(4096, 4097, far + near)]),
+                histogram("lba", "bytes", vec![at(0, near), at(30, far)]),
+                histogram("seek", "bytes", vec![(-100 * MIB, -99 * MIB, far + near - at_once), (0, 1, at_once)]),
+            ];
+            BlockResult { histograms, ..BlockResult::default() }
+        };
+        assert_eq!(without(&data(900, 100, 0), 1000), None, "a sync has something to write");
+        assert_eq!(without(&data(700, 300, 0), 333), None, "nothing tells the places apart");
+        assert!(without(&data(300, 700, 400), 300).is_some(), "two in a row at each sync");
+        let mut called = buffered_writer();
+        called.histograms.push(histogram("syscall_write", "ns", vec![(1000, 1001, 2400)]));
+        called.histograms[3].op = None;
+        assert_eq!(without(&called, 800), None, "the program made all of them");
     }
 }
