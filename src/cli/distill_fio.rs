@@ -329,6 +329,7 @@ fn options(args: &Args, block: &BlockResult) -> Options {
             How::Mlperf => Method::Mlperf,
         },
         tuning: Tuning::default(),
+        fio: fio::here().and_then(|(_, number)| number),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::units;
 
+use super::engine::Engine;
 use super::file_size::FileSize;
 use super::job::Options;
 use super::portions::Portion;
 use super::section::{Section, Setting};
 use super::sizes::{Split, fio_size};
-use super::source::Source;
+use super::source::{DSYNC, Source};
 use super::streams::{Brake, Direction, Part, Stream};
 
 /// Requests beyond which fio's buffers begin at a huge page: on pages of 4 KiB they have more
@@ -47,19 +48,6 @@ pub fn global(options: &Options, size: &FileSize, largest: u64, huge_pages: bool
     Section { name: "global".to_owned(), about: Vec::new(), settings }
 }
 
-/// What holds for all jobs of a source that writes through the page cache.
-pub fn through_the_cache(global: &mut Section, options: &Options) {
-    for setting in &mut global.settings {
-        match setting.name {
-            "ioengine" if !options.engine_asked => {
-                *setting = Setting::because("ioengine", "psync", "one write call after another");
-            }
-            "direct" => *setting = Setting::because("direct", 0, "through the page cache"),
-            _ => {}
-        }
-    }
-}
-
 /// fio's buffers on the borders of huge pages, where requests are large. Measured with fio 3.33 on
 /// a disk that takes 4 MiB in 254 segments: 64 requests of 4 MiB reach it as 64, and without this as
 /// 79 to 384, or without huge pages as 134 to 1414.
@@ -70,16 +58,13 @@ pub fn aligned(largest: u64) -> Option<Setting> {
 
 /// The section of one job.
 pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
-    let source = context.source;
     let mut settings = directions(stream, context);
     settings.extend(sizes(stream));
     settings.extend(places(stream, context));
-    if !stream.cached {
-        settings.extend(depth(stream, context));
-    }
+    settings.extend(depth(stream, context));
     settings.extend(brake(stream));
     settings.extend(flow(stream, context));
-    settings.extend(sync(stream, source));
+    settings.extend(sync(stream, context));
     Section { name: stream.name.clone(), about: Vec::new(), settings }
 }
 
@@ -209,15 +194,41 @@ fn places(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     settings
 }
 
+/// `ioengine`, where it is not that of all jobs, and how many requests it keeps in flight.
 fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
+    const CALLS: &str = "the source's own: a call for each request, which waits for its end";
     let options = context.options;
-    let paced = matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)));
+    let asked = options.engine_asked;
+    if stream.cached {
+        let through = Setting::because("direct", 0, "through the page cache, as the source");
+        let engine = (!asked).then(|| Setting::because("ioengine", "psync", "one call after another"));
+        return engine.into_iter().chain([through]).collect();
+    }
+    let paced = is_paced(stream);
     let why =
         if paced { "the most in flight; the rate decides how many are" } else { "the number that was kept in flight" };
     let wanted = stream.depth;
-    if sync(stream, context.source).is_some() && wanted > 1 && options.ioengine == "io_uring" && !options.engine_asked {
-        let aio = "fio's io_uring syncs once for each request that is in flight before 3.38; libaio syncs once";
-        return vec![Setting::because("ioengine", "libaio", aio), Setting::because("iodepth", wanted, why)];
+    let with = |engine: &str, about: &str| {
+        vec![Setting::because("ioengine", engine, about), Setting::because("iodepth", wanted, why)]
+    };
+    match stream.engine {
+        Some(Engine::Calls) if !asked && wanted == 1 => return vec![Setting::because("ioengine", "psync", CALLS)],
+        Some(Engine::Calls) if !asked && may_be_threads(stream, context.source) => {
+            let threads = "the number of calls that were kept in flight, each of a thread";
+            return vec![
+                Setting::because("ioengine", "psync", CALLS),
+                Setting::new("thread", 1),
+                Setting::because("numjobs", wanted, threads),
+            ];
+        }
+        Some(Engine::Aio) if !asked => return with("libaio", "the source's own: io_submit"),
+        _ => {}
+    }
+    if syncs_too_often(stream, context) && stream.engine != Some(Engine::Uring) && !asked {
+        return with(
+            "libaio",
+            "fio's io_uring syncs once for each request that is in flight before 3.38; libaio syncs once",
+        );
     }
     match options.depth(wanted) {
         Some(depth) if depth == wanted || paced => vec![Setting::because("iodepth", depth.max(wanted), why)],
@@ -226,11 +237,52 @@ fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
             vec![Setting::because("iodepth", depth, near)]
         }
         None if paced => vec![Setting::because("iodepth", wanted.next_power_of_two(), why)],
-        None => {
-            let aio = "fio's io_uring goes up to the next power of two, which is far from this depth; libaio does not";
-            vec![Setting::because("ioengine", "libaio", aio), Setting::because("iodepth", wanted, why)]
-        }
+        None => with(
+            "libaio",
+            "fio's io_uring goes up to the next power of two, which is far from this depth; libaio does not",
+        ),
     }
+}
+
+fn is_paced(stream: &Stream) -> bool {
+    matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)))
+}
+
+/// Whether threads of one job each do what its requests do together: at random places, as fast as they
+/// can. Each would have a rate, a pause and an order of its own.
+fn may_be_threads(stream: &Stream, source: &Source) -> bool {
+    let in_order = |part: &Part| in_order(source, part.direction).is_some_and(|percent| percent > 0);
+    stream.brake.is_none() && stream.flow.is_none() && !stream.parts.iter().any(in_order)
+}
+
+/// How many times the fio that is here syncs where a job says once. Before 3.38 it looks for a sync that has
+/// ended, not for one that began: io_uring begins one for each request in flight. And it syncs again as
+/// long as no other write began: after each read that comes before (both corrected in 2024, fio's pull
+/// requests 1754 and 1777).
+fn times(stream: &Stream, context: &Context<'_>) -> f64 {
+    let options = context.options;
+    if options.fio.is_some_and(|number| number >= ONE_SYNC) {
+        return 1.0;
+    }
+    let at_once = options.depth(stream.depth).filter(|_| stream.engine == Some(Engine::Uring));
+    if let Some(depth) = at_once.filter(|_| syncs_too_often(stream, context)) {
+        return depth.into();
+    }
+    stream.read_percent.map_or(1.0, |reads| 100.0 / f64::from(100 - reads.min(99)))
+}
+
+/// Whether it syncs with several requests in flight through fio's io_uring of before 3.38.
+fn syncs_too_often(stream: &Stream, context: &Context<'_>) -> bool {
+    let options = context.options;
+    let uring = options.ioengine == "io_uring" && options.fio.is_none_or(|number| number < ONE_SYNC);
+    uring && stream.depth > 1 && context.source.sync.is_some_and(|sync| sync.option != DSYNC) && writes(stream)
+}
+
+/// The first fio that syncs once.
+const ONE_SYNC: (u32, u32) = (3, 38);
+
+fn writes(stream: &Stream) -> bool {
+    stream.parts.iter().any(|part| part.direction == Direction::Write)
 }
 
 /// What sets the pace, when the device does not.
@@ -260,25 +312,37 @@ fn flow(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
 }
 
 /// Syncs after so many writes of this job.
-fn sync(stream: &Stream, source: &Source) -> Option<Setting> {
-    let writes = stream.parts.iter().any(|part| part.direction == Direction::Write);
-    source.sync.filter(|_| writes).map(|sync| {
-        let (every, what) = match &source.cached {
-            Some(cached) if stream.cached => (cached.every, "call"),
-            _ => (sync.every, "request"),
-        };
-        let to = if every == 1 { format!("each write {what}") } else { units::plural(every, &format!("write {what}")) };
-        let why = format!("{} syncs, one to {to}", units::count(sync.count));
-        let mut setting = Setting::because(sync.option, every, why);
-        setting.why.extend((sync.journal > 0).then(|| {
+fn sync(stream: &Stream, context: &Context<'_>) -> Option<Setting> {
+    let sync = context.source.sync.filter(|_| writes(stream))?;
+    if sync.option == DSYNC {
+        let why =
+            "each write is durable when it ends (O_DSYNC): the device flushed after each, and nothing asked for it";
+        return Some(Setting::because("sync", DSYNC, why));
+    }
+    let (every, what) = match &context.source.cached {
+        Some(cached) if stream.cached => (cached.every, "call"),
+        _ => (sync.every, "request"),
+    };
+    let to = if every == 1 { format!("each write {what}") } else { units::plural(every, &format!("write {what}")) };
+    let mut setting = Setting::because(sync.option, every, format!("{} syncs, one to {to}", units::count(sync.count)));
+    if !stream.cached {
+        let exact = context.source.loads[Direction::Write as usize].mix.count() as f64 / sync.count as f64;
+        let needed = (exact * times(stream, context)).round() as u64;
+        setting.why.extend((needed > every).then(|| {
             format!(
-                "({} small writes of the filesystem's journal are left out: on such a filesystem the syncs make them \
-                 again)",
-                units::count(sync.journal)
+                "({needed} for fio before 3.38, which syncs again after a read that follows, and through io_uring for \
+                 each request in flight; from 3.38 on say {every})"
             )
         }));
-        setting
-    })
+        setting.value = needed.max(every).to_string();
+    }
+    setting.why.extend((sync.journal > 0).then(|| {
+        format!(
+            "({} small writes of the filesystem's journal are left out: on such a filesystem the syncs make them again)",
+            units::count(sync.journal)
+        )
+    }));
+    Some(setting)
 }
 
 /// A time as fio reads it: whole seconds, else milliseconds, else microseconds.

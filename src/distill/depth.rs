@@ -62,6 +62,33 @@ pub fn wall(block: &BlockResult, direction: Option<Direction>) -> Option<f64> {
 const OFTEN: f64 = 0.05;
 const BEYOND: f64 = 0.3;
 
+/// The number in flight of both directions that the queue never had more of, where that stands out among
+/// those below it although it is rare: a program that cannot ask as fast as the device serves has its
+/// queue full only now and then. None where numbers only become rarer, as those of random requests do.
+pub fn edge(block: &BlockResult) -> Option<f64> {
+    let depths = block.histogram("inflight_time", None).and_then(busy).filter(|_| is_sound(block))?;
+    let dense: Vec<f64> = depths.buckets.iter().map(|b| b.2 as f64 / (b.1 - b.0) as f64).collect();
+    let mut above = 0.0;
+    for at in (BELOW + 1..depths.buckets.len()).rev() {
+        let last = [&depths.buckets[at - 1], &depths.buckets[at]];
+        let ns: f64 = last.iter().map(|bucket| bucket.2 as f64).sum();
+        let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
+        let stands_out = mean(&dense[at - 1..=at]) >= STANDS_OUT * mean(&dense[at - 1 - BELOW..at - 1]);
+        let neighbours = last[1].1 - depths.buckets[at - 1 - BELOW].0 <= 2 * (BELOW as i64 + 2);
+        if ns >= RARELY * depths.count as f64 && above <= BEYOND * ns && stands_out && neighbours {
+            return Some((last[1].0 + last[1].1 - 1) as f64 / 2.0);
+        }
+        above += last[1].2 as f64;
+    }
+    None
+}
+
+/// The share of the time that a queue which is rarely full is within one of its depth, how many times as
+/// often that is as each number below it, and how many of those are looked at.
+const RARELY: f64 = 0.01;
+const STANDS_OUT: f64 = 1.5;
+const BELOW: usize = 4;
+
 /// The number in flight of both directions at which the device was kept, where it was: what it has
 /// half of the time is next to what it has at most in nine tenths of it. A mean over the time in which
 /// a queue fills and drains is below what fills it again.
@@ -158,6 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_is_rarely_full_stands_out_at_its_depth() {
+        // fio at a depth of 16 on a device as fast as it: 4 KiB in order, and 8 KiB at random places.
+        let in_order = [284, 276, 221, 109, 41, 15, 11, 7, 5, 3, 3, 2, 2, 2, 4, 14];
+        let random = [238, 139, 77, 44, 38, 37, 36, 35, 35, 34, 34, 34, 34, 35, 103, 45];
+        let fading = [238, 139, 77, 44, 38, 37, 36, 35, 34, 33, 32, 31, 30, 29, 20, 10];
+        let of = |ns: [u64; 16]| {
+            let depths: Vec<(i64, u64)> = (1..).zip(ns.map(|ns| ns * 1000)).collect();
+            edge(&over_time(None, &depths))
+        };
+        assert_eq!((of(in_order), of(random), of(fading)), (Some(16.0), Some(16.0), None));
+    }
+
+    #[test]
     fn what_is_random_has_no_wall() {
         for mean in [2.0f64, 4.0, 8.0, 30.0] {
             let mut at = (-mean).exp() * 1e9;
@@ -168,6 +208,7 @@ mod tests {
                 })
                 .collect();
             assert_eq!(wall(&over_time(None, &poisson), None), None, "{mean}");
+            assert_eq!(edge(&over_time(None, &poisson)), None, "{mean}");
         }
     }
 

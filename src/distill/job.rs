@@ -18,7 +18,7 @@ use super::logical;
 use super::mlperf;
 use super::pace::Pace;
 use super::portions::{self, Division, Portion};
-use super::section::{Section, comment, reasons_once, wrapped};
+use super::section::{Section, comment, hoist, reasons_once, wrapped};
 use super::source::Source;
 use super::streams::{Direction, MAX_FLOW, Stream};
 use super::tuning::Tuning;
@@ -96,6 +96,8 @@ pub struct Options {
     pub method: Method,
     /// What a proof changed.
     pub tuning: Tuning,
+    /// The number of the fio that is here; none where there is none, or it does not say.
+    pub fio: Option<(u32, u32)>,
 }
 
 impl Options {
@@ -120,6 +122,7 @@ impl Default for Options {
             size_bytes: None,
             method: Method::Kvtrace,
             tuning: Tuning::default(),
+            fio: None,
         }
     }
 }
@@ -221,9 +224,6 @@ fn sections(
     if one_by_one || in_turns {
         global.settings.retain(|setting| setting.name != "runtime");
     }
-    if flat.iter().all(|stream| stream.cached) {
-        body::through_the_cache(&mut global, options);
-    }
     let mut all = vec![global];
     for (at, (portion, own)) in portions.iter().zip(&streams).enumerate() {
         let beside = if one_by_one { own } else { &flat };
@@ -245,6 +245,8 @@ fn sections(
         }
         all.extend(jobs);
     }
+    hoist(&mut all, "ioengine");
+    hoist(&mut all, "direct");
     (flat, all, tuned)
 }
 

@@ -50,6 +50,7 @@ pub fn stream(source: &Source, block: &BlockResult) -> Stream {
         flow: None,
         turn: None,
         cached: false,
+        engine: None,
         brake: None,
     }
 }

@@ -10,6 +10,7 @@ pub mod body;
 pub mod cached;
 mod density;
 pub mod depth;
+pub mod engine;
 pub mod exact;
 pub mod facts;
 pub mod fidelity;

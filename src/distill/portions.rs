@@ -89,6 +89,9 @@ impl Portion {
             Some(cached) => vec![cached.stream()],
             None => streams(&source.loads[0], &source.loads[1], source.paced.pace, habits),
         };
+        for stream in &mut all {
+            stream.engine = source.engine(stream.parts.iter().map(|part| part.direction));
+        }
         if !self.name.is_empty() {
             all.iter_mut().for_each(|stream| stream.name = format!("{}-{}", self.name, stream.name));
         }

@@ -57,6 +57,21 @@ impl Section {
     }
 }
 
+/// Says once for all jobs what each of them says in the same way; the first section is the one for all.
+pub fn hoist(sections: &mut [Section], name: &'static str) {
+    let Some((global, jobs)) = sections.split_first_mut() else { return };
+    let of = |section: &Section| section.settings.iter().find(|setting| setting.name == name).cloned();
+    let Some(first) = jobs.first().and_then(of) else { return };
+    if jobs.iter().any(|job| of(job).as_ref() != Some(&first)) {
+        return;
+    }
+    jobs.iter_mut().for_each(|job| job.settings.retain(|setting| setting.name != name));
+    match global.settings.iter_mut().find(|setting| setting.name == name) {
+        Some(setting) => *setting = first,
+        None => global.settings.push(first),
+    }
+}
+
 /// The sections without the reasons that an earlier setting of the same name has given: once is enough
 /// for a reader.
 pub fn reasons_once(sections: &[Section]) -> Vec<Section> {

@@ -3,9 +3,10 @@
 use crate::measure::{BlockResult, Histogram};
 
 use super::cached::Cached;
-use super::depth::{InFlight, ceiling, wall};
+use super::depth::{InFlight, ceiling, edge, wall};
+use super::engine::Engine;
 use super::journal;
-use super::pace::Paced;
+use super::pace::{Paced, span_ns};
 use super::pieces;
 use super::sizes::SizeMix;
 use super::streams::{Direction, Habits, Load};
@@ -25,6 +26,11 @@ const FILLS: f64 = 2.0;
 /// The share of requests in flight at most, of those counted, for which a paced job has room.
 const ROOM: f64 = 0.999;
 
+/// fio's `sync` of files that were opened with O_DSYNC.
+pub const DSYNC: &str = "dsync";
+/// How near to its writes the flushes of such a file are, relative.
+const EACH: f64 = 0.02;
+
 /// A load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
@@ -41,6 +47,8 @@ pub struct Source {
     pub sequential: [Option<f64>; 2],
     /// Whether reads and writes each keep a queue of their own full.
     pub apart: bool,
+    /// What each direction's requests were asked for with, where that is known.
+    pub engines: [Option<Engine>; 2],
     /// How often written data was made durable.
     pub sync: Option<Sync>,
     /// The calls that a job repeats instead of all that, where the source wrote through the page cache.
@@ -53,7 +61,7 @@ pub struct Source {
 /// Writes and then a sync, over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sync {
-    /// fio's option: `fsync` or `fdatasync`.
+    /// fio's option: `fsync` or `fdatasync`; or [`DSYNC`], the value of its `sync`.
     pub option: &'static str,
     /// Write requests to one sync.
     pub every: u64,
@@ -92,7 +100,8 @@ impl Source {
         let pieces = block;
         let block = whole_requests.as_ref().map_or(block, |whole| &whole.block);
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
-        let apart = keep_full(&mut loads, block);
+        let engines = Direction::ALL.map(|d| Engine::of(block, d, loads[d as usize].mix.count()));
+        let apart = keep_full(&mut loads, block, engines);
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
             loads[direction as usize] = Load::default();
@@ -104,6 +113,7 @@ impl Source {
             zones: Zones::within(whole, block),
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
             apart,
+            engines,
             sync: sync.map(|sync| Sync { every: to_each(sync.every, pieces, block), ..sync }),
             cached,
             split_at: whole_requests.as_ref().map(|whole| whole.limit),
@@ -121,6 +131,13 @@ impl Source {
             Some(cached) => cached.sequential,
             None => self.sequential[direction as usize],
         }
+    }
+
+    /// What the requests of some directions were asked for with, where that is one thing.
+    pub fn engine(&self, directions: impl Iterator<Item = Direction>) -> Option<Engine> {
+        let mut engines = directions.map(|direction| self.engines[direction as usize]);
+        let first = engines.next()??;
+        engines.all(|engine| engine == Some(first)).then_some(first)
     }
 
     /// All bytes that were moved.
@@ -154,6 +171,13 @@ impl Sync {
     fn of(block: &BlockResult) -> Option<Self> {
         let count = |name: &str| block.histogram(name, None).map_or(0, |h| h.count);
         let writes = block.histogram("size", Some("write")).map_or(0, |h| h.count);
+        // Writes that each end with a flush, and no calls that would ask for it.
+        let flushes = count("flush");
+        let watched = block.histogram("fsync", None).is_some();
+        let each = (flushes as f64 / writes.max(1) as f64 - 1.0).abs() <= EACH;
+        if watched && each && flushes > 1 && count("fsync") + count("fdatasync") == 0 {
+            return Some(Self { option: DSYNC, every: 1, count: flushes, journal: 0 });
+        }
         // Without system calls, a flush of the device stands for the call that caused it.
         let seen = [("fsync", count("fsync")), ("fdatasync", count("fdatasync")), ("fdatasync", count("flush"))];
         let (option, count) = match seen[..2].iter().max_by_key(|(_, count)| *count) {
@@ -177,10 +201,11 @@ fn to_each(every: u64, pieces: &BlockResult, whole: &BlockResult) -> u64 {
 }
 
 /// Raises the means in flight to the number at which the queue was kept, or those at which each
-/// direction's was; says whether those are two.
-fn keep_full(loads: &mut [Load; 2], block: &BlockResult) -> bool {
+/// direction's was; says whether those are two. What is asked for in two ways has two queues.
+fn keep_full(loads: &mut [Load; 2], block: &BlockResult, engines: [Option<Engine>; 2]) -> bool {
     let mean: f64 = loads.iter().filter(|load| load.mix.count() > 0).map(|load| load.in_flight).sum();
-    let together = wall(block, None).or_else(|| ceiling(block)).filter(|kept| *kept > mean && *kept <= mean * FILLS);
+    let kept = wall(block, None).or_else(|| ceiling(block)).filter(|kept| *kept <= mean * FILLS);
+    let together = kept.or_else(|| edge(block).filter(|_| is_fast(block))).filter(|kept| *kept > mean);
     let own = Direction::ALL.map(|direction| wall(block, Some(direction)));
     if let ([Some(reads), Some(writes)], Some(most)) = (own, most(block)) {
         // A queue of both has walls for each too, of which one is full when the other is empty.
@@ -189,17 +214,40 @@ fn keep_full(loads: &mut [Load; 2], block: &BlockResult) -> bool {
             return true;
         }
     }
+    if let [Some(reads), Some(writes)] = engines
+        && reads != writes
+    {
+        for (load, kept) in loads.iter_mut().zip(own) {
+            load.in_flight = kept.unwrap_or(load.in_flight);
+        }
+        return true;
+    }
     if let Some(kept) = together {
         loads.iter_mut().for_each(|load| load.in_flight *= kept / mean);
     }
     false
 }
 
-/// The most in flight, of both directions, but for a thousandth of the time.
+/// Whether requests follow one another as fast as a program asks for them.
+fn is_fast(block: &BlockResult) -> bool {
+    let requests: u64 =
+        Direction::ALL.iter().filter_map(|d| block.histogram("size", Some(d.word()))).map(|h| h.count).sum();
+    span_ns(block).is_some_and(|span| span <= FAST_NS * requests as f64)
+}
+
+/// The mean time between requests up to which the one who asks for them may be as slow as the device: a
+/// thread of fio takes 4 to 7 us for each here.
+const FAST_NS: f64 = 10_000.0;
+
+/// The most in flight, of both directions, but for a fiftieth of the time: requests whose ends were lost
+/// count for longer.
 fn most(block: &BlockResult) -> Option<f64> {
     let depths = block.histogram("inflight_time", None).filter(|depths| depths.count > 0)?;
-    depths.quantile(ROOM).map(f64::ceil)
+    depths.quantile(FULL).map(f64::ceil)
 }
+
+/// The share of the time in which no more than both queues are in flight.
+const FULL: f64 = 0.98;
 
 /// How many times the most in flight two queues are at most that are full at the same time.
 const ADD_UP: f64 = 1.05;

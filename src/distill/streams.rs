@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::engine::Engine;
 use super::pace::Pace;
 use super::parts::cut;
 use super::saturated::saturated;
@@ -75,6 +76,8 @@ pub struct Stream {
     pub brake: Option<Brake>,
     /// Whether it writes through the page cache, one call after another.
     pub cached: bool,
+    /// What its requests are asked for with; none where that is not known.
+    pub engine: Option<Engine>,
 }
 
 /// What keeps a job from being as fast as it can.
@@ -103,7 +106,17 @@ impl Stream {
 
     /// One of a single direction.
     pub fn one(name: String, part: Part, depth: u32) -> Self {
-        Self { name, parts: vec![part], read_percent: None, depth, flow: None, turn: None, brake: None, cached: false }
+        Self {
+            name,
+            parts: vec![part],
+            read_percent: None,
+            depth,
+            flow: None,
+            turn: None,
+            brake: None,
+            cached: false,
+            engine: None,
+        }
     }
 }
 

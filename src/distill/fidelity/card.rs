@@ -73,7 +73,12 @@ fn among(definition: &Definition, runs: &[BlockResult]) -> Option<f64> {
 /// than half of what they measure.
 const MEANINGLESS: f64 = 1.0;
 
-/// Nothing to judge without a bound, without an original figure, or where the machine is so noisy that
+/// The part of its bound by which runs of the same thing may differ in a count of requests; more, and there
+/// are too few requests to tell a miss from chance.
+const TOO_FEW: f64 = 0.5;
+
+/// Nothing to judge without a bound, without an original figure, where runs of the same thing have too
+/// few requests, or where the machine is so noisy that
 /// anything would pass; a job that does not have what the original has fails.
 fn verdict(
     definition: &Definition,
@@ -84,6 +89,11 @@ fn verdict(
     let (bound, original) = (definition.bound?, original?);
     let Some((other, distance)) = other.zip(distance) else { return Some(false) };
     let allowed = allowed(definition, floor).unwrap_or(bound);
+    let chance =
+        floor.filter(|floor| definition.pooled && *floor > bound * TOO_FEW).map_or(0.0, |floor| FLOORS * floor);
+    if distance > allowed && distance <= chance {
+        return None;
+    }
     if distance > bound && distance <= allowed && allowed > MEANINGLESS {
         return None;
     }

@@ -1,0 +1,74 @@
+//! How a program asks for its I/O: a capture counts its calls and its io_uring operations beside the
+//! requests, and a job that asks in the same way has its costs between two requests.
+
+use crate::measure::BlockResult;
+
+use super::streams::Direction;
+
+/// How near to its requests the calls or operations of a program must be that made all of them, relative.
+const ALL: f64 = 0.1;
+
+/// What a request was asked for with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// io_uring.
+    Uring,
+    /// io_submit, which is what is left where calls and io_uring were watched and are not it.
+    Aio,
+    /// A call that waits: the families of read and write.
+    Calls,
+}
+
+impl Engine {
+    /// Of so many requests of a direction, each whole; none where it is not known, or of several kinds.
+    pub fn of(block: &BlockResult, direction: Direction, requests: u64) -> Option<Self> {
+        let count = |name: &str, op: Option<&str>| block.histogram(name, op).map(|h| h.count as f64);
+        let uring = count("uring", Some(direction.word()));
+        let cached = if direction == Direction::Write { count("cached_write", None) } else { None };
+        let calls = count(&format!("syscall_{direction}"), None).map(|calls| calls - cached.unwrap_or(0.0));
+        let share = |made: Option<f64>| made.map(|made| made / requests.max(1) as f64);
+        let all = |made: Option<f64>| share(made).is_some_and(|share| (share - 1.0).abs() <= ALL);
+        let none = |made: Option<f64>| share(made).is_some_and(|share| share <= ALL);
+        match (all(uring), all(calls)) {
+            _ if requests == 0 => None,
+            (true, false) => Some(Self::Uring),
+            (false, true) => Some(Self::Calls),
+            _ if none(uring) && none(calls) => Some(Self::Aio),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::LogLinear;
+
+    fn block(counts: &[(&str, Option<&str>, u64)]) -> BlockResult {
+        let histograms = counts.iter().map(|&(name, op, count)| {
+            let mut counter = LogLinear::times();
+            counter.record_many(1000, count);
+            counter.save(name, op, "ns")
+        });
+        BlockResult { histograms: histograms.collect(), ..BlockResult::default() }
+    }
+
+    #[test]
+    fn what_was_counted_as_often_as_requests_made_them() {
+        let of = |uring, calls, cached| {
+            let write = ("uring", Some("write"), uring);
+            let block = block(&[write, ("syscall_write", None, calls), ("cached_write", None, cached)]);
+            Engine::of(&block, Direction::Write, 1000)
+        };
+        assert_eq!(of(1000, 0, 0), Some(Engine::Uring));
+        assert_eq!(of(1000, 30, 0), Some(Engine::Uring), "and a log");
+        assert_eq!(of(0, 1001, 1), Some(Engine::Calls));
+        assert_eq!(of(0, 0, 0), Some(Engine::Aio));
+        assert_eq!(of(500, 500, 0), None, "of both");
+        assert_eq!(of(0, 60, 60), Some(Engine::Aio), "a log through the page cache is none of the requests");
+        assert_eq!(of(0, 300, 300), Some(Engine::Aio));
+        assert_eq!(Engine::of(&block(&[]), Direction::Read, 1000), None, "nothing was watched");
+        let no_calls = block(&[("uring", Some("read"), 0)]);
+        assert_eq!(Engine::of(&no_calls, Direction::Read, 1000), None, "calls were not watched");
+    }
+}
