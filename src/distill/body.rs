@@ -2,14 +2,16 @@
 
 use crate::units;
 
-use super::engine::Engine;
+use super::context::Context;
 use super::file_size::FileSize;
 use super::job::Options;
 use super::portions::Portion;
+use super::queue::depth;
 use super::section::{Section, Setting};
 use super::sizes::{Split, fio_size};
-use super::source::{DSYNC, Source};
+use super::source::Source;
 use super::streams::{Brake, Direction, Part, Stream};
+use super::syncs::sync;
 
 /// Requests beyond which fio's buffers begin at a huge page: on pages of 4 KiB they have more
 /// segments than many devices take at once (64 here; 127 are usual), and are split. Up to that a job
@@ -17,20 +19,6 @@ use super::streams::{Brake, Direction, Part, Stream};
 const LARGE: u64 = 256 << 10;
 /// The percentage of requests in order from which on a job is sequential rather than a mixture.
 const ALL_IN_ORDER: u64 = 100;
-
-/// What a section is written from.
-pub struct Context<'a> {
-    /// The load that its jobs stand for.
-    pub source: &'a Source,
-    /// All jobs that run beside each other.
-    pub beside: &'a [Stream],
-    /// What the user decides.
-    pub options: &'a Options,
-    /// The size of the file.
-    pub size: u64,
-    /// fio's `flow_id` of the jobs; none where all of a file's jobs are one flow.
-    pub flow_id: Option<usize>,
-}
 
 /// What holds for all jobs.
 pub fn global(options: &Options, size: &FileSize, largest: u64, huge_pages: bool) -> Section {
@@ -194,97 +182,6 @@ fn places(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     settings
 }
 
-/// `ioengine`, where it is not that of all jobs, and how many requests it keeps in flight.
-fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
-    const CALLS: &str = "the source's own: a call for each request, which waits for its end";
-    let options = context.options;
-    let asked = options.engine_asked;
-    if stream.cached {
-        let through = Setting::because("direct", 0, "through the page cache, as the source");
-        let engine = (!asked).then(|| Setting::because("ioengine", "psync", "one call after another"));
-        return engine.into_iter().chain([through]).collect();
-    }
-    let paced = is_paced(stream);
-    let why =
-        if paced { "the most in flight; the rate decides how many are" } else { "the number that was kept in flight" };
-    let wanted = stream.depth;
-    let with = |engine: &str, about: &str| {
-        vec![Setting::because("ioengine", engine, about), Setting::because("iodepth", wanted, why)]
-    };
-    match stream.engine {
-        Some(Engine::Calls) if !asked && wanted == 1 => return vec![Setting::because("ioengine", "psync", CALLS)],
-        Some(Engine::Calls) if !asked && may_be_threads(stream, context.source) => {
-            let threads = "the number of calls that were kept in flight, each of a thread";
-            return vec![
-                Setting::because("ioengine", "psync", CALLS),
-                Setting::new("thread", 1),
-                Setting::because("numjobs", wanted, threads),
-            ];
-        }
-        Some(Engine::Aio) if !asked => return with("libaio", "the source's own: io_submit"),
-        _ => {}
-    }
-    if syncs_too_often(stream, context) && stream.engine != Some(Engine::Uring) && !asked {
-        return with(
-            "libaio",
-            "fio's io_uring syncs once for each request that is in flight before 3.38; libaio syncs once",
-        );
-    }
-    match options.depth(wanted) {
-        Some(depth) if depth == wanted || paced => vec![Setting::because("iodepth", depth.max(wanted), why)],
-        Some(depth) => {
-            let near = format!("{why}, {wanted}; fio's io_uring keeps powers of two");
-            vec![Setting::because("iodepth", depth, near)]
-        }
-        None if paced => vec![Setting::because("iodepth", wanted.next_power_of_two(), why)],
-        None => with(
-            "libaio",
-            "fio's io_uring goes up to the next power of two, which is far from this depth; libaio does not",
-        ),
-    }
-}
-
-fn is_paced(stream: &Stream) -> bool {
-    matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)))
-}
-
-/// Whether threads of one job each do what its requests do together: at random places, as fast as they
-/// can. Each would have a rate, a pause and an order of its own.
-fn may_be_threads(stream: &Stream, source: &Source) -> bool {
-    let in_order = |part: &Part| in_order(source, part.direction).is_some_and(|percent| percent > 0);
-    stream.brake.is_none() && stream.flow.is_none() && !stream.parts.iter().any(in_order)
-}
-
-/// How many times the fio that is here syncs where a job says once. Before 3.38 it looks for a sync that has
-/// ended, not for one that began: io_uring begins one for each request in flight. And it syncs again as
-/// long as no other write began: after each read that comes before (both corrected in 2024, fio's pull
-/// requests 1754 and 1777).
-fn times(stream: &Stream, context: &Context<'_>) -> f64 {
-    let options = context.options;
-    if options.fio.is_some_and(|number| number >= ONE_SYNC) {
-        return 1.0;
-    }
-    let at_once = options.depth(stream.depth).filter(|_| stream.engine == Some(Engine::Uring));
-    if let Some(depth) = at_once.filter(|_| syncs_too_often(stream, context)) {
-        return depth.into();
-    }
-    stream.read_percent.map_or(1.0, |reads| 100.0 / f64::from(100 - reads.min(99)))
-}
-
-/// Whether it syncs with several requests in flight through fio's io_uring of before 3.38.
-fn syncs_too_often(stream: &Stream, context: &Context<'_>) -> bool {
-    let options = context.options;
-    let uring = options.ioengine == "io_uring" && options.fio.is_none_or(|number| number < ONE_SYNC);
-    uring && stream.depth > 1 && context.source.sync.is_some_and(|sync| sync.option != DSYNC) && writes(stream)
-}
-
-/// The first fio that syncs once.
-const ONE_SYNC: (u32, u32) = (3, 38);
-
-fn writes(stream: &Stream) -> bool {
-    stream.parts.iter().any(|part| part.direction == Direction::Write)
-}
-
 /// What sets the pace, when the device does not.
 fn brake(stream: &Stream) -> Vec<Setting> {
     const WHY: &str = "the pace, as above";
@@ -309,40 +206,6 @@ fn flow(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     settings.extend(context.flow_id.map(|id| Setting::new("flow_id", id)));
     settings.push(Setting::new("flow_sleep", 50));
     settings
-}
-
-/// Syncs after so many writes of this job.
-fn sync(stream: &Stream, context: &Context<'_>) -> Option<Setting> {
-    let sync = context.source.sync.filter(|_| writes(stream))?;
-    if sync.option == DSYNC {
-        let why =
-            "each write is durable when it ends (O_DSYNC): the device flushed after each, and nothing asked for it";
-        return Some(Setting::because("sync", DSYNC, why));
-    }
-    let (every, what) = match &context.source.cached {
-        Some(cached) if stream.cached => (cached.every, "call"),
-        _ => (sync.every, "request"),
-    };
-    let to = if every == 1 { format!("each write {what}") } else { units::plural(every, &format!("write {what}")) };
-    let mut setting = Setting::because(sync.option, every, format!("{} syncs, one to {to}", units::count(sync.count)));
-    if !stream.cached {
-        let exact = context.source.loads[Direction::Write as usize].mix.count() as f64 / sync.count as f64;
-        let needed = (exact * times(stream, context)).round() as u64;
-        setting.why.extend((needed > every).then(|| {
-            format!(
-                "({needed} for fio before 3.38, which syncs again after a read that follows, and through io_uring for \
-                 each request in flight; from 3.38 on say {every})"
-            )
-        }));
-        setting.value = needed.max(every).to_string();
-    }
-    setting.why.extend((sync.journal > 0).then(|| {
-        format!(
-            "({} small writes of the filesystem's journal are left out: on such a filesystem the syncs make them again)",
-            units::count(sync.journal)
-        )
-    }));
-    Some(setting)
 }
 
 /// A time as fio reads it: whole seconds, else milliseconds, else microseconds.

@@ -5,7 +5,8 @@
 use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
-use super::pace::{Pace, Paced, own_pauses, span_ns};
+use super::pace::{Pace, Paced, span_ns};
+use super::pauses::own_pauses;
 use super::sizes::{SizeMix, Split};
 use super::source::{Sync, sequential};
 use super::streams::{Brake, Direction, Part, Stream};

@@ -9,7 +9,8 @@ use crate::measure::replay::REPLAY_SCHEMA;
 use crate::trace::meta::TRACE_SCHEMA;
 use crate::units;
 
-use super::body::{self, Context};
+use super::body;
+use super::context::Context;
 use super::depth::{nearest, ring};
 use super::facts::Facts;
 use super::file_size::FileSize;

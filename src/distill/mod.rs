@@ -1,13 +1,16 @@
-//! From what the block layer did to a fio job that does the same: [`source`] is what a capture says
-//! of its load ([`sizes`] as fio's whole percents, [`depth`], [`pace`], [`pieces`] made whole, and the [`zones`] of what it
-//! [`reach`]es, by [`density`]), [`portions`] divides it where it changes over time ([`slices`]) or by
-//! phase, [`streams`] ([`saturated`], [`parts`]) cuts each part into fio jobs, [`job`] writes them down ([`header`] with [`facts`]
-//! and [`hot`] zones, [`body`] in [`section`]s, [`file_size`], [`machine`]) with the reason for every
-//! value. [`exact`] writes every request instead, [`mlperf`] does what the reference does. [`fidelity`]
-//! says how like its source a job behaves; [`fio`] is the program that runs it.
+//! From what the block layer did to a fio job that does the same: [`source`] is what a capture says of
+//! its load ([`cached`] calls or [`engine`], [`sizes`] as fio's whole percents, [`depth`], [`pace`]
+//! with its [`pauses`], [`pieces`] made whole, and the [`zones`] of what it [`reach`]es, by
+//! [`density`]), [`portions`] divides it where it changes over time ([`slices`]) or by phase,
+//! [`streams`] ([`saturated`], [`parts`]) cuts each part into fio jobs, [`job`] writes them down
+//! ([`header`] with [`facts`] and [`hot`] zones, [`body`] in [`section`]s from a [`context`], its
+//! [`queue`] and [`syncs`], [`file_size`], [`machine`]) with the reason for every value. [`exact`]
+//! writes every request instead, [`mlperf`] does what the reference does. [`fidelity`] says how like
+//! its source a job behaves; [`fio`] is the program that runs it.
 
 pub mod body;
 pub mod cached;
+pub mod context;
 mod density;
 pub mod depth;
 pub mod engine;
@@ -25,8 +28,10 @@ pub mod machine;
 pub mod mlperf;
 pub mod pace;
 pub mod parts;
+pub mod pauses;
 pub mod pieces;
 pub mod portions;
+pub mod queue;
 pub mod reach;
 pub mod saturated;
 pub mod section;
@@ -34,6 +39,7 @@ pub mod sizes;
 pub mod slices;
 pub mod source;
 pub mod streams;
+pub mod syncs;
 pub mod tuning;
 pub mod zones;
 

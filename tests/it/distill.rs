@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cached;
+mod engines;
 mod events;
 mod exact_proof;
 mod hang;

@@ -1,0 +1,64 @@
+//! How the source asked for its I/O is how its job does.
+
+use crate::support::Bench;
+
+use super::original::device;
+use super::prove::can_prove;
+
+fn job_of(bench: &Bench, device: (&str, &str), flags: &str) -> String {
+    let (name, path) = device;
+    let fio = format!("fio --name=a --filename={path} --direct=1 --size=16m --output-format=terse {flags}");
+    let mut words = vec!["capture", "--dev", name, "-o", "b.json", "--overwrite", "--"];
+    words.extend(fio.split(' '));
+    bench.ok(&words);
+    bench.ok(&["distill-fio", "b.json", "-o", "job.fio", "--overwrite", "--accept-tainted"]);
+    String::from_utf8(bench.read("job.fio")).expect("a job is text")
+}
+
+#[test]
+fn a_job_asks_as_its_source_did() {
+    if !can_prove() {
+        return;
+    }
+    let Some((_folder, device)) = device(64) else { return };
+    let (bench, device) = (Bench::on_disk(), (device.name(), &*device.path));
+    let random = "--rw=randread --bs=4k --norandommap --loops=4";
+    for (engine, depth) in [("psync", 1), ("io_uring", 4), ("libaio", 4)] {
+        let job = job_of(&bench, device, &format!("{random} --ioengine={engine} --iodepth={depth}"));
+        assert!(job.lines().any(|line| line == format!("ioengine={engine}")), "{engine}: {job}");
+        assert_eq!(job.contains("iodepth="), engine != "psync", "{job}");
+    }
+    bench.ok(&["distill-fio", "b.json", "-o", "a.fio", "--ioengine", "io_uring", "--accept-tainted"]);
+    let asked = String::from_utf8(bench.read("a.fio")).unwrap();
+    assert!(asked.contains("ioengine=io_uring") && !asked.contains("libaio"), "{asked}");
+}
+
+#[test]
+fn writes_that_are_durable_at_their_end_are_so_again() {
+    if !can_prove() {
+        return;
+    }
+    let Some((_folder, device)) = device(64) else { return };
+    let (bench, device) = (Bench::on_disk(), (device.name(), &*device.path));
+    let job = job_of(&bench, device, "--rw=write --bs=16k --ioengine=psync --sync=dsync");
+    assert!(job.contains("\nsync=dsync\n") && !job.contains("fdatasync="), "{job}");
+    let synced = job_of(&bench, device, "--rw=write --bs=16k --ioengine=psync --fsync=4");
+    assert!(synced.contains("\nfsync=4\n") && !synced.contains("sync=dsync"), "{synced}");
+}
+
+#[test]
+fn what_is_asked_for_in_two_ways_has_two_queues() {
+    if !can_prove() {
+        return;
+    }
+    let Some((_folder, device)) = device(64) else { return };
+    let (bench, device) = (Bench::on_disk(), (device.name(), &*device.path));
+    let two = "--time_based --runtime=1s --rw=randread --bs=4k --ioengine=io_uring --iodepth=4 --name=log --filename=PATH \
+               --direct=1 --size=16m --offset=32m --time_based --runtime=1s --rw=write --bs=4k --ioengine=psync \
+               --fdatasync=1";
+    let job = job_of(&bench, device, &two.replace("PATH", device.1));
+    let sections: Vec<&str> = job.split("\n[").collect();
+    let [_, _, reads, log] = &sections[..] else { panic!("two jobs: {job}") };
+    assert!(reads.starts_with("read]") && reads.contains("iodepth=") && !reads.contains("psync"), "{job}");
+    assert!(log.contains("ioengine=psync") && log.contains("\nfdatasync=1") && !log.contains("iodepth"), "{job}");
+}
