@@ -42,6 +42,7 @@ mod notes;
 mod prove;
 mod task;
 mod tune;
+mod typed;
 
 use case::{Case, Original};
 use course::Course;

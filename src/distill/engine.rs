@@ -22,10 +22,7 @@ pub enum Engine {
 impl Engine {
     /// Of so many requests of a direction, each whole; none where it is not known, or of several kinds.
     pub fn of(block: &BlockResult, direction: Direction, requests: u64) -> Option<Self> {
-        let count = |name: &str, op: Option<&str>| block.histogram(name, op).map(|h| h.count as f64);
-        let uring = count("uring", Some(direction.word()));
-        let cached = if direction == Direction::Write { count("cached_write", None) } else { None };
-        let calls = count(&format!("syscall_{direction}"), None).map(|calls| calls - cached.unwrap_or(0.0));
+        let (uring, calls) = asked(block, direction);
         let share = |made: Option<f64>| made.map(|made| made / requests.max(1) as f64);
         let all = |made: Option<f64>| share(made).is_some_and(|share| (share - 1.0).abs() <= ALL);
         let none = |made: Option<f64>| share(made).is_some_and(|share| share <= ALL);
@@ -37,6 +34,15 @@ impl Engine {
             _ => None,
         }
     }
+}
+
+/// Times that a direction's program asked: io_uring operations, and calls of direct I/O as far as that is
+/// known; none of what was not watched.
+pub fn asked(block: &BlockResult, direction: Direction) -> (Option<f64>, Option<f64>) {
+    let count = |name: &str, op: Option<&str>| block.histogram(name, op).map(|h| h.count as f64);
+    let cached = if direction == Direction::Write { count("cached_write", None) } else { None };
+    let calls = count(&format!("syscall_{direction}"), None).map(|calls| calls - cached.unwrap_or(0.0));
+    (count("uring", Some(direction.word())), calls)
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 //! Requests at random places that follow one another do so because they were one. So the lengths of
 //! runs are the sizes of what was split: of runs that come in a few lengths, and not in ever fewer
 //! of each as those of a program do that goes on in order with some probability, all but the last
-//! piece have the size of the limit. One stream in order has no such runs; there, what is born at once
-//! is one request.
+//! piece have the size of the limit. One stream in order has no such runs; there, what the program asked
+//! for is counted, or what is born at once is one request.
 
 use crate::measure::{BlockResult, Histogram};
 
+use super::engine::asked;
 use super::sizes::SizeMix;
 use super::streams::Direction;
 
@@ -40,6 +41,13 @@ pub struct Whole {
     pub block: BlockResult,
     /// The limit that split them, bytes.
     pub limit: u64,
+}
+
+/// The pieces of each request, where a mean of so many is a whole number of several.
+fn length(pieces: f64) -> Option<u64> {
+    let length = pieces.round();
+    let fits = (2.0..=LONGEST as f64).contains(&length) && (pieces / length - 1.0).abs() <= WHOLE_NUMBER;
+    fits.then_some(length as u64)
 }
 
 /// Makes the requests of `block` whole, as far as those of the `whole` capture that it is a part of were
@@ -113,7 +121,8 @@ impl Runs {
         (enough && found.are_not_geometric()).then_some(found)
     }
 
-    /// Those of one stream in order: so many pieces at a time, which the times between births tell.
+    /// Those of one stream in order: so many pieces at a time as the program asked less often than there
+    /// are pieces, or as the times between births tell.
     fn in_order(block: &BlockResult, direction: Direction, limit: u64) -> Option<Self> {
         let of = |name: &str| block.histogram(name, Some(direction.word())).filter(|histogram| histogram.count > 0);
         let (seeks, gaps, sizes) = (of("seek")?, of("gap")?, of("size").map(SizeMix::from_histogram)?);
@@ -127,11 +136,11 @@ impl Runs {
         }
         let at_once = share(gaps, &|gap| gap < AT_ONCE_NS.0);
         let between = share(gaps, &|gap| (AT_ONCE_NS.0..AT_ONCE_NS.1).contains(&gap));
-        let pieces = 1.0 / (1.0 - at_once);
-        let length = pieces.round();
-        let fits = (2.0..=LONGEST as f64).contains(&length) && (pieces / length - 1.0).abs() <= WHOLE_NUMBER;
-        let lengths = vec![(length as u64, sizes.count() / length as u64)];
-        (fits && between <= BETWEEN).then_some(Self { lengths, sizes })
+        let born = (between <= BETWEEN).then(|| 1.0 / (1.0 - at_once)).and_then(length);
+        let (uring, calls) = asked(block, direction);
+        let told = |times: Option<f64>| length(sizes.count() as f64 / times.filter(|times| *times > 0.0)?);
+        let length = told(uring).or_else(|| told(calls)).or(born)?;
+        Some(Self { lengths: vec![(length, sizes.count() / length)], sizes })
     }
 
     fn several(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
@@ -340,6 +349,12 @@ mod tests {
         assert_eq!((in_order.count, in_order.min, in_order.max), (999, Some(0), Some(0)));
         *block.histograms.last_mut().unwrap() = gaps(1400, 2599);
         assert!(joined(&block, &block).is_none(), "now this many and now that many");
+        // Whatever the births say, a program that asked so often is believed.
+        let asked = |times: u64| Histogram { unit: "ns".to_owned(), ..counted("uring", "ns", &[(90_000, times)]) };
+        block.histograms.push(asked(1000));
+        assert_eq!(sizes_of(&joined(&block, &block).unwrap().block), [(1 << 20, 1000)]);
+        *block.histograms.last_mut().unwrap() = asked(4000);
+        assert!(joined(&block, &block).is_none(), "it asked for each");
     }
 
     proptest! {

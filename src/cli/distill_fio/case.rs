@@ -13,7 +13,7 @@ use crate::measure::{BlockResult, Input};
 
 use super::prove::{Proof, Ran};
 use super::task::Task;
-use super::{command, notes};
+use super::{command, notes, typed};
 
 /// What the job is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +148,8 @@ impl Case<'_> {
         let original = match self.original {
             Original::Recording => None,
             Original::Replay => {
-                Some(format!("kvtrace replay {} --capture --tier-2 {}", self.origin.file, as_target(target)))
+                let typed = typed::of_replay(std::env::args());
+                Some(format!("kvtrace replay {} --capture --tier-2 {}{typed}", self.origin.file, as_target(target)))
             }
             Original::Command => Some(command::shown(&self.proof.flags.command)),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cli::Global;
 use crate::cli::block_watch::{BlockWatch, Need};
 use crate::cli::replay::ReplayFlags;
-use crate::cli::terminal::Terminal;
+use crate::cli::terminal::{Terminal, keep_after_signals};
 use crate::distill::Fio;
 use crate::distill::fidelity::card::passes;
 use crate::distill::fidelity::kept;
@@ -99,6 +99,8 @@ impl<'a> Proof<'a> {
     ) -> Result<Option<Self>> {
         let Some(target) = flags.target.as_deref().filter(|_| flags.prove) else { return Ok(None) };
         let fio = Fio::find()?;
+        // The first signal ends what runs within seconds; a second one would leave it behind.
+        keep_after_signals();
         Ok(Some(Self { flags, ground: Ground::of(target, destroys)?, fio, can_tune, json, stop, terminal }))
     }
 
