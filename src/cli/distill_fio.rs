@@ -27,6 +27,7 @@ use super::capture::{events, from};
 use super::replay::ReplayFlags;
 use super::terminal::Terminal;
 
+mod again;
 mod card;
 mod case;
 mod check;
@@ -44,6 +45,7 @@ mod task;
 mod tune;
 mod typed;
 
+use again::Again;
 use case::{Case, Original};
 use course::Course;
 use kind::Kind;
@@ -177,7 +179,9 @@ pub fn run(args: Args, global: Global, stop: &Stop) -> Result<()> {
     match proof {
         Some(proof) => {
             let task = Task::of(&job, &args.output, args.prove.grace());
-            tune::prove(case(&proof, &source, task, global), &source, &options, job)
+            let mut case = case(&proof, &source, task, global);
+            case.again = (source.original == Original::Replay).then(|| Again::of(&args));
+            tune::prove(case, &source, &options, job)
         }
         None => {
             say_fio(fio::OLDEST, &terminal);
@@ -201,6 +205,7 @@ fn case<'a>(proof: &'a Proof<'a>, source: &'a Source, task: Task, global: Global
         task,
         journal: 0,
         filled_elsewhere: false,
+        again: None,
         global,
     }
 }
@@ -229,7 +234,7 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
         return Ok(match proof {
             Some(proof) => {
                 drop(reader);
-                let ran = proof.originals(&args.input, &args.replay, global)?;
+                let ran = proof.originals(Again::of(args), 1..=1, global)?;
                 let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
                 Source { blocks: ran.blocks, origin, division, original: Original::Replay, cut: ran.cut }
             }

@@ -165,6 +165,11 @@ fn places(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     // Not of both directions: fio's `rw=rw` begins anew when reads and writes together have moved the
     // file's bytes, and reaches only a part of it with each (measured with fio 3.33).
     if ordered == [Some(ALL_IN_ORDER)] {
+        if let Some((begin, length)) = source.zones.stretch(directions[0], context.size) {
+            let why = "the part of the file that it works on, from the LBA map";
+            settings.push(Setting::because("offset", fio_size(begin), why));
+            settings.push(Setting::new("size", fio_size(length)));
+        }
         return settings;
     }
     if ordered.iter().any(|percent| percent.is_some_and(|percent| percent > 0)) {

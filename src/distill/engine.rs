@@ -13,7 +13,8 @@ const ALL: f64 = 0.1;
 pub enum Engine {
     /// io_uring.
     Uring,
-    /// io_submit, which is what is left where calls and io_uring were watched and are not it.
+    /// Neither of the others, though both were watched: io_submit, or the kernel itself for a file that is
+    /// mapped into memory.
     Aio,
     /// A call that waits: the families of read and write.
     Calls,
@@ -30,10 +31,16 @@ impl Engine {
             _ if requests == 0 => None,
             (true, false) => Some(Self::Uring),
             (false, true) => Some(Self::Calls),
-            _ if none(uring) && none(calls) => Some(Self::Aio),
+            _ if none(uring) && none(calls) && !is_written_back(block, direction) => Some(Self::Aio),
             _ => None,
         }
     }
+}
+
+/// Whether so much of a direction went through the page cache that its requests are the kernel's.
+fn is_written_back(block: &BlockResult, direction: Direction) -> bool {
+    let bytes = |name: &str, op: Option<&str>| block.histogram(name, op).map_or(0.0, |h| h.sum as f64);
+    direction == Direction::Write && bytes("cached_write", None) > ALL * bytes("size", Some(direction.word()))
 }
 
 /// Times that a direction's program asked: io_uring operations, and calls of direct I/O as far as that is
@@ -63,7 +70,8 @@ mod tests {
     fn what_was_counted_as_often_as_requests_made_them() {
         let of = |uring, calls, cached| {
             let write = ("uring", Some("write"), uring);
-            let block = block(&[write, ("syscall_write", None, calls), ("cached_write", None, cached)]);
+            let calls = [("syscall_write", None, calls), ("cached_write", None, cached)];
+            let block = block(&[write, calls[0], calls[1], ("size", Some("write"), 1000)]);
             Engine::of(&block, Direction::Write, 1000)
         };
         assert_eq!(of(1000, 0, 0), Some(Engine::Uring));
@@ -72,7 +80,9 @@ mod tests {
         assert_eq!(of(0, 0, 0), Some(Engine::Aio));
         assert_eq!(of(500, 500, 0), None, "of both");
         assert_eq!(of(0, 60, 60), Some(Engine::Aio), "a log through the page cache is none of the requests");
-        assert_eq!(of(0, 300, 300), Some(Engine::Aio));
+        let mut writer = block(&[("uring", Some("write"), 0), ("syscall_write", None, 10), ("cached_write", None, 10)]);
+        writer.histograms.extend(block(&[("size", Some("write"), 10)]).histograms);
+        assert_eq!(Engine::of(&writer, Direction::Write, 10_000), None, "the kernel wrote pages back");
         assert_eq!(Engine::of(&block(&[]), Direction::Read, 1000), None, "nothing was watched");
         let no_calls = block(&[("uring", Some("read"), 0)]);
         assert_eq!(Engine::of(&no_calls, Direction::Read, 1000), None, "calls were not watched");

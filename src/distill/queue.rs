@@ -37,7 +37,7 @@ pub fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
                 Setting::because("numjobs", wanted, threads),
             ];
         }
-        Some(Engine::Aio) if !asked => return with("libaio", "the source's own: io_submit"),
+        Some(Engine::Aio) if !asked => return with("libaio", "the source asked neither by calls nor through io_uring"),
         _ => {}
     }
     if syncs_too_often(stream, context) && stream.engine != Some(Engine::Uring) && !asked {

@@ -2,6 +2,7 @@
 //! `random_distribution=zoned_abs`.
 
 use crate::measure::{BlockResult, Histogram};
+use crate::units;
 
 use super::density::{self, Area};
 use super::reach::{drawn, parts, requests_within};
@@ -28,6 +29,11 @@ pub struct Zones {
 
 /// Touched parts from which on their widths together say how far a load reaches.
 const FINE: usize = 3;
+
+/// A part of the mean below which the requests in a part of the device are strays.
+const SOME_OF_MEAN: f64 = 0.05;
+/// The share of a file that is as good as all of it.
+const NEARLY_ALL: f64 = 0.9;
 
 impl Zones {
     /// From a capture's `lba`.
@@ -62,6 +68,26 @@ impl Zones {
     /// Whether so few parts were touched that their width, and not the load, says how large they are.
     pub fn are_coarse(&self) -> bool {
         self.widths.len() < FINE
+    }
+
+    /// The one stretch of a file of `size` bytes that a direction works on, as its beginning and its length;
+    /// none where that is nearly all of the file, or not one stretch.
+    pub fn stretch(&self, direction: Direction, size: u64) -> Option<(u64, u64)> {
+        let counts = &self.counts[direction as usize];
+        let reached = counts.iter().filter(|count| **count > 0).count();
+        let least = counts.iter().sum::<u64>() as f64 / reached.max(1) as f64 * SOME_OF_MEAN;
+        let touched = |count: &u64| *count as f64 >= least && *count > 0;
+        let (first, last) = (counts.iter().position(touched)?, counts.iter().rposition(touched)?);
+        if !counts[first..=last].iter().all(touched) || self.bytes() > size {
+            return None;
+        }
+        let place = |parts: &[u64]| {
+            let at = u128::from(parts.iter().sum::<u64>()) * u128::from(size) / u128::from(self.bytes());
+            at as u64 / units::MIB * units::MIB
+        };
+        let (begin, end) = (place(&self.widths[..first]), place(&self.widths[..=last]));
+        let part = (end - begin) as f64 / size as f64;
+        (end > begin && part <= NEARLY_ALL).then_some((begin, end - begin))
     }
 
     /// The shares of the directions together as `zoned_abs` over a file of `size` bytes (fio 3.33 does
@@ -143,6 +169,18 @@ mod tests {
             ..Histogram::default()
         };
         Zones::of(&BlockResult { histograms: vec![lba], ..BlockResult::default() })
+    }
+
+    #[test]
+    fn a_direction_may_have_a_stretch_of_its_own() {
+        let read: Vec<(i64, u64)> = (0..60).map(|at| (at, 100)).collect();
+        let mut both = zones(&read);
+        assert_eq!(both.stretch(Direction::Read, 600 << 20), None, "all of it");
+        both.counts[1] = (0..60).map(|at| if at >= 40 { 9 } else { 0 }).collect();
+        assert_eq!(both.stretch(Direction::Write, 600 << 20), Some((400 << 20, 200 << 20)));
+        assert_eq!(both.stretch(Direction::Write, 1200 << 20), Some((800 << 20, 400 << 20)), "of a larger file");
+        both.counts[1][50] = 0;
+        assert_eq!(both.stretch(Direction::Write, 600 << 20), None, "two stretches");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::measure::fidelity::{Fidelity, Metric, Proved, Tuned};
 use crate::measure::{BlockResult, Input};
 
+use super::again::Again;
 use super::prove::{Proof, Ran};
 use super::task::Task;
 use super::{command, notes, typed};
@@ -42,6 +43,9 @@ pub struct Case<'a> {
     pub journal: u64,
     /// Whether places beside the job's were written too, because the recording is of this device.
     pub filled_elsewhere: bool,
+    /// A trace that is replayed once before its job, which is made from that, and then after it: storage that
+    /// becomes faster or slower meanwhile shows in how far those are apart.
+    pub again: Option<Again<'a>>,
     pub global: Global,
 }
 
@@ -63,7 +67,19 @@ impl Case<'_> {
         if self.original == Original::Recording {
             self.leave_out_journal();
         }
-        if ran.cut.is_some() { Err(self.partial(&ran.blocks, None)) } else { Ok(ran.blocks) }
+        let cut = ran.cut.is_some() || self.replay_again()?;
+        if cut { Err(self.partial(&ran.blocks, None)) } else { Ok(ran.blocks) }
+    }
+
+    /// The replays that come after the job; says whether somebody asked to stop.
+    fn replay_again(&mut self) -> Result<bool> {
+        let Some(again) = self.again.filter(|_| self.proof.flags.runs > 1) else { return Ok(false) };
+        if !self.proof.flags.tune {
+            self.proof.ground.make_room();
+        }
+        let ran = self.proof.originals(again, 2..=self.proof.flags.runs, self.global)?;
+        self.originals.extend(ran.blocks);
+        Ok(ran.cut.is_some())
     }
 
     /// Runs the job as often as asked, in turns with its original where that is a command, whose runs are

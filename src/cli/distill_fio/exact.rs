@@ -175,6 +175,7 @@ fn prove(
         task: Task { file: job_path, is_iolog: true, huge_pages: true, largest_bytes: 0, size_bytes, due },
         journal: 0,
         filled_elsewhere: false,
+        again: None,
         global,
     };
     let runs = case.first()?;

@@ -98,6 +98,14 @@ impl Ground {
         }
     }
 
+    /// Removes fio's file: a replay may need the room.
+    pub fn make_room(&self) {
+        if self.own.is_some() {
+            // It may never have been made.
+            let _ = fs::remove_file(self.file());
+        }
+    }
+
     /// Refuses a job whose file does not fit.
     ///
     /// # Errors

@@ -2,12 +2,12 @@
 //! by side.
 
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::Global;
 use crate::cli::block_watch::{BlockWatch, Need};
-use crate::cli::replay::ReplayFlags;
 use crate::cli::terminal::{Terminal, keep_after_signals};
 use crate::distill::Fio;
 use crate::distill::fidelity::card::passes;
@@ -21,6 +21,7 @@ use crate::replay::Target;
 use crate::stop::Stop;
 use crate::units::{self, Time};
 
+use super::again::Again;
 use super::ground::Ground;
 use super::task::Task;
 use super::{card, command};
@@ -104,20 +105,21 @@ impl<'a> Proof<'a> {
         Ok(Some(Self { flags, ground: Ground::of(target, destroys)?, fio, can_tune, json, stop, terminal }))
     }
 
-    /// Replays a trace under capture, as often as asked.
+    /// Replays a trace under capture, the runs of these numbers.
     ///
     /// # Errors
     /// When a replay fails or its block layer cannot be watched. What was captured before somebody
     /// asked to stop is kept.
-    pub fn originals(&self, trace: &Path, replay: &ReplayFlags, global: Global) -> Result<Ran> {
+    pub fn originals(&self, again: Again<'_>, numbers: RangeInclusive<u32>, global: Global) -> Result<Ran> {
         let nowhere = Path::new(".");
-        let mut config = replay.config(trace, nowhere, global);
+        let Again { trace, flags } = again;
+        let mut config = flags.config(trace, nowhere, global);
         if config.targets[2] != Target::Dir(nowhere.to_owned()) {
             return Err(Error::usage("--prove runs tier 2 on --target; leave --tier-2 out"));
         }
         config.targets[2] = self.ground.target()?;
         replay::check_settings(&config)?;
-        let ran = self.often(|run| {
+        let ran = often(numbers, |run| {
             self.terminal.say(format!("original, run {run} of {}: replaying {}", self.flags.runs, trace.display()));
             let replayed = replay::replay(&config, &mut BlockWatch::new(Need::Required), self.stop, self.terminal)?;
             match replayed.failure {
@@ -149,7 +151,7 @@ impl<'a> Proof<'a> {
     /// When fio or a capture fails. What was captured before somebody asked to stop is kept.
     pub fn distilled(&self, task: &Task, what: &str) -> Result<Ran> {
         self.ground.check_job(&self.fio, task, self.stop)?;
-        self.often(|run| self.job(task, what, run))
+        often(1..=self.flags.runs, |run| self.job(task, what, run))
     }
 
     /// Runs a command and the job in turns, as often as asked each. Who begins changes every time, so that
@@ -188,21 +190,6 @@ impl<'a> Proof<'a> {
         let (block, complaint) = self.ground.run(&self.fio, task, self.stop)?;
         complaint.iter().for_each(|line| self.terminal.warn(format!("fio says: {line}")));
         Ok(block)
-    }
-
-    fn often(&self, mut one: impl FnMut(u32) -> Result<BlockResult>) -> Result<Ran> {
-        let mut ran = Ran::default();
-        for run in 1..=self.flags.runs {
-            match one(run) {
-                Ok(block) => ran.blocks.push(block),
-                Err(error) if error.kind() == Kind::Interrupted => {
-                    ran.cut = Some(error);
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(ran)
     }
 
     /// The card of both; without a verdict when the proof was cut short.
@@ -285,4 +272,20 @@ pub struct Ran {
     pub blocks: Vec<BlockResult>,
     /// Why there are fewer than asked for.
     pub cut: Option<Error>,
+}
+
+/// Runs something as often as asked, or until somebody asks to stop.
+fn often(numbers: RangeInclusive<u32>, mut one: impl FnMut(u32) -> Result<BlockResult>) -> Result<Ran> {
+    let mut ran = Ran::default();
+    for run in numbers {
+        match one(run) {
+            Ok(block) => ran.blocks.push(block),
+            Err(error) if error.kind() == Kind::Interrupted => {
+                ran.cut = Some(error);
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ran)
 }
