@@ -165,11 +165,7 @@ fn places(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     // Not of both directions: fio's `rw=rw` begins anew when reads and writes together have moved the
     // file's bytes, and reaches only a part of it with each (measured with fio 3.33).
     if ordered == [Some(ALL_IN_ORDER)] {
-        if let Some((begin, length)) = source.zones.stretch(directions[0], context.size) {
-            let why = "the part of the file that it works on, from the LBA map";
-            settings.push(Setting::because("offset", fio_size(begin), why));
-            settings.push(Setting::new("size", fio_size(length)));
-        }
+        settings.extend(source.zones.stretch(directions[0], context.size).into_iter().flat_map(stretch));
         return settings;
     }
     if ordered.iter().any(|percent| percent.is_some_and(|percent| percent > 0)) {
@@ -180,11 +176,19 @@ fn places(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     }
     // fio's places are multiples of a direction's smallest size.
     let unit = stream.parts.iter().map(|part| part.split.smallest()).max().unwrap_or(1);
-    if let Some(zones) = source.zones.text(&directions, context.size, unit) {
+    if let Some(only) = source.zones.only(&directions, context.size, unit) {
+        settings.extend(stretch(only));
+    } else if let Some(zones) = source.zones.text(&directions, context.size, unit) {
         let why = "percent of the requests/bytes of the file, from the LBA map; what was not touched is left out";
         settings.push(Setting::because("random_distribution", format!("zoned_abs:{zones}"), why));
     }
     settings
+}
+
+/// A part of the file, as its beginning and its length.
+fn stretch((begin, length): (u64, u64)) -> [Setting; 2] {
+    let why = "the part of the file that it works on, from the LBA map";
+    [Setting::because("offset", fio_size(begin), why), Setting::new("size", fio_size(length))]
 }
 
 /// What sets the pace, when the device does not.

@@ -95,6 +95,22 @@ impl Zones {
     /// none where requests are spread evenly as far as so many can tell, or the parts are wider than
     /// the file, so that nothing is known.
     pub fn text(&self, directions: &[Direction], size: u64, unit: u64) -> Option<String> {
+        let shares = self.shares(directions, size, unit)?;
+        let text: Vec<String> =
+            shares.iter().map(|(percent, bytes)| format!("{percent}/{}", fio_size(*bytes))).collect();
+        (text.len() > 1).then(|| text.join(":"))
+    }
+
+    /// The one stretch of a file to which all of that goes, evenly, as its beginning and its length; none
+    /// where it is not one.
+    pub fn only(&self, directions: &[Direction], size: u64, unit: u64) -> Option<(u64, u64)> {
+        let shares = self.shares(directions, size, unit)?;
+        let at = shares.iter().position(|zone| zone.0 == 100).filter(|_| shares.len() > 1)?;
+        Some((shares[..at].iter().map(|zone| zone.1).sum(), shares[at].1))
+    }
+
+    /// Percents of the requests and the bytes that they go to, from the beginning of a file of `size`.
+    fn shares(&self, directions: &[Direction], size: u64, unit: u64) -> Option<Vec<(u64, u64)>> {
         let requests = |at: usize| directions.iter().map(|direction| self.counts[*direction as usize][at]).sum();
         let area = |(at, &bytes): (usize, &u64)| Area { bytes, requests: requests(at) };
         let areas: Vec<Area> = self.widths.iter().enumerate().map(area).collect();
@@ -107,10 +123,7 @@ impl Zones {
         }
         let zones = density::zones(&areas, total, drawn, MAX_ZONES);
         let zones: Vec<Area> = zones.into_iter().map(|zone| density::sum(&areas[zone])).collect();
-        let shares = over(&whole_percents(&zones, total), self.bytes(), size, unit);
-        let text: Vec<String> =
-            shares.iter().map(|(percent, bytes)| format!("{percent}/{}", fio_size(*bytes))).collect();
-        (text.len() > 1).then(|| text.join(":"))
+        Some(over(&whole_percents(&zones, total), self.bytes(), size, unit))
     }
 }
 
@@ -196,6 +209,16 @@ mod tests {
         assert_eq!(hot.text(&[Direction::Read], 300 << 20, 4096).unwrap(), "60/100m:30/100m:10/100m");
         assert_eq!(hot.text(&[Direction::Read], 10 << 20, 4096), None, "a file smaller than the parts");
         assert_eq!(hot.text(&[Direction::Write], 30 << 20, 4096), None, "nothing was written");
+    }
+
+    #[test]
+    fn one_even_zone_is_a_stretch() {
+        let even: Vec<(i64, u64)> = (0..60).map(|at| (at, 100)).collect();
+        let mut both = zones(&even);
+        both.counts[0] = (0..60).map(|at| if at < 40 { 100 } else { 0 }).collect();
+        assert_eq!(both.only(&[Direction::Read], 600 << 20, 4096), Some((0, 400 << 20)));
+        assert_eq!(zones(&[(0, 6000), (5, 3000)]).only(&[Direction::Read], 20 << 20, 4096), None, "two");
+        assert_eq!(zones(&even).only(&[Direction::Read], 600 << 20, 4096), None, "all of it");
     }
 
     #[test]
