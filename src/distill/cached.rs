@@ -178,7 +178,7 @@ mod tests {
     fn other_writers_are_none() {
         let changed = |name: &str, change: &dyn Fn(&mut Histogram)| {
             let mut block = writer(0);
-            block.histograms.iter_mut().filter(|h| h.name == name).for_each(|h| change(h));
+            block.histograms.iter_mut().filter(|h| h.name == name).for_each(change);
             Cached::of(&block, &sync())
         };
         let halve = |h: &mut Histogram| (h.count, h.sum) = (h.count / 2, h.sum / 2);

@@ -11,7 +11,7 @@
 pub mod body;
 pub mod cached;
 pub mod context;
-mod density;
+pub mod density;
 pub mod depth;
 pub mod engine;
 pub mod exact;
