@@ -8,7 +8,7 @@ use crate::units;
 use super::pace::{Pace, Paced, span_ns};
 use super::pauses::own_pauses;
 use super::sizes::{SizeMix, Split};
-use super::source::{Sync, sequential};
+use super::source::{DSYNC, Sync, sequential};
 use super::streams::{Brake, Direction, Part, Stream};
 
 /// The share of the write calls that went through the page cache, at least: a line of a log is another
@@ -45,23 +45,25 @@ impl Cached {
     pub fn of(block: &BlockResult, sync: &Sync) -> Option<Self> {
         let counted = |name: &str| block.histogram(name, None).filter(|h| h.count > 0);
         let (cached, writes) = (counted("cached_write")?, counted("syscall_write")?);
-        let syncs = counted(sync.option)?;
+        // With O_DSYNC each call is its own sync.
+        let syncs =
+            if sync.option == DSYNC { (cached.count, 0) } else { counted(sync.option).map(|h| (h.count, h.sum))? };
         let written = block.histogram("size", Some("write"))?.sum as f64 / cached.sum as f64;
         let span = span_ns(block)?;
-        let in_calls = (writes.sum + syncs.sum) as f64;
+        let in_calls = (writes.sum + syncs.1) as f64;
         let own = cached.count as f64 >= NEARLY_ALL * writes.count as f64
             && (AS_MUCH.0..=AS_MUCH.1).contains(&written)
             && in_calls <= ONE_THREAD * span;
         if !own {
             return None;
         }
-        let every = (cached.count as f64 / syncs.count as f64).round().max(1.0) as u64;
+        let every = (cached.count as f64 / syncs.0 as f64).round().max(1.0) as u64;
         let (count, own) = (cached.count as f64, own_pauses(block));
         Some(Self {
             calls: SizeMix::from_histogram(cached),
             sequential: in_order(block, cached),
             every,
-            paced: paced(own, span, in_calls, (count, syncs.count as f64)),
+            paced: paced(own, span, in_calls, (count, syncs.0 as f64)),
             in_calls_ns: in_calls,
         })
     }

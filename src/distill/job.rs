@@ -351,7 +351,7 @@ fn warnings(block: &BlockResult, source: &Source, streams: &[Stream]) -> Vec<Str
                 .to_owned(),
         );
     }
-    if let Some(size) = source.odd_size() {
+    if let Some(size) = source.odd_size().filter(|_| source.cached.is_none()) {
         all.push(format!(
             "the source has requests of {size} bytes, which is no multiple of 4 KiB: the job needs a device whose logical \
              blocks are 512 bytes"

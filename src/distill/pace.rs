@@ -3,6 +3,7 @@
 use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
+use super::depth::wall;
 use super::pauses::{BURST, Idle, Pauses};
 use super::streams::Direction;
 
@@ -79,9 +80,15 @@ impl Paced {
         let share = busy / span.max(busy);
         let requests = Direction::ALL.map(|d| block.histogram("size", Some(d.word())).map_or(0, |h| h.count) as f64);
         let total: f64 = requests.iter().sum();
+        if let Some(why) = always_in_calls(block, span) {
+            return Self::saturated(why);
+        }
         let pauses = Pauses::of(leader, span - busy);
         let idle = Idle { ns: span - busy, requests: total, span };
-        if let Some(paced) = pauses.filter(|_| share < SATURATED).and_then(|p| p.between_syncs(block, syncs?, &idle)) {
+        if let Some(paced) = pauses
+            .filter(|_| share < SATURATED && requests[0] == 0.0)
+            .and_then(|p| p.between_syncs(block, syncs?, &idle))
+        {
             return paced;
         }
         let pauses = pauses.filter(|pauses| total / pauses.count >= BURST);
@@ -104,8 +111,9 @@ impl Paced {
                 share * 100.0
             ));
         }
-        if (span - busy) / total < idle_of_the_host(block) {
-            let idle = units::ns((span - busy) / total);
+        let own = (span - busy - in_syncs(block)).max(0.0) / total;
+        if own < idle_of_the_host(block) {
+            let idle = units::ns(own);
             let depth = if depth_is_constant(block) {
                 "nearly all of them met the same number in flight"
             } else {
@@ -141,6 +149,26 @@ impl Paced {
         Self { pace: Pace::Saturated, why }
     }
 }
+
+/// Why a source is as fast as it can be: one thread waits in its calls nearly all of the time.
+fn always_in_calls(block: &BlockResult, span: f64) -> Option<String> {
+    let spent = |name: &str| block.histogram(name, None).map_or(0.0, |h| h.sum as f64);
+    let share = (spent("syscall_read") + spent("syscall_write") + in_syncs(block)) / span.max(1.0);
+    (SATURATED..=ONE_THREAD).contains(&share).then(|| {
+        format!(
+            "one thread was in calls of read, write and sync in {:.0} % of the time: the next comes when one ends",
+            (share * 100.0).min(100.0)
+        )
+    })
+}
+
+/// The time in syncs, ns.
+fn in_syncs(block: &BlockResult) -> f64 {
+    ["fsync", "fdatasync"].iter().filter_map(|name| block.histogram(name, None)).map(|h| h.sum as f64).sum()
+}
+
+/// The share of the time in calls that is one thread's at most.
+const ONE_THREAD: f64 = 1.1;
 
 /// From the first birth of a request to the last one, in the direction that was at it longer: a
 /// capture begins before its load and ends after it. No less than the time with requests in flight, of
@@ -183,8 +211,12 @@ fn idle_of_the_host(block: &BlockResult) -> f64 {
         let (half, most) = (busy.quantile(0.5)?, busy.quantile(0.9)?);
         Some(half > 1.5 && half >= KEPT * most)
     });
-    if kept == Some(true) { STARVED_NS } else { 0.0 }
+    // A queue that ends at its depth is one that a program fills.
+    if kept == Some(true) || wall(block, None).is_some_and(|depth| depth >= DEEP) { STARVED_NS } else { 0.0 }
 }
+
+/// A depth that requests which come by a clock or at random do not end at.
+const DEEP: f64 = 4.0;
 
 /// Whether nearly all requests met the same number in flight.
 fn depth_is_constant(block: &BlockResult) -> bool {
@@ -341,7 +373,9 @@ mod tests {
     fn syncs_end_bursts_that_nothing_else_tells() {
         // 1,000 times 256 pages at once; the kernel holds some of them back for 3 ms, a few for 30.
         let gaps = [(700, 255_000), (400_000, 740), (3_500_000, 240), (30_000_000, 20)];
-        let writeback = block(&gaps, 500_000_000);
+        let mut writeback = block(&gaps, 500_000_000);
+        let ops = writeback.histograms.iter_mut().filter_map(|histogram| histogram.op.as_mut());
+        ops.for_each(|op| *op = "write".to_owned());
         let Pace::Bursts { requests: 256, idle_ns } = Paced::of(&writeback, Some(1000)).pace else {
             panic!("{}", Paced::of(&writeback, Some(1000)).why);
         };
@@ -351,5 +385,22 @@ mod tests {
         assert!(matches!(Paced::of(&clock, Some(300)).pace, Pace::Rate { poisson: false, .. }));
         let random = block(&exponential(200_000.0), 250_000_000);
         assert!(matches!(Paced::of(&random, Some(300)).pace, Pace::Rate { poisson: true, .. }));
+    }
+
+    #[test]
+    fn a_thread_that_is_always_in_its_calls_has_no_pace() {
+        // 40 us on the device, then 60 us until the call returns; and a sync of 1 ms after every 10.
+        let mut block = block(&[(100_000, 4500), (1_100_000, 499)], 200_000_000);
+        let spent = |name: &str, ns: u64, count: u64| {
+            let mut calls = LogLinear::times();
+            calls.record_many(ns, count);
+            calls.save(name, None, "ns")
+        };
+        assert_ne!(Paced::of(&block, Some(500)).pace, Pace::Saturated, "what else could it be");
+        block.histograms.extend([spent("syscall_read", 95_000, 5000), spent("fsync", 1_000_000, 500)]);
+        assert_eq!(Paced::of(&block, Some(500)).pace, Pace::Saturated);
+        block.histograms.retain(|h| h.name != "syscall_read" && h.name != "fsync");
+        block.histograms.push(spent("syscall_read", 950_000, 5000));
+        assert_ne!(Paced::of(&block, Some(500)).pace, Pace::Saturated, "several threads may each have one");
     }
 }

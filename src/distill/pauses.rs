@@ -27,6 +27,8 @@ const PAUSES: f64 = 8.0;
 const PAUSE_SHARE: f64 = 0.25;
 /// The part of the idle time that a program's own pauses must make up, to be all that is copied.
 const MOST: f64 = 0.8;
+/// The share of all time that pauses between syncs make up, at least.
+const OF_ALL_TIME: f64 = 0.1;
 /// Requests between two pauses from which on pauses are copied one by one; below, a rate does.
 pub const BURST: f64 = 4.0;
 
@@ -93,8 +95,12 @@ impl Pauses {
         if burst < BURST || (self.are_own() && self.ns >= MOST * idle.ns) || self.count >= idle.requests / BURST {
             return None;
         }
-        let flush_ns = block.histogram("flush", None).and_then(Histogram::mean).unwrap_or(0.0);
-        let pause_ns = (idle.ns / syncs as f64 - flush_ns).max(0.0);
+        // A job syncs too, and takes as long for it.
+        let syncing = ["fsync", "fdatasync", "flush"].iter().filter_map(|name| block.histogram(name, None)?.mean());
+        let pause_ns = (idle.ns / syncs as f64 - syncing.fold(0.0, f64::max)).max(0.0);
+        if pause_ns * (syncs as f64) < OF_ALL_TIME * idle.span {
+            return None;
+        }
         Some(Paced {
             pace: Pace::Bursts { requests: burst.round() as u64, idle_ns: pause_ns as u64 },
             why: format!(

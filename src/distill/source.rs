@@ -28,7 +28,7 @@ const ROOM: f64 = 0.999;
 
 /// fio's `sync` of files that were opened with O_DSYNC.
 pub const DSYNC: &str = "dsync";
-/// How near to its writes the flushes of such a file are, relative.
+/// How near to its writes, or its calls, the flushes of such a file are, relative.
 const EACH: f64 = 0.02;
 
 /// A load.
@@ -174,7 +174,8 @@ impl Sync {
         // Writes that each end with a flush, and no calls that would ask for it.
         let flushes = count("flush");
         let watched = block.histogram("fsync", None).is_some();
-        let each = (flushes as f64 / writes.max(1) as f64 - 1.0).abs() <= EACH;
+        let near = |of: u64| (flushes as f64 / of.max(1) as f64 - 1.0).abs() <= EACH;
+        let each = near(writes) || (near(count("cached_write")) && near(count("syscall_write")));
         if watched && each && flushes > 1 && count("fsync") + count("fdatasync") == 0 {
             return Some(Self { option: DSYNC, every: 1, count: flushes, journal: 0 });
         }

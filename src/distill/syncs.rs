@@ -13,7 +13,7 @@ pub fn sync(stream: &Stream, context: &Context<'_>) -> Option<Setting> {
     let sync = context.source.sync.filter(|_| writes(stream))?;
     if sync.option == DSYNC {
         let why =
-            "each write is durable when it ends (O_DSYNC): the device flushed after each, and nothing asked for it";
+            "each write is durable when it ends (O_DSYNC): the device flushed after each, and no call asked for it";
         return Some(Setting::because("sync", DSYNC, why));
     }
     let (every, what) = match &context.source.cached {

@@ -46,6 +46,9 @@ fn verdict(card: &Fidelity) -> String {
     match (kept, missed) {
         _ if !card.complete => "interrupted: there is no verdict".to_owned(),
         (0, 0) => "nothing could be judged".to_owned(),
+        (_, 0) if card.metrics.iter().any(|metric| metric.is_unjudged() && metric.is_beyond()) => {
+            format!("UNDECIDED: {kept} of {bounds} are within what is allowed{}{}", noise(card), unjudged(card))
+        }
         (_, 0) => format!("PASS: {kept} of {bounds} are within what is allowed{}{}", noise(card), unjudged(card)),
         _ => format!("FAIL: {missed} of {bounds} bounds are missed{}", unjudged(card)),
     }
@@ -64,11 +67,12 @@ fn unjudged(card: &Fidelity) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    let noisy = lines.iter().filter(|metric| metric.is_beyond()).count();
+    let beyond: Vec<String> = lines.iter().filter(|metric| metric.is_beyond()).map(|metric| name(metric)).collect();
+    let noisy = beyond.len();
     let why = match noisy {
         0 => "one side has no figure, or too few requests for one".to_owned(),
-        all if all == lines.len() => "runs of the same thing are too far apart".to_owned(),
-        some => format!("runs of the same thing are too far apart in {some}, the others lack figures"),
+        all if all == lines.len() => format!("runs of the same thing are too far apart in {}", beyond.join(", ")),
+        _ => format!("runs of the same thing are too far apart in {}, the others lack figures", beyond.join(", ")),
     };
     format!("; {} could not be judged: {why}", lines.len())
 }
@@ -91,7 +95,7 @@ mod tests {
         assert_eq!(said(vec![line(0.05, Some(true)), shown.clone()]), "PASS: 1 of 1 are within what is allowed");
         let of = said(vec![line(0.05, Some(true)), line(0.9, None), shown.clone()]);
         assert!(
-            of.starts_with("PASS: 1 of 2 are within what is allowed; 1 could not be judged: runs of the same"),
+            of.starts_with("UNDECIDED: 1 of 2 are within what is allowed; 1 could not be judged: runs of the same"),
             "{of}"
         );
         let of = said(vec![line(0.05, Some(true)), line(0.01, None), line(0.2, Some(false))]);

@@ -68,6 +68,10 @@ impl Report {
         if block.devices.iter().any(|device| (1..largest).contains(&(device.max_sectors_kb << 10))) {
             return None;
         }
+        // What goes through the page cache reaches the device as the kernel's requests.
+        if block.histogram("cached_write", None).is_some_and(|calls| calls.count > 0) {
+            return None;
+        }
         let issued: u64 = self.issued()?.iter().sum();
         let sizes = block.histograms.iter().filter(|histogram| histogram.name == "size");
         more(issued, sizes.map(|histogram| histogram.count).sum())
