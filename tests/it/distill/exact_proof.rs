@@ -28,7 +28,9 @@ fn the_replay_of_an_iolog_gets_a_card() {
         assert_eq!((card["original"]["runs"].as_u64(), card["distilled"]["runs"].as_u64()), (Some(0), Some(2)));
         let share = &card["metrics"][0];
         assert_eq!((share["name"].as_str(), share["original"].as_f64()), (Some("read_share"), Some(75.0)));
-        assert!(share["distance"].as_f64().unwrap() < 0.2, "every request is there: {share}");
+        // A fio that falls behind on a busy machine has neighbours merged; their bytes stay.
+        let bytes = metric(&card, "byte_share", "read");
+        assert!(bytes["distance"].as_f64().unwrap() < 0.005, "every request is there: {bytes}");
         let pace = metric(&card, "throughput", "read");
         assert_eq!(pace["original_runs"].as_array().unwrap().len(), 1, "{pace}");
         assert_eq!(std::fs::read_dir(bench.path("ground")).unwrap().count(), 0, "the target is as it was");
