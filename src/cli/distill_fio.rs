@@ -66,7 +66,8 @@ pub struct Args {
     /// The job file (`-` is stdout)
     #[arg(long, short, value_name = "JOB")]
     output: PathBuf,
-    /// fio's I/O engine [default: io_uring; with --method mlperf libaio, as the reference has it]
+    /// fio's I/O engine [default: the source's own where its capture tells, else io_uring; with --method
+    /// mlperf libaio, as the reference has it]
     #[arg(long, value_enum)]
     ioengine: Option<Engine>,
     /// How the capture becomes a job: ours, or as the MLPerf Storage KV cache benchmark's distiller

@@ -5,7 +5,7 @@
 use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
-use super::pace::{Pace, Paced, span_ns};
+use super::pace::{ONE_THREAD, Pace, Paced, SATURATED, span_ns};
 use super::pauses::own_pauses;
 use super::sizes::{SizeMix, Split};
 use super::source::{DSYNC, Sync, sequential};
@@ -17,11 +17,6 @@ const NEARLY_ALL: f64 = 0.95;
 /// What the device wrote over what was written to the page cache: less where pages were written twice
 /// before a sync, more where parts of pages were.
 const AS_MUCH: (f64, f64) = (0.9, 1.1);
-/// The share of its time in write and sync calls from which on a program does nothing else, as far as
-/// storage can tell.
-const BUSY: f64 = 0.75;
-/// And the most of it, which is one thread's.
-const ONE_THREAD: f64 = 1.1;
 /// The part of the time outside of calls that pauses of its own must make up, to be all that is copied.
 const MOST: f64 = 0.8;
 
@@ -101,7 +96,7 @@ fn in_order(block: &BlockResult, cached: &Histogram) -> Option<f64> {
 fn paced(own: Option<(f64, f64)>, span: f64, in_calls: f64, (calls, syncs): (f64, f64)) -> Paced {
     let share = in_calls / span;
     let percent = (share * 100.0).min(100.0);
-    if share >= BUSY {
+    if share >= SATURATED {
         let why = format!("one thread was in write and sync calls in {percent:.0} % of the time: it does nothing else");
         return Paced { pace: Pace::Saturated, why };
     }

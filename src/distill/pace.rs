@@ -168,7 +168,7 @@ fn in_syncs(block: &BlockResult) -> f64 {
 }
 
 /// The share of the time in calls that is one thread's at most.
-const ONE_THREAD: f64 = 1.1;
+pub const ONE_THREAD: f64 = 1.1;
 
 /// From the first birth of a request to the last one, in the direction that was at it longer: a
 /// capture begins before its load and ends after it. No less than the time with requests in flight, of

@@ -117,6 +117,14 @@ pub struct Metric {
     pub pass: Option<bool>,
 }
 
+impl Fidelity {
+    /// Whether nothing is missed, and something is beyond its bound on a machine too noisy to tell.
+    pub fn is_undecided(&self) -> bool {
+        let beyond = |metric: &Metric| metric.is_unjudged() && metric.is_beyond();
+        self.metrics.iter().all(|metric| metric.pass != Some(false)) && self.metrics.iter().any(beyond)
+    }
+}
+
 impl Metric {
     /// Whether it passed only because two runs of the same thing differ by more than the bound.
     pub fn passed_by_noise(&self) -> bool {

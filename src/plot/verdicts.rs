@@ -151,8 +151,13 @@ fn of_card(card: &Fidelity, named: &str) -> String {
                 0 => by_noise,
                 n => format!("{n} more could not be judged. {by_noise}").trim_end().to_owned(),
             };
-            let said =
-                format!("{named}The job behaves like its source: all {judged} bounds that could be judged are kept.");
+            let said = if card.is_undecided() {
+                format!(
+                    "{named}Not decided: {judged} bounds are kept, others are beyond what so noisy a machine can tell."
+                )
+            } else {
+                format!("{named}The job behaves like its source: all {judged} bounds that could be judged are kept.")
+            };
             boxed(if rest.is_empty() { &Tone::Good } else { &Tone::Note }, &said, &rest)
         }
         (_, false) => {

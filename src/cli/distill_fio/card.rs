@@ -46,7 +46,7 @@ fn verdict(card: &Fidelity) -> String {
     match (kept, missed) {
         _ if !card.complete => "interrupted: there is no verdict".to_owned(),
         (0, 0) => "nothing could be judged".to_owned(),
-        (_, 0) if card.metrics.iter().any(|metric| metric.is_unjudged() && metric.is_beyond()) => {
+        (_, 0) if card.is_undecided() => {
             format!("UNDECIDED: {kept} of {bounds} are within what is allowed{}{}", noise(card), unjudged(card))
         }
         (_, 0) => format!("PASS: {kept} of {bounds} are within what is allowed{}{}", noise(card), unjudged(card)),
