@@ -90,6 +90,7 @@ int on_bio_queue(__u64 *ctx)
 		return 0;
 	}
 	kv_born(io, now, device->slot, set_of_current(), class, device->sectors, bpf_get_current_pid_tgid() >> 32);
+	note_submission(KV_CALL_SUBMIT);
 	kv_issued(io, now, KV_FIELD(bio, bi_iter.bi_sector), bytes);
 	return 0;
 }

@@ -80,6 +80,7 @@ static __always_inline bool window_is_open(__u64 now)
 	return window_start && now >= window_start && !window_stop;
 }
 
+#include "syscalls.h"
 #include "bio.h"
 
 /* The request if it is on its way and followed. */
@@ -113,6 +114,7 @@ static __always_inline struct io *birth(struct request *rq)
 		return NULL;
 	}
 	kv_born(io, now, device->slot, owner_of(rq, class), class, device->sectors, bpf_get_current_pid_tgid() >> 32);
+	note_submission(KV_CALL_SUBMIT);
 	return io;
 }
 
@@ -256,6 +258,5 @@ int BPF_PROG(on_free, struct task_struct *task)
 }
 
 #include "uring.h"
-#include "syscalls.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -20,7 +20,7 @@ enum kv_class { KV_READ, KV_WRITE, KV_FLUSH, KV_DISCARD, KV_ZEROES, KV_CLASSES }
 
 /*
  * Narrow rows of a set, each a histogram: times in ns, distances in sectors (forward and
- * backward apart), lengths of sequential runs in requests, bytes of calls.
+ * backward apart), lengths of sequential runs in requests, bytes of calls, requests of calls.
  */
 enum kv_time {
 	KV_D2C_READ,
@@ -51,6 +51,9 @@ enum kv_time {
 	KV_WRITE_TO_FSYNC,
 	KV_FADVISE_TO_READ,
 	KV_CACHED_WRITE,
+	KV_BATCH,
+	KV_ASKED_READ,
+	KV_ASKED_WRITE,
 	KV_TIMES,
 };
 
@@ -180,6 +183,8 @@ enum kv_call {
 	KV_CALL_FSYNC,
 	KV_CALL_FDATASYNC,
 	KV_CALL_FADVISE,
+	KV_CALL_SUBMIT,
+	KV_CALL_ENTER,
 };
 
 /* Numbers of system calls below which the table reaches. */

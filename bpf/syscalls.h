@@ -2,7 +2,8 @@
 /*
  * System calls of the target on watched files: how long reads, writes and syncs take, how much is
  * written to the page cache, and what lies between a thread's write and its fsync, its fadvise and
- * its read.
+ * its read. And how many operations one call submits: of io_uring_enter those that it takes off the
+ * queue, of io_submit the requests that are born in it.
  */
 #ifndef KVTRACE_SYSCALLS_H
 #define KVTRACE_SYSCALLS_H
@@ -56,6 +57,8 @@ struct task_struct___calls {
 
 /* System call number → enum kv_call. */
 const volatile __u8 calls[KV_CALLS] = {};
+/* Whether calls are watched. */
+const volatile bool have_calls = false;
 
 struct thread {
 	__u64 entered;
@@ -64,8 +67,10 @@ struct thread {
 	__u64 advised;
 	__u8 call;
 	__u8 set;
-	/* Whether the call's file is written through the page cache. */
+	/* Whether the call's file is read and written through the page cache. */
 	bool cached;
+	/* Operations that the call submitted. */
+	__u32 submitted;
 };
 
 struct {
@@ -79,6 +84,23 @@ static __always_inline __u8 call_of(__u64 number)
 {
 	barrier_var(number);
 	return number < KV_CALLS ? calls[number] : KV_CALL_NONE;
+}
+
+/* An operation began in the running thread: one of a ring, or a request was born. */
+static __always_inline void note_submission(__u8 call)
+{
+	struct thread *thread;
+
+	if (!have_calls)
+		return;
+	thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL, 0);
+	if (thread && thread->call == call)
+		thread->submitted++;
+}
+
+static __always_inline bool submits(__u8 call)
+{
+	return call == KV_CALL_SUBMIT || call == KV_CALL_ENTER;
 }
 
 static __always_inline struct file *file_of(struct task_struct___calls *task, __u32 number)
@@ -133,8 +155,8 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	}
 	current = bpf_get_current_task_btf();
 	task = (struct task_struct___calls *)current;
-	file = file_of(task, KV_CALL_FIRST(regs));
-	if (!is_watched_file(file) || is_compat(task))
+	file = submits(call) ? NULL : file_of(task, KV_CALL_FIRST(regs));
+	if ((!submits(call) && !is_watched_file(file)) || is_compat(task))
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (!window_is_open(now))
@@ -147,7 +169,8 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	thread->set = set;
 	end_gaps(thread, call, now);
 	thread->call = call;
-	thread->cached = call == KV_CALL_WRITE && is_cached(file);
+	thread->cached = (call == KV_CALL_READ || call == KV_CALL_WRITE) && is_cached(file);
+	thread->submitted = 0;
 	thread->entered = now;
 	return 0;
 }
@@ -172,11 +195,12 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long returned)
 	switch (call) {
 	case KV_CALL_READ:
 		add_time_anywhere(thread->set, KV_SYSCALL_READ, took);
+		if (!thread->cached)
+			add_time_anywhere(thread->set, KV_ASKED_READ, returned);
 		break;
 	case KV_CALL_WRITE:
 		add_time_anywhere(thread->set, KV_SYSCALL_WRITE, took);
-		if (thread->cached)
-			add_time_anywhere(thread->set, KV_CACHED_WRITE, returned);
+		add_time_anywhere(thread->set, thread->cached ? KV_CACHED_WRITE : KV_ASKED_WRITE, returned);
 		thread->wrote = now;
 		break;
 	case KV_CALL_FSYNC:
@@ -187,6 +211,11 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long returned)
 		break;
 	case KV_CALL_FADVISE:
 		thread->advised = now;
+		break;
+	case KV_CALL_SUBMIT:
+	case KV_CALL_ENTER:
+		if (thread->submitted)
+			add_time_anywhere(thread->set, KV_BATCH, thread->submitted);
 		break;
 	}
 	return 0;

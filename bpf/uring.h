@@ -22,6 +22,7 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct io_kiocb___file {
+	struct io_cqe cqe;
 	struct file *file;
 	__u8 opcode;
 };
@@ -151,6 +152,8 @@ int BPF_PROG(on_uring_submit, struct io_kiocb___file *req)
 		return 0;
 	}
 	op = &ops->op[way];
+	if (row == KV_URING_READ || row == KV_URING_WRITE)
+		note_submission(KV_CALL_ENTER);
 	op->submitted = now;
 	op->row = row;
 	op->set = set;
@@ -174,6 +177,21 @@ int BPF_PROG(on_uring_punt, struct io_kiocb___file *req)
 	return 0;
 }
 
+/* How much a read or a write moved. */
+static __always_inline void add_asked(const struct uring_op *op, struct io_kiocb___file *req)
+{
+	__s32 moved;
+
+	/* In a field of its own since 5.19. */
+	if (!bpf_core_field_exists(req->cqe))
+		return;
+	if (op->row != KV_URING_READ && op->row != KV_URING_WRITE)
+		return;
+	moved = KV_READ_FIELD(struct io_kiocb___file, req, cqe.res);
+	if (moved > 0)
+		add_time_anywhere(op->set, KV_ASKED_READ + (op->row == KV_URING_WRITE), moved);
+}
+
 /* Its arguments differ between kernels; the second is the operation in all that are taken. */
 KV_TP("io_uring_complete")
 int on_uring_complete(__u64 *ctx)
@@ -193,6 +211,7 @@ int on_uring_complete(__u64 *ctx)
 	if (!is_watched_file(KV_READ_FIELD(struct io_kiocb___file, (void *)address, file)))
 		return 0;
 	add_time_anywhere(op.set, op.row, bpf_ktime_get_ns() - op.submitted);
+	add_asked(&op, (void *)address);
 	if (op.punted)
 		lose(KV_URING_PUNTED);
 	return 0;

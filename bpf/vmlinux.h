@@ -100,6 +100,7 @@ struct bio___with_disk {
 /* An operation of an io_uring, and what its completion will carry. */
 struct io_cqe {
 	__u64 user_data;
+	__s32 res;
 };
 
 struct io_kiocb {

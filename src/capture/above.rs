@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::measure::Histogram;
 
 use super::layout::{
-    CACHED_WRITES, CALL_FADVISE, CALL_FDATASYNC, CALL_FSYNC, CALL_READ, CALL_WRITE, FSYNCS, SYSCALLS, TIMES, URINGS,
+    ASKED, BATCHES, CACHED_WRITES, CALL_ENTER, CALL_FADVISE, CALL_FDATASYNC, CALL_FSYNC, CALL_READ, CALL_SUBMIT,
+    CALL_WRITE, FSYNCS, SYSCALLS, TIMES, URINGS,
 };
 use super::probes::Probes;
 use super::probes::skeleton::{KvtraceProgs, OpenKvtraceSkel, types};
@@ -23,6 +24,8 @@ pub struct Above {
     submit: Option<&'static str>,
     /// Whether operations that a worker takes over are shown.
     punts: bool,
+    /// Whether operations say how much they moved.
+    moved: bool,
     /// System calls.
     syscalls: bool,
     /// Tracepoint of a page that becomes dirty; none leaves writeback with who writes.
@@ -41,6 +44,7 @@ impl Above {
         Self {
             submit,
             punts: submit.is_some() && points(btf, "io_uring_queue_async_work", 0, Some("io_kiocb")),
+            moved: submit.is_some() && btf.type_by_name::<Struct<'_>>("io_cqe").is_some(),
             syscalls: syscalls && has("sys_enter") && !CALLS.is_empty(),
             dirty: ["writeback_dirty_folio", "writeback_dirty_page"].into_iter().find(|name| filtered && has(name)),
         }
@@ -71,6 +75,7 @@ impl Above {
         let knobs = open.maps.rodata_data.as_deref_mut().expect("libbpf holds .rodata until the object is loaded");
         knobs.cgroups_used = cgroups as u32;
         knobs.have_dirtiers = self.dirty.is_some();
+        knobs.have_calls = self.syscalls;
         for (numbers, call) in CALLS {
             for number in *numbers {
                 knobs.calls[*number] = *call;
@@ -102,11 +107,13 @@ impl Above {
         let uring = if self.submit.is_some() { URINGS } else { 0..0 };
         let (calls, syncs) = if self.syscalls { (SYSCALLS, FSYNCS) } else { (0..0, 0..0) };
         let times = uring.chain(calls).chain(syncs).map(|which| reading::time_row(probes, sets, which));
-        let bytes = self.syscalls.then(|| {
-            let row = reading::times(probes, sets, CACHED_WRITES)?;
-            Ok(reading::log_linear(row, TIMES[CACHED_WRITES], "bytes"))
+        let of_calls: &[_] = if self.syscalls { &[(CACHED_WRITES, "bytes"), (BATCHES, "ios")] } else { &[] };
+        let asked = if self.syscalls || self.moved { ASKED } else { 0..0 };
+        let amounts = of_calls.iter().copied().chain(asked.map(|which| (which, "bytes"))).map(|(which, unit)| {
+            let row = reading::times(probes, sets, which)?;
+            Ok(reading::log_linear(row, TIMES[which], unit))
         });
-        times.chain(bytes).collect()
+        times.chain(amounts).collect()
     }
 }
 
@@ -121,7 +128,8 @@ pub fn uring_left(probes: &Probes) -> u64 {
 const WAYS: usize = std::mem::offset_of!(types::uring_ops, op) / 8;
 
 /// Numbers of system calls by class (arch/x86/entry/syscalls/syscall_64.tbl): read pread64 readv
-/// preadv preadv2, write pwrite64 writev pwritev pwritev2, fsync, fdatasync, fadvise64.
+/// preadv preadv2, write pwrite64 writev pwritev pwritev2, fsync, fdatasync, fadvise64, io_submit
+/// io_uring_enter.
 #[cfg(target_arch = "x86_64")]
 const CALLS: &[(&[usize], u8)] = &[
     (&[0, 17, 19, 295, 327], CALL_READ),
@@ -129,6 +137,8 @@ const CALLS: &[(&[usize], u8)] = &[
     (&[74], CALL_FSYNC),
     (&[75], CALL_FDATASYNC),
     (&[221], CALL_FADVISE),
+    (&[209], CALL_SUBMIT),
+    (&[426], CALL_ENTER),
 ];
 
 /// The same in include/uapi/asm-generic/unistd.h.
@@ -139,6 +149,8 @@ const CALLS: &[(&[usize], u8)] = &[
     (&[82], CALL_FSYNC),
     (&[83], CALL_FDATASYNC),
     (&[223], CALL_FADVISE),
+    (&[2], CALL_SUBMIT),
+    (&[426], CALL_ENTER),
 ];
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]

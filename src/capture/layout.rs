@@ -13,9 +13,9 @@ pub const PHASES: [&str; 3] = ["prefill", "decode", "evict"];
 /// Sets.
 pub const SETS: usize = PLAIN_SETS + PHASES.len();
 
-/// Rows of times, distances, lengths and bytes of calls in a set: their name and direction, in order. A `seek`
+/// Rows of times, distances, lengths, bytes and requests of calls in a set: their name and direction, in order. A `seek`
 /// has two: forward, then backward (`seek_back`).
-pub const TIMES: [(&str, Option<&str>); 28] = [
+pub const TIMES: [(&str, Option<&str>); 31] = [
     ("d2c", Some("read")),
     ("d2c", Some("write")),
     ("q2d", Some("read")),
@@ -44,6 +44,9 @@ pub const TIMES: [(&str, Option<&str>); 28] = [
     ("write_to_fsync", None),
     ("fadvise_to_read", None),
     ("cached_write", None),
+    ("batch", None),
+    ("asked", Some("read")),
+    ("asked", Some("write")),
 ];
 
 /// Rows of io_uring operations.
@@ -54,6 +57,10 @@ pub const SYSCALLS: Range<usize> = 21..23;
 pub const FSYNCS: Range<usize> = 23..27;
 /// The row of the bytes of write calls through the page cache.
 pub const CACHED_WRITES: usize = 27;
+/// The row of the operations of calls that submit some.
+pub const BATCHES: usize = 28;
+/// Rows of the bytes of direct calls and io_uring operations.
+pub const ASKED: Range<usize> = 29..31;
 
 /// Buckets of a time: all below 2^37 ns, and one for what is above.
 pub const TIME_BUCKETS: usize = 1057;
@@ -82,6 +89,10 @@ pub const CALL_FSYNC: u8 = 3;
 pub const CALL_FDATASYNC: u8 = 4;
 /// fadvise64.
 pub const CALL_FADVISE: u8 = 5;
+/// io_submit.
+pub const CALL_SUBMIT: u8 = 6;
+/// io_uring_enter.
+pub const CALL_ENTER: u8 = 7;
 
 /// A device number under which files of the watched disks appear.
 pub const FILES: u8 = 1;
@@ -162,8 +173,8 @@ mod tests {
                 printf("%d %d %d %d ", KV_D2C_READ, KV_Q2D_WRITE, KV_Q2C_READ, KV_Q2C_ZEROES);
                 printf("%d %d %d %d ", KV_I2D_READ, KV_GAP_WRITE, KV_RUN_READ, KV_AHEAD_READ);
                 printf("%d %d %d %d", KV_BACK_WRITE, KV_URING_READ, KV_SYSCALL_WRITE, KV_FADVISE_TO_READ);
-                printf(" %d", KV_CACHED_WRITE);
-                printf(" %d %d %d %d", KV_CALL_READ, KV_CALL_FADVISE, KV_FILES, KV_FILES_MOUNTED);
+                printf(" %d %d %d", KV_CACHED_WRITE, KV_BATCH, KV_ASKED_WRITE);
+                printf(" %d %d %d %d", KV_CALL_READ, KV_CALL_ENTER, KV_FILES, KV_FILES_MOUNTED);
                 return 0;
             }"#;
         let Some(output) = Native::compile(program).map(|program| program.run("")) else { return };
@@ -210,8 +221,10 @@ mod tests {
             time("syscall_write", None),
             time("fadvise_to_read", None),
             CACHED_WRITES,
+            BATCHES,
+            time("asked", Some("write")),
             CALL_READ.into(),
-            CALL_FADVISE.into(),
+            CALL_ENTER.into(),
             FILES.into(),
             FILES_MOUNTED.into(),
         ];

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::file_size::FileSize;
 use super::job::Options;
 use super::portions::Portion;
-use super::queue::depth;
+use super::queue::queue;
 use super::section::{Section, Setting};
 use super::sizes::{Split, fio_size};
 use super::source::Source;
@@ -49,7 +49,7 @@ pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     let mut settings = directions(stream, context);
     settings.extend(sizes(stream));
     settings.extend(places(stream, context));
-    settings.extend(depth(stream, context));
+    settings.extend(queue(stream, context));
     settings.extend(brake(stream));
     settings.extend(flow(stream, context));
     settings.extend(sync(stream, context));
@@ -115,14 +115,19 @@ fn directions(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
 /// `bs` where a job's directions have one size each, else `bssplit`.
 fn sizes(stream: &Stream) -> Vec<Setting> {
     let splits = || stream.parts.iter().map(|part| &part.split);
-    let why: Vec<String> = stream.parts.iter().filter_map(about_sizes).collect();
+    let mut why: Vec<String> = stream.parts.iter().filter_map(about_sizes).collect();
     if splits().all(|split| split.entries.len() == 1) {
         let mut sizes: Vec<String> = splits().map(|split| fio_size(split.largest())).collect();
         sizes.dedup();
         return vec![Setting { name: "bs", value: sizes.join(","), why }];
     }
-    let value = splits().map(Split::text).collect::<Vec<_>>().join(",");
-    let mut settings = vec![Setting { name: "bssplit", value, why }];
+    let mut texts: Vec<String> = splits().map(Split::text).collect();
+    texts.dedup();
+    if texts.len() < stream.parts.len() {
+        why.truncate(1);
+        why.push("reads and writes cannot be told apart by their sizes".to_owned());
+    }
+    let mut settings = vec![Setting { name: "bssplit", value: texts.join(","), why }];
     settings.extend((!splits().all(Split::is_stepped)).then(|| {
         let bits = splits().flat_map(|split| &split.entries).map(|entry| entry.0.trailing_zeros()).min().unwrap_or(0);
         let why = format!(

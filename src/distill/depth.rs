@@ -27,7 +27,7 @@ impl InFlight {
         let timed = block.histogram("inflight_time", word).and_then(busy);
         let device = timed.clone().or_else(|| block.histogram("inflight", word).and_then(busy));
         let spent = block.histogram("q2c", word).filter(|h| h.count > 0).map(|h| h.sum as f64);
-        let (mean, from) = match (spent, busy_ns(block), &timed) {
+        let (mean, from) = match (spent, busy_ns(block, None), &timed) {
             (Some(spent), Some(time), _) => {
                 (spent / time, "summed Q2C over the time in which any request was in flight")
             }
@@ -131,11 +131,11 @@ pub fn nearest(depth: u32) -> u32 {
     if depth.abs_diff(below) < depth.abs_diff(above) { below } else { above }
 }
 
-/// Time in which any request of the target was at the device.
-fn busy_ns(block: &BlockResult) -> Option<f64> {
+/// Time in which any request of the target, or of one of its directions, was at the device.
+pub fn busy_ns(block: &BlockResult, direction: Option<Direction>) -> Option<f64> {
     let of = |op| block.histogram("inflight_time", op).and_then(busy).map(|h| h.count);
-    let either = of(Some("read")).max(of(Some("write")));
-    of(None).or(either).map(|ns| ns as f64)
+    let either = || of(Some("read")).max(of(Some("write"))).filter(|_| direction.is_none());
+    of(direction.map(Direction::word)).or_else(either).map(|ns| ns as f64)
 }
 
 /// A histogram of depths without the time at depth 0.

@@ -8,7 +8,8 @@
 //! writes every request instead, [`mlperf`] does what the reference does. [`fidelity`] says how like
 //! its source a job behaves; [`fio`] is the program that runs it.
 
-pub mod body;
+pub mod batch;
+mod body;
 pub mod cached;
 pub mod context;
 pub mod density;

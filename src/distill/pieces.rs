@@ -1,7 +1,8 @@
 //! Pieces of requests that were larger than the device takes at once (`max_sectors_kb`), made whole again:
 //! a job of the pieces would refill its queue after each of them, where the source waited for all.
 //!
-//! Requests at random places that follow one another do so because they were one. So the lengths of
+//! A capture that tells how much a program asked for each time says what its requests were. Of others it
+//! is found out: requests at random places that follow one another do so because they were one. So the lengths of
 //! runs are the sizes of what was split: of runs that come in a few lengths, and not in ever fewer
 //! of each as those of a program do that goes on in order with some probability, all but the last
 //! piece have the size of the limit. One stream in order has no such runs; there, what the program asked
@@ -9,7 +10,7 @@
 
 use crate::measure::{BlockResult, Histogram};
 
-use super::engine::asked;
+use super::engine;
 use super::sizes::SizeMix;
 use super::streams::Direction;
 
@@ -34,6 +35,13 @@ const WHOLE_NUMBER: f64 = 0.05;
 /// The share of pieces of the limit's size that runs may lack: gaps in a capture.
 const LACKING: f64 = 0.001;
 
+/// How near to what the device moved the bytes are that a program asked for, relative: all of it went past
+/// the page cache then.
+const SAME_BYTES: f64 = 0.02;
+/// How near to that of the whole capture the mean size in a part of it is, relative, of which it is not
+/// known what was asked for.
+const SAME_MEAN: f64 = 0.1;
+
 /// What a capture looks like with requests whole.
 #[derive(Clone, Debug)]
 pub struct Whole {
@@ -53,15 +61,14 @@ fn length(pieces: f64) -> Option<u64> {
 /// Makes the requests of `block` whole, as far as those of the `whole` capture that it is a part of were
 /// split; none where none were, or where it cannot be told.
 pub fn joined(whole: &BlockResult, block: &BlockResult) -> Option<Whole> {
-    let limit = limit(whole)?;
+    let limit = limit(whole);
     let mut made = block.clone();
     let mut left = [1.0; 2];
     for direction in Direction::ALL {
         let counted = block.histogram("size", Some(direction.word())).map_or(0, |sizes| sizes.count);
-        let found = |block| Runs::of(block, direction, limit).or_else(|| Runs::in_order(block, direction, limit));
-        let own = found(whole).and_then(|_| found(block));
-        if let Some(runs) = own {
-            left[direction as usize] = runs.join(&mut made, direction, limit) as f64 / counted.max(1) as f64;
+        if let Some(requests) = requests(whole, block, direction, limit) {
+            left[direction as usize] = requests.count() as f64 / counted.max(1) as f64;
+            join(&mut made, direction, counted, &requests);
         }
     }
     if left == [1.0; 2] {
@@ -78,7 +85,60 @@ pub fn joined(whole: &BlockResult, block: &BlockResult) -> Option<Whole> {
             _ => {}
         }
     }
-    Some(Whole { block: made, limit })
+    Some(Whole { block: made, limit: limit.or_else(|| largest(whole))? })
+}
+
+/// A direction's requests: as they were asked for, or as the pieces tell. None where none was split.
+fn requests(whole: &BlockResult, block: &BlockResult, direction: Direction, limit: Option<u64>) -> Option<SizeMix> {
+    match asked(whole, block, direction) {
+        Asked::Whole => None,
+        Asked::Split(sizes) => Some(sizes),
+        Asked::Unknown => {
+            let limit = limit?;
+            let found = |block| Runs::of(block, direction, limit).or_else(|| Runs::in_order(block, direction, limit));
+            found(whole).and_then(|_| found(block)).map(|runs| runs.whole(limit))
+        }
+    }
+}
+
+/// What a program asked for.
+enum Asked {
+    /// Not known.
+    Unknown,
+    /// What the device got.
+    Whole,
+    /// Larger requests than it got.
+    Split(SizeMix),
+}
+
+fn asked(whole: &BlockResult, block: &BlockResult, direction: Direction) -> Asked {
+    let of = |block: &BlockResult, name: &str| {
+        block.histogram(name, Some(direction.word())).filter(|histogram| histogram.count > 0).cloned()
+    };
+    let near = |a: f64, b: f64, by: f64| (a / b - 1.0).abs() <= by;
+    let known = |block| {
+        of(block, "size")
+            .zip(of(block, "asked"))
+            .filter(|(all, asked)| near(asked.sum as f64, all.sum as f64, SAME_BYTES))
+    };
+    let Some(own) = of(block, "size") else { return Asked::Unknown };
+    let mean = |of: &Histogram| of.sum as f64 / of.count as f64;
+    let of_whole = || known(whole).filter(|(all, _)| near(mean(&own), mean(all), SAME_MEAN));
+    let Some((all, asked)) = known(block).or_else(of_whole) else { return Asked::Unknown };
+    if (all.count as f64) < asked.count as f64 * (1.0 + SOME) {
+        return Asked::Whole;
+    }
+    let unit = SizeMix::from_histogram(&all).unit();
+    let share = own.sum as f64 / all.sum as f64;
+    let part = |count: u64| (count as f64 * share).round() as u64;
+    let sizes = SizeMix::of_multiples(&asked, unit);
+    Asked::Split(SizeMix::from_sizes(sizes.sizes().iter().map(|&(size, count)| (size, part(count)))))
+}
+
+/// The largest request of both directions.
+fn largest(block: &BlockResult) -> Option<u64> {
+    let sizes = Direction::ALL.into_iter().filter_map(|d| block.histogram("size", Some(d.word())));
+    sizes.filter_map(|sizes| SizeMix::from_histogram(sizes).sizes().last().map(|size| size.0)).max()
 }
 
 /// How many are left of what is in flight when so many are left of each direction.
@@ -137,7 +197,7 @@ impl Runs {
         let at_once = share(gaps, &|gap| gap < AT_ONCE_NS.0);
         let between = share(gaps, &|gap| (AT_ONCE_NS.0..AT_ONCE_NS.1).contains(&gap));
         let born = (between <= BETWEEN).then(|| 1.0 / (1.0 - at_once)).and_then(length);
-        let (uring, calls) = asked(block, direction);
+        let (uring, calls) = engine::asked(block, direction);
         let told = |times: Option<f64>| length(sizes.count() as f64 / times.filter(|times| *times > 0.0)?);
         let length = told(uring).or_else(|| told(calls)).or(born)?;
         Some(Self { lengths: vec![(length, sizes.count() / length)], sizes })
@@ -181,24 +241,22 @@ impl Runs {
         }
         SizeMix::from_sizes(sizes)
     }
+}
 
-    /// Makes the direction's figures in a capture those of whole requests; says how many those are.
-    fn join(&self, block: &mut BlockResult, direction: Direction, limit: u64) -> u64 {
-        let sizes = self.whole(limit);
-        let (pieces, requests) = (self.sizes.count(), sizes.count());
-        let more = pieces.saturating_sub(requests);
-        for histogram in block.histograms.iter_mut().filter(|h| h.op.as_deref() == Some(direction.word())) {
-            match histogram.name.as_str() {
-                "size" => *histogram = exact(histogram, &sizes),
-                // Pieces of one are born at once, each at the end of the one before.
-                "gap" => without_lowest(histogram, more),
-                "seek" => without_nearest(histogram, more),
-                // What was in flight is Little's law of it.
-                "q2c" => histogram.sum = (histogram.sum as f64 * requests as f64 / pieces.max(1) as f64) as i128,
-                _ => {}
-            }
+/// Makes a direction's figures in a capture of so many `pieces` those of whole requests.
+fn join(block: &mut BlockResult, direction: Direction, pieces: u64, sizes: &SizeMix) {
+    let requests = sizes.count();
+    let more = pieces.saturating_sub(requests);
+    for histogram in block.histograms.iter_mut().filter(|h| h.op.as_deref() == Some(direction.word())) {
+        match histogram.name.as_str() {
+            "size" => *histogram = exact(histogram, sizes),
+            // Pieces of one are born at once, each at the end of the one before.
+            "gap" => without_lowest(histogram, more),
+            "seek" => without_nearest(histogram, more),
+            // What was in flight is Little's law of it.
+            "q2c" => histogram.sum = (histogram.sum as f64 * requests as f64 / pieces.max(1) as f64) as i128,
+            _ => {}
         }
-        requests
     }
 }
 
@@ -254,6 +312,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::measure::LogLinear;
     use crate::measure::block::BlockDevice;
 
     const LIMIT: u64 = 256 << 10;
@@ -320,6 +379,27 @@ mod tests {
         assert!(joined(&unknown, &unknown).is_none(), "no limit");
         let small = seen(&[(64 << 10, 1000)]);
         assert!(joined(&small, &small).is_none());
+    }
+
+    #[test]
+    fn what_a_program_says_that_it_asked_for_is_believed() {
+        // Objects of any length in order, in chunks of up to 1 MiB, with ends of 12 KiB.
+        let chunks = [(12 << 10, 400), (1 << 20, 1000)];
+        let mut block = seen(&chunks);
+        block.histograms[1] = counted("run_length", "ios", &[(5, 100), (17, 150), (33, 40)]);
+        assert!(joined(&block, &block).is_none(), "runs do not tell");
+        let mut counter = LogLinear::times();
+        chunks.iter().for_each(|&(size, count)| counter.record_many(size, count));
+        let asked = counter.save("asked", Some("read"), "bytes");
+        block.histograms.push(asked.clone());
+        assert_eq!(sizes_of(&joined(&block, &block).unwrap().block), chunks);
+        // Half of it, of which only the device's side is known.
+        let half = seen(&chunks.map(|(size, count)| (size, count / 2)));
+        assert_eq!(sizes_of(&joined(&block, &half).unwrap().block), [(12 << 10, 200), (1 << 20, 500)]);
+        let other = seen(&[(4096, 1000)]);
+        assert!(joined(&block, &other).is_none(), "a part that is nothing like the whole");
+        *block.histograms.last_mut().unwrap() = Histogram { sum: asked.sum / 2, ..asked };
+        assert!(joined(&block, &block).is_none(), "half of it went through the page cache");
     }
 
     #[test]

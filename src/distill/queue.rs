@@ -1,4 +1,5 @@
-//! How a job asks for its requests, and how many it keeps in flight: fio's `ioengine`, `iodepth`, `numjobs`.
+//! How a job asks for its requests, how many it keeps in flight, and how many it submits at once: fio's
+//! `ioengine`, `iodepth`, `numjobs`, `iodepth_batch`.
 
 use super::context::Context;
 use super::engine::Engine;
@@ -10,8 +11,20 @@ use super::syncs::syncs_too_often;
 /// The share in order from which on places are not random, in whole percents.
 const SOME: f64 = 0.005;
 
-/// `ioengine`, where it is not that of all jobs, and how many requests it keeps in flight.
-pub fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
+/// `ioengine`, where it is not that of all jobs, how many requests it keeps in flight, and how they get there.
+pub fn queue(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
+    let mut settings = depth(stream, context);
+    let find = |setting: &&Setting| setting.name == "iodepth";
+    let depth = settings.iter().find(find).and_then(|setting| setting.value.parse::<u32>().ok());
+    // Of two queues it is not known whose batches those are; beside pauses fio 3.33 waits for ever for a batch.
+    let own = !context.source.apart && stream.flow.is_none() && stream.brake.is_none();
+    if let (Some(depth), Some(batch)) = (depth.filter(|depth| *depth > 1), context.source.batch.filter(|_| own)) {
+        settings.extend(batch.settings(depth));
+    }
+    settings
+}
+
+fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     const CALLS: &str = "the source's own: a call for each request, which waits for its end";
     let options = context.options;
     let asked = options.engine_asked;

@@ -9,6 +9,10 @@ pub const MAX_SIZES: usize = 63;
 /// Bytes of a sector, the unit of the block layer.
 const SECTOR: u64 = 512;
 
+/// How far two samples of the same sizes are apart at most, in units of sqrt((n + m) / nm), in nineteen of
+/// twenty pairs (the two-sample test of Smirnov, 1939).
+const OF_ONE: f64 = 1.358;
+
 /// How far the implied mean may be off before shares are moved for the sake of bytes, relative.
 const MEAN_SLACK: f64 = 0.005;
 
@@ -21,11 +25,18 @@ impl SizeMix {
     /// in wider ones all values are taken to lie at the same relative place, chosen so that the
     /// bytes are the histogram's exact sum, and rounded to a sector.
     pub fn from_histogram(histogram: &Histogram) -> Self {
+        Self::of_multiples(histogram, SECTOR)
+    }
+
+    /// The same of sizes that are all multiples of a `unit` of bytes.
+    pub fn of_multiples(histogram: &Histogram, unit: u64) -> Self {
         let scale = if histogram.unit == "sectors" { SECTOR } else { 1 };
+        let (min, max) = (histogram.min.unwrap_or(0), histogram.max.unwrap_or(i64::MAX - 1));
         let buckets: Vec<(u64, u64, u64)> = histogram
             .buckets
             .iter()
             .filter_map(|&(low, high, count)| {
+                let (low, high) = (low.max(min), high.min(max + 1));
                 let (low, high) = (u64::try_from(low).ok()? * scale, u64::try_from(high).ok()? * scale);
                 (high > 1 && count > 0).then(|| (low, if high - low <= SECTOR { 0 } else { high - 1 - low }, count))
             })
@@ -36,7 +47,7 @@ impl SizeMix {
         let place = if room > 0.0 { ((total - lowest) / room).clamp(0.0, 1.0) } else { 0.0 };
         Self::from_sizes(buckets.into_iter().map(|(low, width, count)| {
             let size = low as f64 + place * width as f64;
-            let size = if width == 0 { low } else { (size / SECTOR as f64).round() as u64 * SECTOR };
+            let size = if width == 0 { low } else { (size / unit as f64).round() as u64 * unit };
             (size.max(if low == 0 && width == 0 { 0 } else { SECTOR }), count)
         }))
     }
@@ -71,6 +82,49 @@ impl SizeMix {
     /// Mean bytes of a request, 0 when there is none.
     pub fn mean(&self) -> f64 {
         self.bytes() as f64 / self.count().max(1) as f64
+    }
+
+    /// The largest number of bytes that all sizes are multiples of; 0 when there is none.
+    pub fn unit(&self) -> u64 {
+        let divisor = |mut a: u64, mut b: u64| {
+            while b > 0 {
+                (a, b) = (b, a % b);
+            }
+            a
+        };
+        self.0.iter().fold(0, |unit, size| divisor(unit, size.0))
+    }
+
+    /// Both as one, each with its own count, where they cannot be told apart: more requests say more of their
+    /// sizes, and a reader sees that they are the same.
+    pub fn alike(&self, other: &Self) -> Option<(Self, Self)> {
+        let counts = [self, other].map(|mix| mix.count() as f64);
+        let total: f64 = counts.iter().sum();
+        let bound = OF_ONE * (total / (counts[0] * counts[1])).sqrt();
+        if self.0.is_empty() || other.0.is_empty() || self == other || self.farthest(other) > bound {
+            return None;
+        }
+        let both = Self::from_sizes(self.0.iter().chain(&other.0).copied());
+        let part = |of: f64| {
+            Self::from_sizes(both.0.iter().map(|&(size, count)| (size, (count as f64 * of / total).round() as u64)))
+        };
+        Some((part(counts[0]), part(counts[1])))
+    }
+
+    /// The Kolmogorov-Smirnov distance of two of which neither is empty.
+    fn farthest(&self, other: &Self) -> f64 {
+        let mut all: Vec<(u64, f64)> = Vec::with_capacity(self.0.len() + other.0.len());
+        for (mix, sign) in [(self, 1.0), (other, -1.0)] {
+            let count = mix.count() as f64;
+            all.extend(mix.0.iter().map(|&(size, n)| (size, sign * n as f64 / count)));
+        }
+        all.sort_by_key(|step| step.0);
+        let (mut apart, mut most) = (0.0f64, 0.0f64);
+        for steps in all.chunk_by(|a, b| a.0 == b.0) {
+            apart += steps.iter().map(|step| step.1).sum::<f64>();
+            most = most.max(apart.abs());
+        }
+        most
     }
 
     /// The sizes below the `index`-th, and the rest.
@@ -237,6 +291,19 @@ mod tests {
 
     fn mix(sizes: &[(u64, u64)]) -> SizeMix {
         SizeMix::from_sizes(sizes.iter().copied())
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_told_apart_are_one() {
+        let reads = SizeMix::from_sizes([(4096, 5000), (131_072, 60_000), (1 << 20, 35_000)]);
+        let few = SizeMix::from_sizes([(4096, 52), (131_072, 585), (1 << 20, 363)]);
+        let (all, some) = reads.alike(&few).unwrap();
+        assert_eq!(some.sizes(), [(4096, 50), (131_072, 600), (1 << 20, 350)]);
+        assert_eq!((all.count(), all.sizes().len()), (100_000, 3));
+        let others = SizeMix::from_sizes([(4096, 52), (131_072, 500), (1 << 20, 448)]);
+        assert!(reads.alike(&others).is_none(), "a tenth of them is another size");
+        assert!(reads.alike(&SizeMix::default()).is_none());
+        assert!(SizeMix::from_sizes([(4096, 9)]).alike(&SizeMix::from_sizes([(8192, 9)])).is_none());
     }
 
     #[test]

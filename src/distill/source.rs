@@ -2,11 +2,12 @@
 
 use crate::measure::{BlockResult, Histogram};
 
+use super::batch::Batch;
 use super::cached::Cached;
-use super::depth::{InFlight, ceiling, edge, wall};
+use super::depth::{InFlight, busy_ns, ceiling, edge, wall};
 use super::engine::Engine;
 use super::journal;
-use super::pace::{Paced, span_ns};
+use super::pace::{Pace, Paced, span_ns};
 use super::pieces;
 use super::sizes::SizeMix;
 use super::streams::{Direction, Habits, Load};
@@ -49,6 +50,8 @@ pub struct Source {
     pub apart: bool,
     /// What each direction's requests were asked for with, where that is known.
     pub engines: [Option<Engine>; 2],
+    /// How many requests were asked for at once, where that is known and more than one.
+    pub batch: Option<Batch>,
     /// How often written data was made durable.
     pub sync: Option<Sync>,
     /// The calls that a job repeats instead of all that, where the source wrote through the page cache.
@@ -101,7 +104,8 @@ impl Source {
         let block = whole_requests.as_ref().map_or(block, |whole| &whole.block);
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let engines = Direction::ALL.map(|d| Engine::of(block, d, loads[d as usize].mix.count()));
-        let apart = keep_full(&mut loads, block, engines);
+        let batch = Batch::of(block).or_else(|| Batch::of(whole));
+        let apart = keep_full(&mut loads, block, engines, batch);
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
             loads[direction as usize] = Load::default();
@@ -114,6 +118,7 @@ impl Source {
             sequential: Direction::ALL.map(|direction| sequential(block, direction)),
             apart,
             engines,
+            batch,
             sync: sync.map(|sync| Sync { every: to_each(sync.every, pieces, block), ..sync }),
             cached,
             split_at: whole_requests.as_ref().map(|whole| whole.limit),
@@ -138,6 +143,13 @@ impl Source {
         let mut engines = directions.map(|direction| self.engines[direction as usize]);
         let first = engines.next()??;
         engines.all(|engine| engine == Some(first)).then_some(first)
+    }
+
+    /// Whether reads and writes are in one queue, each as many of it as the device and chance make it: in flight
+    /// at the same times, and kept by one depth.
+    pub fn shares_a_queue(&self, block: &BlockResult) -> bool {
+        let both = self.loads.iter().all(|load| load.mix.count() > 0);
+        both && !self.apart && !matches!(self.paced.pace, Pace::Rate { .. }) && overlap(block) >= TOGETHER
     }
 
     /// All bytes that were moved.
@@ -203,9 +215,12 @@ fn to_each(every: u64, pieces: &BlockResult, whole: &BlockResult) -> u64 {
 
 /// Raises the means in flight to the number at which the queue was kept, or those at which each
 /// direction's was; says whether those are two. What is asked for in two ways has two queues.
-fn keep_full(loads: &mut [Load; 2], block: &BlockResult, engines: [Option<Engine>; 2]) -> bool {
+fn keep_full(loads: &mut [Load; 2], block: &BlockResult, engines: [Option<Engine>; 2], batch: Option<Batch>) -> bool {
     let mean: f64 = loads.iter().filter(|load| load.mix.count() > 0).map(|load| load.in_flight).sum();
-    let kept = wall(block, None).or_else(|| ceiling(block)).filter(|kept| *kept <= mean * FILLS);
+    let kept = waits(block, batch, mean)
+        .or_else(|| wall(block, None))
+        .or_else(|| ceiling(block))
+        .filter(|kept| *kept <= mean * FILLS);
     let together = kept.or_else(|| edge(block).filter(|_| is_fast(block))).filter(|kept| *kept > mean);
     let own = Direction::ALL.map(|direction| wall(block, Some(direction)));
     if let ([Some(reads), Some(writes)], Some(most)) = (own, most(block)) {
@@ -228,6 +243,23 @@ fn keep_full(loads: &mut [Load; 2], block: &BlockResult, engines: [Option<Engine
     }
     false
 }
+
+/// The most in flight of a program that fills its queue when a batch has ended: up to so many fewer are in
+/// flight most of the time.
+fn waits(block: &BlockResult, batch: Option<Batch>, mean: f64) -> Option<f64> {
+    let Some(Batch::Of(many)) = batch else { return None };
+    most(block).filter(|most| *most > mean && *most <= mean + f64::from(many))
+}
+
+/// Of the time in which the rarer direction was in flight, the part in which the other one was, too.
+fn overlap(block: &BlockResult) -> f64 {
+    let busy = |op| busy_ns(block, op).unwrap_or(0.0);
+    let [reads, writes] = Direction::ALL.map(|direction| busy(Some(direction)));
+    (reads + writes - busy(None)) / reads.min(writes).max(1.0)
+}
+
+/// How much of it that is for one queue, at least.
+const TOGETHER: f64 = 0.5;
 
 /// Whether requests follow one another as fast as a program asks for them.
 fn is_fast(block: &BlockResult) -> bool {

@@ -146,6 +146,12 @@ pub struct Habits {
 
 /// The jobs that do what the loads did. Empty when both are.
 pub fn streams(reads: &Load, writes: &Load, pace: Pace, habits: Habits) -> Vec<Stream> {
+    let with = |mix, load: &Load| Load { mix, ..load.clone() };
+    let alike = reads.mix.alike(&writes.mix);
+    let (reads, writes) = match alike {
+        Some((one, other)) => (&with(one, reads), &with(other, writes)),
+        None => (reads, writes),
+    };
     match pace {
         Pace::Saturated => saturated(reads, writes, habits),
         Pace::Rate { per_second, poisson } => paced([reads, writes], per_second, poisson, habits),

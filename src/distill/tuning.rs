@@ -97,7 +97,7 @@ impl Tuning {
             }
             return Some(());
         }
-        let missing = card.sum("in_flight", |m| m.original)? / card.sum("in_flight", |m| m.distilled)?;
+        let missing = card.both("in_flight", |m| m.original)? / card.both("in_flight", |m| m.distilled)?;
         self.depth.iter_mut().for_each(|factor| *factor *= limited(missing * stands));
         Some(())
     }
@@ -175,6 +175,14 @@ struct Card<'a>(&'a [Metric]);
 impl Card<'_> {
     fn of(&self, name: &str) -> impl Iterator<Item = &Metric> {
         self.0.iter().filter(move |metric| metric.name == name)
+    }
+
+    /// Of both directions: the line that says so, or the sum of theirs.
+    fn both(&self, name: &str, figure: impl Fn(&Metric) -> Option<f64>) -> Option<f64> {
+        match self.of(name).find(|metric| metric.op.is_none()) {
+            Some(metric) => figure(metric).filter(|both| *both > 0.0),
+            None => self.sum(name, figure),
+        }
     }
 
     fn misses(&self, name: &str) -> bool {

@@ -184,6 +184,47 @@ mod tests {
         assert!((distance - expected).abs() < 1e-3, "{distance} for {expected}");
     }
 
+    /// So many reads and writes in flight for half a second each, together or one after the other.
+    fn in_flight(depths: &[[u64; 2]], together: bool) -> BlockResult {
+        const HALF: u64 = 500_000_000;
+        let mut block = capture(&[(4096, 10_000)], 1.0, 100_000);
+        let writes = block.histograms[0].clone();
+        block.histograms.push(Histogram { op: Some("write".to_owned()), ..writes });
+        let mut all = LogLinear::new(5);
+        for direction in [0, 1] {
+            let mut busy = LogLinear::new(5);
+            depths.iter().for_each(|both| busy.record_many(both[direction], HALF));
+            let busy = busy.save("inflight_time", Some(["read", "write"][direction]), "ios");
+            block.histograms.push(Histogram { name: "q2c".to_owned(), ..busy.clone() });
+            block.histograms.push(busy);
+        }
+        for both in depths {
+            match together {
+                true => all.record_many(both.iter().sum(), HALF),
+                false => both.iter().for_each(|depth| all.record_many(*depth, HALF)),
+            }
+        }
+        block.histograms.push(all.save("inflight_time", None, "ios"));
+        block
+    }
+
+    #[test]
+    fn one_queue_is_judged_by_its_depth_and_two_by_theirs() {
+        let judged = |original: &BlockResult, distilled: &BlockResult| -> Vec<(Option<String>, Option<bool>)> {
+            let metrics = compare(std::slice::from_ref(original), std::slice::from_ref(distilled));
+            let lines = metrics.into_iter().filter(|metric| metric.name == "in_flight");
+            lines.map(|metric| (metric.op, metric.pass)).collect()
+        };
+        let [read, write] = ["read", "write"].map(|word| Some(word.to_owned()));
+        let one = in_flight(&[[24, 8], [30, 2]], true);
+        let other_parts = in_flight(&[[20, 12], [26, 6]], true);
+        assert_eq!(judged(&one, &other_parts), [(None, Some(true)), (read.clone(), None), (write.clone(), None)]);
+        assert_eq!(judged(&one, &in_flight(&[[20, 4], [22, 2]], true))[0], (None, Some(false)), "a smaller depth");
+        let apart = in_flight(&[[24, 8]], false);
+        let lines = judged(&apart, &in_flight(&[[18, 12]], false));
+        assert_eq!(lines, [(read, Some(false)), (write, Some(false))], "one after the other");
+    }
+
     #[test]
     fn a_direction_that_the_job_lost_fails() {
         let metrics = compare(&[capture(&[(4096, 100)], 1.0, 1000)], &[capture(&[], 1.0, 1000)]);

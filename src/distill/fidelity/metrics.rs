@@ -3,7 +3,7 @@
 
 use crate::distill::depth::InFlight;
 use crate::distill::pace::{span_ns, squared_variation};
-use crate::distill::source::{left_out, sequential};
+use crate::distill::source::{Source, left_out, sequential};
 use crate::distill::streams::Direction;
 use crate::measure::{BlockResult, Histogram};
 
@@ -127,7 +127,7 @@ impl Definition {
             Figure::ReadShare => share(block, Direction::Read, |h| h.count as f64),
             Figure::ByteShare => share(block, self.direction?, |h| h.sum as f64),
             Figure::Size => self.histogram(block, "size")?.mean(),
-            Figure::InFlight => InFlight::of(block, self.direction?).map(|in_flight| in_flight.mean),
+            Figure::InFlight => in_flight(block, self.direction),
             Figure::Depth => self.distribution(block)?.mean(),
             Figure::D2cTimes => self.histogram(block, "d2c")?.mean(),
             Figure::Q2cTimes => self.histogram(block, "q2c")?.mean(),
@@ -221,12 +221,19 @@ pub fn definitions(original: &BlockResult) -> Vec<Definition> {
     let mut all =
         vec![Definition::new("read_share", None, "percent", Figure::ReadShare).by(Measure::Points, 1.0).pooled()];
     let stray = left_out(original);
+    // A queue has one depth, and how much of it each direction takes is the device's choice.
+    let one_queue = Source::of(original).shares_a_queue(original);
+    if one_queue {
+        all.push(deep(Definition::new("in_flight", None, "ios", Figure::InFlight)));
+    }
     for direction in Direction::ALL {
         let sizes = original.histogram("size", Some(direction.word())).filter(|h| h.count > 0);
         let Some(sizes) = sizes else { continue };
         let judged = of_direction(direction, sizes.buckets.len() <= FEW_SIZES);
+        let is_shown =
+            |definition: &Definition| stray == Some(direction) || (one_queue && definition.figure == Figure::InFlight);
         let shown =
-            |definition| if stray == Some(direction) { Definition { bound: None, ..definition } } else { definition };
+            |definition| if is_shown(&definition) { Definition { bound: None, ..definition } } else { definition };
         all.extend(judged.into_iter().map(shown));
     }
     all
@@ -239,7 +246,7 @@ fn of_direction(direction: Direction, few_sizes: bool) -> Vec<Definition> {
     vec![
         new("byte_share", "percent", Figure::ByteShare).by(Measure::Relative, 0.02).pooled(),
         new("size", "bytes", Figure::Size).by(Measure::Wasserstein, size_bound).pooled(),
-        Definition { slack: 1.0, ..new("in_flight", "ios", Figure::InFlight).by(Measure::Relative, 0.15) },
+        deep(new("in_flight", "ios", Figure::InFlight)),
         spread(new("depth", "ios", Figure::Depth)),
         noisy(new("throughput", "bytes/s", Figure::Throughput).by(Measure::Relative, 0.10)),
         noisy(new("d2c_p50", "ns", Figure::D2c(Quantile::P50)).by(Measure::Relative, 0.20)),
@@ -253,6 +260,20 @@ fn of_direction(direction: Direction, few_sizes: bool) -> Vec<Definition> {
         new("burstiness", "ratio", Figure::Burstiness),
         spread(new("lba", "bytes", Figure::Lba)),
     ]
+}
+
+/// A number in flight, within a share or one request.
+fn deep(definition: Definition) -> Definition {
+    Definition { slack: 1.0, ..definition.by(Measure::Relative, 0.15) }
+}
+
+/// The mean number in flight, of both directions without one.
+fn in_flight(block: &BlockResult, direction: Option<Direction>) -> Option<f64> {
+    let of = |direction| InFlight::of(block, direction).map(|in_flight| in_flight.mean);
+    match direction {
+        Some(direction) => of(direction),
+        None => Direction::ALL.into_iter().filter_map(of).reduce(|a, b| a + b),
+    }
 }
 
 /// A distribution that is shown as a whole.

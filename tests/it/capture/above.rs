@@ -55,6 +55,43 @@ fn operations_of_io_uring_are_counted_one_by_one() {
 }
 
 #[test]
+fn what_is_submitted_together_is_counted_by_call() {
+    let Some(device) = Loop::new("none") else { return };
+    for engine in ["--ioengine=io_uring", "--ioengine=libaio"] {
+        let job = ["--rw=randread", "--bs=4k", "--size=4m", "--iodepth=16", engine];
+        let (result, fio) = device.captured("alone", &job);
+        let alone = plain(&result, "batch");
+        let ios = fio["read"]["total_ios"].as_u64().unwrap();
+        assert_eq!((alone.count, alone.sum, alone.max), (ios, ios.into(), Some(1)), "{engine}");
+        let batch = ["--iodepth_batch=16", "--iodepth_batch_complete_min=16", "--iodepth_batch_complete_max=16"];
+        let (result, _) = device.captured("together", &[&job[..], &batch].concat());
+        let together = plain(&result, "batch");
+        assert_eq!((together.sum, together.max, together.unit.as_str()), (ios.into(), Some(16), "ios"), "{engine}");
+        assert!(together.count <= ios / 8, "{engine}: {together:?}");
+    }
+}
+
+#[test]
+fn what_was_asked_for_is_told_whole_where_the_device_splits_it() {
+    let Some(device) = Loop::new("none") else { return };
+    for engine in ["io_uring", "psync"] {
+        let job = ["--rw=randrw", "--bssplit=4k/50:2m/50", "--size=32m", &format!("--ioengine={engine}")];
+        let (result, fio) = device.captured("asked", &job);
+        assert_true(&result);
+        for op in ["read", "write"] {
+            let asked = histogram(&result, "asked", op);
+            let of = |key: &str| fio[op][key].as_u64().unwrap();
+            assert_eq!((asked.count, asked.sum), (of("total_ios"), of("io_bytes").into()), "{op} of {engine}");
+            assert_eq!((asked.min, asked.max, asked.unit.as_str()), (Some(4096), Some(2 << 20), "bytes"));
+            assert!(histogram(&result, "size", op).count > asked.count, "a loop device takes 2 MiB in pieces");
+        }
+    }
+    let (result, _) =
+        device.captured("cached", &["--direct=0", "--rw=rw", "--bs=64k", "--size=4m", "--ioengine=psync"]);
+    assert_eq!([histogram(&result, "asked", "read").count, histogram(&result, "asked", "write").count], [0, 0]);
+}
+
+#[test]
 fn syncs_through_io_uring_are_syncs() {
     let Some(device) = Loop::new("none") else { return };
     for (flag, name, none) in [("--fsync=8", "fsync", "fdatasync"), ("--fdatasync=8", "fdatasync", "fsync")] {
@@ -160,8 +197,16 @@ fn what_is_not_watched_is_absent() {
     let names = |result: &BlockResult| -> BTreeMap<String, u64> {
         result.histograms.iter().map(|h| (h.name.clone(), h.count)).collect()
     };
-    let calls =
-        ["syscall_read", "syscall_write", "fsync", "fdatasync", "write_to_fsync", "fadvise_to_read", "cached_write"];
+    let calls = [
+        "syscall_read",
+        "syscall_write",
+        "fsync",
+        "fdatasync",
+        "write_to_fsync",
+        "fadvise_to_read",
+        "cached_write",
+        "batch",
+    ];
     let run = |flags: &[&str], command: &[&str]| {
         let mut args = vec!["capture", "--dev", &device.name, "-o", "b.json"];
         args.extend(flags);

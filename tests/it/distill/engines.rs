@@ -34,6 +34,35 @@ fn a_job_asks_as_its_source_did() {
 }
 
 #[test]
+fn a_job_submits_together_what_its_source_did() {
+    if !can_prove() {
+        return;
+    }
+    let Some((_folder, device)) = device(64) else { return };
+    let (bench, device) = (Bench::on_disk(), (device.name(), &*device.path));
+    let random = "--rw=randread --bs=16k --norandommap --time_based --runtime=1 --ioengine=io_uring --iodepth=16";
+    let batch = "--iodepth_batch=8 --iodepth_batch_complete_min=8 --iodepth_batch_complete_max=16";
+    let job = job_of(&bench, device, &format!("{random} {batch}"));
+    for line in ["iodepth=16", "iodepth_batch=8", "iodepth_batch_complete_min=8", "iodepth_batch_complete_max=16"] {
+        assert!(job.lines().any(|own| own == line), "no {line} in {job}");
+    }
+    assert!(!job_of(&bench, device, random).contains("iodepth_batch"), "each alone");
+}
+
+#[test]
+fn a_job_asks_for_what_its_source_asked_for() {
+    if !can_prove() {
+        return;
+    }
+    let Some((_folder, device)) = device(64) else { return };
+    let (bench, device) = (Bench::on_disk(), (device.name(), &*device.path));
+    // In order for a half, so that what lies behind each other is not one request.
+    let half = "--rw=randread --percentage_random=50 --bs=2m --loops=16 --ioengine=io_uring --iodepth=4";
+    let job = job_of(&bench, device, half);
+    assert!(job.contains("\nbs=2m\n"), "{job}");
+}
+
+#[test]
 fn writes_that_are_durable_at_their_end_are_so_again() {
     if !can_prove() {
         return;
