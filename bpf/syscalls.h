@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT */
 /*
  * System calls of the target on watched files: how long reads, writes and syncs take, how much is
- * written to the page cache, and what lies between a thread's write and its fsync, its fadvise and
+ * read from and written to the page cache, and what lies between a thread's write and its fsync, its fadvise and
  * its read. And how many operations one call submits: of io_uring_enter those that it takes off the
  * queue, of io_submit the requests that are born in it.
  */
@@ -195,8 +195,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long returned)
 	switch (call) {
 	case KV_CALL_READ:
 		add_time_anywhere(thread->set, KV_SYSCALL_READ, took);
-		if (!thread->cached)
-			add_time_anywhere(thread->set, KV_ASKED_READ, returned);
+		add_time_anywhere(thread->set, thread->cached ? KV_CACHED_READ : KV_ASKED_READ, returned);
 		break;
 	case KV_CALL_WRITE:
 		add_time_anywhere(thread->set, KV_SYSCALL_WRITE, took);

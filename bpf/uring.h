@@ -177,15 +177,15 @@ int BPF_PROG(on_uring_punt, struct io_kiocb___file *req)
 	return 0;
 }
 
-/* How much a read or a write moved. */
-static __always_inline void add_asked(const struct uring_op *op, struct io_kiocb___file *req)
+/* How much a read or a write moved, past the page cache. */
+static __always_inline void add_asked(const struct uring_op *op, struct io_kiocb___file *req, struct file *file)
 {
 	__s32 moved;
 
 	/* In a field of its own since 5.19. */
 	if (!bpf_core_field_exists(req->cqe))
 		return;
-	if (op->row != KV_URING_READ && op->row != KV_URING_WRITE)
+	if ((op->row != KV_URING_READ && op->row != KV_URING_WRITE) || is_cached(file))
 		return;
 	moved = KV_READ_FIELD(struct io_kiocb___file, req, cqe.res);
 	if (moved > 0)
@@ -199,6 +199,7 @@ int on_uring_complete(__u64 *ctx)
 	__u64 address = ctx[1];
 	struct uring_ops *ops = ops_of(address);
 	struct uring_op op;
+	struct file *file;
 	__u32 way;
 
 	if (!ops || !address)
@@ -208,10 +209,11 @@ int on_uring_complete(__u64 *ctx)
 		return 0;
 	op = ops->op[way];
 	ops->address[way] = 0;
-	if (!is_watched_file(KV_READ_FIELD(struct io_kiocb___file, (void *)address, file)))
+	file = KV_READ_FIELD(struct io_kiocb___file, (void *)address, file);
+	if (!is_watched_file(file))
 		return 0;
 	add_time_anywhere(op.set, op.row, bpf_ktime_get_ns() - op.submitted);
-	add_asked(&op, (void *)address);
+	add_asked(&op, (void *)address, file);
 	if (op.punted)
 		lose(KV_URING_PUNTED);
 	return 0;

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::measure::Histogram;
 
 use super::layout::{
-    ASKED, BATCHES, CACHED_WRITES, CALL_ENTER, CALL_FADVISE, CALL_FDATASYNC, CALL_FSYNC, CALL_READ, CALL_SUBMIT,
-    CALL_WRITE, FSYNCS, SYSCALLS, TIMES, URINGS,
+    ASKED, BATCHES, CACHED, CALL_ENTER, CALL_FADVISE, CALL_FDATASYNC, CALL_FSYNC, CALL_READ, CALL_SUBMIT, CALL_WRITE,
+    FSYNCS, SYSCALLS, TIMES, URINGS,
 };
 use super::probes::Probes;
 use super::probes::skeleton::{KvtraceProgs, OpenKvtraceSkel, types};
@@ -107,9 +107,10 @@ impl Above {
         let uring = if self.submit.is_some() { URINGS } else { 0..0 };
         let (calls, syncs) = if self.syscalls { (SYSCALLS, FSYNCS) } else { (0..0, 0..0) };
         let times = uring.chain(calls).chain(syncs).map(|which| reading::time_row(probes, sets, which));
-        let of_calls: &[_] = if self.syscalls { &[(CACHED_WRITES, "bytes"), (BATCHES, "ios")] } else { &[] };
+        let (cached, batches) = if self.syscalls { (CACHED, BATCHES..BATCHES + 1) } else { (0..0, 0..0) };
         let asked = if self.syscalls || self.moved { ASKED } else { 0..0 };
-        let amounts = of_calls.iter().copied().chain(asked.map(|which| (which, "bytes"))).map(|(which, unit)| {
+        let amounts = cached.chain(batches).chain(asked).map(|which| {
+            let unit = if which == BATCHES { "ios" } else { "bytes" };
             let row = reading::times(probes, sets, which)?;
             Ok(reading::log_linear(row, TIMES[which], unit))
         });

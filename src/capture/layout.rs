@@ -15,7 +15,7 @@ pub const SETS: usize = PLAIN_SETS + PHASES.len();
 
 /// Rows of times, distances, lengths, bytes and requests of calls in a set: their name and direction, in order. A `seek`
 /// has two: forward, then backward (`seek_back`).
-pub const TIMES: [(&str, Option<&str>); 31] = [
+pub const TIMES: [(&str, Option<&str>); 32] = [
     ("d2c", Some("read")),
     ("d2c", Some("write")),
     ("q2d", Some("read")),
@@ -43,6 +43,7 @@ pub const TIMES: [(&str, Option<&str>); 31] = [
     ("fdatasync", None),
     ("write_to_fsync", None),
     ("fadvise_to_read", None),
+    ("cached_read", None),
     ("cached_write", None),
     ("batch", None),
     ("asked", Some("read")),
@@ -55,12 +56,12 @@ pub const URINGS: Range<usize> = 19..21;
 pub const SYSCALLS: Range<usize> = 21..23;
 /// Rows of syncs and of what lies between calls; syncs through io_uring are among them.
 pub const FSYNCS: Range<usize> = 23..27;
-/// The row of the bytes of write calls through the page cache.
-pub const CACHED_WRITES: usize = 27;
+/// Rows of the bytes of calls through the page cache.
+pub const CACHED: Range<usize> = 27..29;
 /// The row of the operations of calls that submit some.
-pub const BATCHES: usize = 28;
+pub const BATCHES: usize = 29;
 /// Rows of the bytes of direct calls and io_uring operations.
-pub const ASKED: Range<usize> = 29..31;
+pub const ASKED: Range<usize> = 30..32;
 
 /// Buckets of a time: all below 2^37 ns, and one for what is above.
 pub const TIME_BUCKETS: usize = 1057;
@@ -220,7 +221,7 @@ mod tests {
             time("uring", Some("read")),
             time("syscall_write", None),
             time("fadvise_to_read", None),
-            CACHED_WRITES,
+            time("cached_write", None),
             BATCHES,
             time("asked", Some("write")),
             CALL_READ.into(),

@@ -5,6 +5,7 @@
 use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
+use super::engine::Engine;
 use super::pace::{ONE_THREAD, Pace, Paced, SATURATED, span_ns};
 use super::pauses::own_pauses;
 use super::sizes::{SizeMix, Split};
@@ -82,8 +83,17 @@ impl Cached {
             }
             _ => None,
         };
-        Stream { brake, cached: true, ..Stream::one("write".to_owned(), part, 1) }
+        Stream { brake, engine: Some(Engine::PageCache), ..Stream::one("write".to_owned(), part, 1) }
     }
+}
+
+/// How many times what its calls wrote to the page cache the device wrote, where that is too much for a job
+/// that repeats them.
+pub fn written_beside(block: &BlockResult) -> Option<f64> {
+    let counted = |name: &str| block.histogram(name, None).filter(|h| h.count > 0);
+    let (cached, writes) = (counted("cached_write")?, counted("syscall_write")?);
+    let written = block.histogram("size", Some("write"))?.sum as f64 / cached.sum.max(1) as f64;
+    (cached.count as f64 >= NEARLY_ALL * writes.count as f64 && written > AS_MUCH.1).then_some(written)
 }
 
 /// The calls that were no jump: each jump of the device is one of a call.
@@ -157,7 +167,7 @@ mod tests {
         let cached = Cached::of(&writer(0), &sync()).unwrap();
         assert_eq!((cached.calls.sizes(), cached.every, cached.sequential), (&[(65_536, 1600)][..], 16, Some(1.0)));
         let stream = cached.stream();
-        assert_eq!((stream.cached, stream.depth, stream.brake), (true, 1, None), "{}", cached.paced.why);
+        assert_eq!((stream.is_cached(), stream.depth, stream.brake), (true, 1, None), "{}", cached.paced.why);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub enum Engine {
     Aio,
     /// A call that waits: the families of read and write.
     Calls,
+    /// Such calls through the page cache.
+    PageCache,
 }
 
 impl Engine {
@@ -31,23 +33,24 @@ impl Engine {
             _ if requests == 0 => None,
             (true, false) => Some(Self::Uring),
             (false, true) => Some(Self::Calls),
-            _ if none(uring) && none(calls) && !is_written_back(block, direction) => Some(Self::Aio),
+            _ if none(uring) && none(calls) && !is_cached(block, direction) => Some(Self::Aio),
             _ => None,
         }
     }
 }
 
-/// Whether so much of a direction went through the page cache that its requests are the kernel's.
-fn is_written_back(block: &BlockResult, direction: Direction) -> bool {
+/// Whether so much of a direction went through the page cache that its requests are the kernel's: it reads
+/// ahead, and writes back.
+pub fn is_cached(block: &BlockResult, direction: Direction) -> bool {
     let bytes = |name: &str, op: Option<&str>| block.histogram(name, op).map_or(0.0, |h| h.sum as f64);
-    direction == Direction::Write && bytes("cached_write", None) > ALL * bytes("size", Some(direction.word()))
+    bytes(&format!("cached_{direction}"), None) > ALL * bytes("size", Some(direction.word()))
 }
 
 /// Times that a direction's program asked: io_uring operations, and calls of direct I/O as far as that is
 /// known; none of what was not watched.
 pub fn asked(block: &BlockResult, direction: Direction) -> (Option<f64>, Option<f64>) {
     let count = |name: &str, op: Option<&str>| block.histogram(name, op).map(|h| h.count as f64);
-    let cached = if direction == Direction::Write { count("cached_write", None) } else { None };
+    let cached = count(&format!("cached_{direction}"), None);
     let calls = count(&format!("syscall_{direction}"), None).map(|calls| calls - cached.unwrap_or(0.0));
     (count("uring", Some(direction.word())), calls)
 }

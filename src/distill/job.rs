@@ -10,8 +10,10 @@ use crate::trace::meta::TRACE_SCHEMA;
 use crate::units;
 
 use super::body;
+use super::cached::written_beside;
 use super::context::Context;
 use super::depth::{nearest, ring};
+use super::engine::is_cached;
 use super::facts::Facts;
 use super::file_size::FileSize;
 use super::header;
@@ -351,6 +353,20 @@ fn warnings(block: &BlockResult, source: &Source, streams: &[Stream]) -> Vec<Str
                 .to_owned(),
         );
     }
+    if let Some(times) = written_beside(block).filter(|_| source.sync.is_some() && source.cached.is_none()) {
+        all.push(format!(
+            "the device wrote {times:.1} times what the program wrote to the page cache, so something else was written \
+             with it (pages that were dirty before, parts of pages): the job repeats the device's requests, not the \
+             program's calls; `sync` before a capture"
+        ));
+    }
+    if source.loads[0].mix.count() > 0 && is_cached(block, Direction::Read) {
+        all.push(
+            "what was read came through the page cache, whose readahead made the requests: the job asks the device for \
+             them, and does not wait for a call before the next as the program did"
+                .to_owned(),
+        );
+    }
     if let Some(size) = source.odd_size().filter(|_| source.cached.is_none()) {
         all.push(format!(
             "the source has requests of {size} bytes, which is no multiple of 4 KiB: the job needs a device whose logical \
@@ -358,7 +374,8 @@ fn warnings(block: &BlockResult, source: &Source, streams: &[Stream]) -> Vec<Str
         ));
     }
     if total < 100 {
-        all.push(format!("the source has only {total} requests; shares of so few say little"));
+        let requests = units::plural(total, "request");
+        all.push(format!("the source has only {requests}; shares of so few say little"));
     }
     all
 }

@@ -49,7 +49,6 @@ pub fn stream(source: &Source, block: &BlockResult) -> Stream {
         depth,
         flow: None,
         turn: None,
-        cached: false,
         engine: None,
         brake: None,
     }

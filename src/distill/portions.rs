@@ -90,7 +90,8 @@ impl Portion {
             None => streams(&source.loads[0], &source.loads[1], source.paced.pace, habits),
         };
         for stream in &mut all {
-            stream.engine = source.engine(stream.parts.iter().map(|part| part.direction));
+            let asked = source.engine(stream.parts.iter().map(|part| part.direction));
+            stream.engine = stream.engine.or(asked);
         }
         if !self.name.is_empty() {
             all.iter_mut().for_each(|stream| stream.name = format!("{}-{}", self.name, stream.name));

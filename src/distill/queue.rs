@@ -3,6 +3,7 @@
 
 use super::context::Context;
 use super::engine::Engine;
+use super::job::Options;
 use super::section::Setting;
 use super::source::Source;
 use super::streams::{Brake, Part, Stream};
@@ -25,40 +26,43 @@ pub fn queue(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
 }
 
 fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
-    const CALLS: &str = "the source's own: a call for each request, which waits for its end";
     let options = context.options;
-    let asked = options.engine_asked;
-    if stream.cached {
-        let through = Setting::because("direct", 0, "through the page cache, as the source");
-        let engine = (!asked).then(|| Setting::because("ioengine", "psync", "one call after another"));
-        return engine.into_iter().chain([through]).collect();
-    }
-    let paced = is_paced(stream);
-    let why =
-        if paced { "the most in flight; the rate decides how many are" } else { "the number that was kept in flight" };
-    let wanted = stream.depth;
-    let with = |engine: &str, about: &str| {
-        vec![Setting::because("ioengine", engine, about), Setting::because("iodepth", wanted, why)]
-    };
-    match stream.engine {
-        Some(Engine::Calls) if !asked && wanted == 1 => return vec![Setting::because("ioengine", "psync", CALLS)],
-        Some(Engine::Calls) if !asked && may_be_threads(stream, context.source) => {
-            let threads = "the number of calls that were kept in flight, each of a thread";
-            return vec![
-                Setting::because("ioengine", "psync", CALLS),
-                Setting::new("thread", 1),
-                Setting::because("numjobs", wanted, threads),
-            ];
+    match stream.engine.filter(|_| !options.engine_asked) {
+        Some(Engine::PageCache) => {
+            let mut settings = through_the_page_cache();
+            settings.insert(0, Setting::because("ioengine", "psync", "one call after another"));
+            settings
         }
-        Some(Engine::Aio) if !asked => return with("libaio", "the source asked neither by calls nor through io_uring"),
-        _ => {}
-    }
-    if syncs_too_often(stream, context) && stream.engine != Some(Engine::Uring) && !asked {
-        return with(
-            "libaio",
+        _ if stream.is_cached() => through_the_page_cache(),
+        Some(Engine::Calls) if stream.depth == 1 => vec![calls()],
+        Some(Engine::Calls) if may_be_threads(stream, context.source) => {
+            let threads = "the number of calls that were kept in flight, each of a thread";
+            vec![calls(), Setting::new("thread", 1), Setting::because("numjobs", stream.depth, threads)]
+        }
+        Some(Engine::Aio) => libaio(stream, "the source asked neither by calls nor through io_uring"),
+        engine if engine != Some(Engine::Uring) && !options.engine_asked && syncs_too_often(stream, context) => libaio(
+            stream,
             "fio's io_uring syncs once for each request that is in flight before 3.38; libaio syncs once",
-        );
+        ),
+        _ => ring(stream, options),
     }
+}
+
+fn through_the_page_cache() -> Vec<Setting> {
+    vec![Setting::because("direct", 0, "through the page cache, as the source")]
+}
+
+fn calls() -> Setting {
+    Setting::because("ioengine", "psync", "the source's own: a call for each request, which waits for its end")
+}
+
+fn libaio(stream: &Stream, why: &str) -> Vec<Setting> {
+    vec![Setting::because("ioengine", "libaio", why), Setting::because("iodepth", stream.depth, about(stream))]
+}
+
+/// The depth for the engine of all jobs.
+fn ring(stream: &Stream, options: &Options) -> Vec<Setting> {
+    let (wanted, why, paced) = (stream.depth, about(stream), is_paced(stream));
     match options.depth(wanted) {
         Some(depth) if depth == wanted || paced => vec![Setting::because("iodepth", depth.max(wanted), why)],
         Some(depth) => {
@@ -66,10 +70,17 @@ fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
             vec![Setting::because("iodepth", depth, near)]
         }
         None if paced => vec![Setting::because("iodepth", wanted.next_power_of_two(), why)],
-        None => with(
-            "libaio",
+        None => libaio(
+            stream,
             "fio's io_uring goes up to the next power of two, which is far from this depth; libaio does not",
         ),
+    }
+}
+
+fn about(stream: &Stream) -> &'static str {
+    match is_paced(stream) {
+        true => "the most in flight; the rate decides how many are",
+        false => "the number that was kept in flight",
     }
 }
 

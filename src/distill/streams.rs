@@ -74,8 +74,6 @@ pub struct Stream {
     pub turn: Option<f64>,
     /// What keeps it from being as fast as it can.
     pub brake: Option<Brake>,
-    /// Whether it writes through the page cache, one call after another.
-    pub cached: bool,
     /// What its requests are asked for with; none where that is not known.
     pub engine: Option<Engine>,
 }
@@ -104,19 +102,14 @@ impl Stream {
         self.parts.iter().map(|part| part.mix.count()).sum()
     }
 
+    /// Whether it writes through the page cache, one call after another.
+    pub fn is_cached(&self) -> bool {
+        self.engine == Some(Engine::PageCache)
+    }
+
     /// One of a single direction.
     pub fn one(name: String, part: Part, depth: u32) -> Self {
-        Self {
-            name,
-            parts: vec![part],
-            read_percent: None,
-            depth,
-            flow: None,
-            turn: None,
-            brake: None,
-            cached: false,
-            engine: None,
-        }
+        Self { name, parts: vec![part], read_percent: None, depth, flow: None, turn: None, brake: None, engine: None }
     }
 }
 

@@ -17,12 +17,12 @@ pub fn sync(stream: &Stream, context: &Context<'_>) -> Option<Setting> {
         return Some(Setting::because("sync", DSYNC, why));
     }
     let (every, what) = match &context.source.cached {
-        Some(cached) if stream.cached => (cached.every, "call"),
+        Some(cached) if stream.is_cached() => (cached.every, "call"),
         _ => (sync.every, "request"),
     };
     let to = if every == 1 { format!("each write {what}") } else { units::plural(every, &format!("write {what}")) };
     let mut setting = Setting::because(sync.option, every, format!("{} syncs, one to {to}", units::count(sync.count)));
-    if !stream.cached {
+    if !stream.is_cached() {
         let exact = context.source.loads[Direction::Write as usize].mix.count() as f64 / sync.count as f64;
         let needed = (exact * times(stream, context)).round() as u64;
         setting.why.extend((needed > every).then(|| {

@@ -59,7 +59,7 @@ impl Tuning {
                     Brake::Think { requests, us: changed("thinktime", us, scaled(us, self.pause)) }
                 }
             });
-            if bound(stream) != Bound::Rate && !stream.cached {
+            if bound(stream) != Bound::Rate && !stream.is_cached() {
                 let to = changed("iodepth", depth, scaled(depth, self.depth[way]));
                 stream.depth = u32::try_from(to).unwrap_or(u32::MAX);
             }
@@ -81,7 +81,7 @@ impl Tuning {
         } else if bounds.contains(&Bound::Pause) && card.misses("throughput") {
             next.pause *= limited(longer_pause(streams, &card)?);
         }
-        let deep = |(bound, stream): (&Bound, &Stream)| *bound != Bound::Rate && !stream.cached;
+        let deep = |(bound, stream): (&Bound, &Stream)| *bound != Bound::Rate && !stream.is_cached();
         if bounds.iter().zip(streams).any(deep) && card.misses("in_flight") {
             next.deepen(streams, options, &card)?;
         }
@@ -134,7 +134,7 @@ impl Tuning {
 
 fn bound(stream: &Stream) -> Bound {
     match stream.brake {
-        None if stream.cached => Bound::Calls,
+        None if stream.is_cached() => Bound::Calls,
         None => Bound::Depth,
         Some(Brake::Think { .. }) => Bound::Pause,
         Some(Brake::Bytes(_) | Brake::Poisson(_)) => Bound::Rate,

@@ -66,13 +66,13 @@ pub struct BlockResult {
     /// - `write_to_fsync` (ns, op none): from the end of a thread's last write call to the start of
     ///   its next fsync or fdatasync call; `fadvise_to_read`: from the end of its last fadvise
     ///   (DONTNEED or WILLNEED) to the start of its next read call;
-    /// - `cached_write` (bytes, op none): what each write call wrote through the page cache, on files
-    ///   that were opened without O_DIRECT; absent where system calls were not watched;
+    /// - `cached_read`, `cached_write` (bytes, op none): what each call read and wrote through the page
+    ///   cache, on files that were opened without O_DIRECT; absent where system calls were not watched;
     /// - `batch` (ios, op none): reads and writes that one call of io_uring_enter took off the submission
     ///   queue, on whatever file, or requests of the watched devices that were born in one io_submit; of
     ///   calls that had any. Absent where system calls were not watched;
-    /// - `asked` (bytes): how much each io_uring read or write moved (`uring`), and each call of the
-    ///   families of read and write on files that were opened with O_DIRECT, before the kernel splits
+    /// - `asked` (bytes): how much each io_uring read or write (`uring`) and each call of the families of
+    ///   read and write moved, on files that were opened with O_DIRECT, before the kernel splits
     ///   and merges. Without calls where those were not watched;
     /// - `flush`, `discard`, `write_zeroes` (ns, op none): birth to completion of what moves no data.
     pub histograms: Vec<Histogram>,

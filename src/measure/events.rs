@@ -21,7 +21,7 @@ pub use file::{EventsReader, EventsWriter};
 pub const EVENTS_SCHEMA: &str = "kvtrace.events/1";
 
 /// Histograms of the block result of what happened above the block layer: the rows do not hold it.
-const CALLS: [&str; 10] = [
+const CALLS: [&str; 11] = [
     "uring",
     "syscall_read",
     "syscall_write",
@@ -29,6 +29,7 @@ const CALLS: [&str; 10] = [
     "fdatasync",
     "write_to_fsync",
     "fadvise_to_read",
+    "cached_read",
     "cached_write",
     "batch",
     "asked",

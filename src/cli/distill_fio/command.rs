@@ -1,8 +1,12 @@
 //! The original that a proof runs again: a command, under the same capture as its job.
 
+use std::env;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Command;
+
+use rustix::fs::{Access, access};
 
 use crate::cli::terminal::Terminal;
 use crate::distill::header::quoted;
@@ -21,6 +25,26 @@ pub fn shown(words: &[String]) -> String {
         _ => quoted(word),
     };
     words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Looks for the program of a command, before anything is written for its runs.
+///
+/// # Errors
+/// When it is nowhere, or is no program.
+pub fn look_up(words: &[String]) -> Result<()> {
+    let Some(program) = words.first() else { return Ok(()) };
+    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    let (found, where_) = match program.contains('/') {
+        true => (runs(Path::new(program)), "is no program that can be run"),
+        false => {
+            let path = env::var_os("PATH").unwrap_or_default();
+            (env::split_paths(&path).any(|folder| runs(&folder.join(program))), "is not in any folder of PATH")
+        }
+    };
+    if found {
+        return Ok(());
+    }
+    Err(Error::usage(format!("cannot run `{program}`, the original after --: it {where_}")))
 }
 
 /// Runs a command and says what the block layer of the target did for it. What it says on stderr is

@@ -85,7 +85,7 @@ fn mood(metrics: &[Metric]) -> Option<String> {
 /// That a command's runs on a device went to places that were not known before and hence not written.
 fn beyond(case: &Case<'_>) -> Option<String> {
     let end = case.proof.ground.device_bytes().ok()??;
-    let run = case.originals.first()?;
+    let run = case.originals.first().filter(|run| run.histogram("size", Some("read")).is_some_and(|h| h.count > 0))?;
     let all: u64 = touched(run, case.task.size_bytes, end).iter().map(|place| place.1).sum();
     (all > 0 && !case.filled_elsewhere).then(|| {
         format!(

@@ -100,6 +100,7 @@ impl<'a> Proof<'a> {
     ) -> Result<Option<Self>> {
         let Some(target) = flags.target.as_deref().filter(|_| flags.prove) else { return Ok(None) };
         let fio = Fio::find()?;
+        command::look_up(&flags.command)?;
         // The first signal ends what runs within seconds; a second one would leave it behind.
         keep_after_signals();
         Ok(Some(Self { flags, ground: Ground::of(target, destroys)?, fio, can_tune, json, stop, terminal }))
@@ -230,10 +231,12 @@ impl<'a> Proof<'a> {
         let mut output = Output::create(&self.flags.card(job_file), FIDELITY_SCHEMA, global.overwrite())?;
         output.write_all(&output::to_json(card)).map_err(|e| Error::writing(output.path(), &e))?;
         let partial = output.keep_partial()?;
+        let original = match card.original.runs {
+            0 => "the recording".to_owned(),
+            runs => format!("{} of {runs} runs of the original", card.original.blocks.len()),
+        };
         Ok(format!(
-            "interrupted; {} of {} runs of the original and {} of {} of the job are in {}",
-            card.original.blocks.len(),
-            card.original.runs.max(1),
+            "interrupted; {original} and {} of {} of the job are in {}",
             card.distilled.blocks.len(),
             card.distilled.runs,
             partial.display()

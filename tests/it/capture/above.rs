@@ -142,6 +142,11 @@ fn what_goes_through_the_page_cache_is_told_by_its_bytes() {
     assert_eq!((cached.unit.as_str(), cached.sum), ("bytes", fio["write"]["io_bytes"].as_u64().unwrap().into()));
     let sizes: Vec<i64> = cached.buckets.iter().map(|bucket| bucket.0).collect();
     assert!(sizes.contains(&4096) && sizes.contains(&98_304), "{sizes:?}");
+    let job = ["--direct=0", "--rw=read", "--bs=16k", "--size=4m", "--ioengine=psync"];
+    let (result, fio) = device.captured("read", &job);
+    let (cached, asked) = (plain(&result, "cached_read"), histogram(&result, "asked", "read"));
+    assert_eq!((cached.count, cached.sum), (fio["read"]["total_ios"].as_u64().unwrap(), 4 << 20));
+    assert_eq!((asked.count, count(&result, "cached_write")), (0, 0));
 }
 
 #[test]
@@ -204,6 +209,7 @@ fn what_is_not_watched_is_absent() {
         "fdatasync",
         "write_to_fsync",
         "fadvise_to_read",
+        "cached_read",
         "cached_write",
         "batch",
     ];

@@ -47,7 +47,7 @@ fn one_request_and_odd_sizes_make_a_job_that_says_so() {
     let one = Load { op: "read", sizes: &[(3584, 1)], depths: &[(1, 10)] };
     bench.write("b.json", samples::json(&samples::block(&[one])));
     let said = bench.run(&["distill-fio", "b.json", "-o", "job.fio", "--runtime", "1s", "--size", "1MiB"]);
-    assert!(said.code == 0 && said.stderr.contains("only 1 requests"), "{}", said.stderr);
+    assert!(said.code == 0 && said.stderr.contains("only 1 request;"), "{}", said.stderr);
     assert!(said.stderr.contains("3584 bytes, which is no multiple of 4 KiB"), "{}", said.stderr);
     let job = String::from_utf8(bench.read("job.fio")).unwrap();
     assert_eq!(option(&job, "read", "bs").as_deref(), Some("3584"));
