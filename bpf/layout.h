@@ -188,6 +188,9 @@ enum kv_call {
 	KV_CALL_ENTER,
 };
 
+/* Threads whose work is counted. */
+#define KV_THREADS 1024
+
 /* Numbers of system calls below which the table reaches. */
 #define KV_CALLS 512
 

@@ -71,6 +71,8 @@ struct thread {
 	bool cached;
 	/* Operations that the call submitted. */
 	__u32 submitted;
+	/* Where its work is counted, from 1; 0 before it did any. */
+	__u32 place;
 };
 
 struct {
@@ -79,6 +81,11 @@ struct {
 	__type(key, int);
 	__type(value, struct thread);
 } threads SEC(".maps");
+
+/* What each thread asked for: calls that read and write, operations. Only the thread itself writes there. */
+__u64 work[KV_THREADS] = {};
+/* Threads that asked for anything, of which the first have a place. */
+__u32 workers = 0;
 
 static __always_inline __u8 call_of(__u64 number)
 {
@@ -101,6 +108,17 @@ static __always_inline void note_submission(__u8 call)
 static __always_inline bool submits(__u8 call)
 {
 	return call == KV_CALL_SUBMIT || call == KV_CALL_ENTER;
+}
+
+static __always_inline void add_work(struct thread *thread, __u32 many)
+{
+	__u32 at;
+
+	if (!thread->place)
+		thread->place = __sync_fetch_and_add(&workers, 1) + 1;
+	at = thread->place - 1;
+	if (at < KV_THREADS)
+		work[at] += many;
 }
 
 static __always_inline struct file *file_of(struct task_struct___calls *task, __u32 number)
@@ -194,10 +212,12 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long returned)
 	took = now - thread->entered;
 	switch (call) {
 	case KV_CALL_READ:
+		add_work(thread, 1);
 		add_time_anywhere(thread->set, KV_SYSCALL_READ, took);
 		add_time_anywhere(thread->set, thread->cached ? KV_CACHED_READ : KV_ASKED_READ, returned);
 		break;
 	case KV_CALL_WRITE:
+		add_work(thread, 1);
 		add_time_anywhere(thread->set, KV_SYSCALL_WRITE, took);
 		add_time_anywhere(thread->set, thread->cached ? KV_CACHED_WRITE : KV_ASKED_WRITE, returned);
 		thread->wrote = now;
@@ -213,8 +233,10 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long returned)
 		break;
 	case KV_CALL_SUBMIT:
 	case KV_CALL_ENTER:
-		if (thread->submitted)
-			add_time_anywhere(thread->set, KV_BATCH, thread->submitted);
+		if (!thread->submitted)
+			break;
+		add_work(thread, thread->submitted);
+		add_time_anywhere(thread->set, KV_BATCH, thread->submitted);
 		break;
 	}
 	return 0;

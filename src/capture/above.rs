@@ -6,7 +6,7 @@ use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_rs::{MapCore, MapFlags, MapType, ProgramMut};
 
 use crate::error::Result;
-use crate::measure::Histogram;
+use crate::measure::{Histogram, LogLinear};
 
 use super::layout::{
     ASKED, BATCHES, CACHED, CALL_ENTER, CALL_FADVISE, CALL_FDATASYNC, CALL_FSYNC, CALL_READ, CALL_SUBMIT, CALL_WRITE,
@@ -115,6 +115,13 @@ impl Above {
             Ok(reading::log_linear(row, TIMES[which], unit))
         });
         times.chain(amounts).collect()
+    }
+
+    /// How much each thread asked for; none where calls were not watched.
+    pub fn threads(self, probes: &Probes) -> Option<Histogram> {
+        let mut counter = LogLinear::times();
+        probes.work().iter().filter(|work| **work > 0).for_each(|work| counter.record(*work));
+        self.syscalls.then(|| counter.save("thread", None, "ios"))
     }
 }
 

@@ -183,6 +183,11 @@ impl Probes {
         &self.skeleton.maps
     }
 
+    /// What each thread asked for so far, 0 of places that nobody has.
+    pub fn work(&self) -> &[u64] {
+        self.skeleton.maps.bss_data.as_deref().map_or(&[], |bss| &bss.work)
+    }
+
     /// The buffer of events.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ pub fn stream(source: &Source, block: &BlockResult) -> Stream {
         parts: parts.map(part).collect(),
         read_percent: Some(percent),
         depth,
+        threads: 1,
         flow: None,
         turn: None,
         engine: None,

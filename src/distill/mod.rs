@@ -41,6 +41,7 @@ pub mod slices;
 pub mod source;
 pub mod streams;
 pub mod syncs;
+pub mod threads;
 pub mod tuning;
 pub mod zones;
 

@@ -14,6 +14,8 @@ use super::streams::{Direction, Habits, MAX_FLOW, Stream, streams, weights};
 
 /// The share of all requests below which what belongs to no phase is left out.
 const STRAY: f64 = 0.002;
+/// The share in order from which on places are not random, in whole percents.
+const SOME: f64 = 0.005;
 
 /// How a source is divided.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -92,6 +94,9 @@ impl Portion {
         for stream in &mut all {
             let asked = source.engine(stream.parts.iter().map(|part| part.direction));
             stream.engine = stream.engine.or(asked);
+            if let Some(threads) = source.threads_of(stream) {
+                stream.share_out(threads, |direction| source.in_order(direction).is_some_and(|share| share >= SOME));
+            }
         }
         if !self.name.is_empty() {
             all.iter_mut().for_each(|stream| stream.name = format!("{}-{}", self.name, stream.name));

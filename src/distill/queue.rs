@@ -5,16 +5,13 @@ use super::context::Context;
 use super::engine::Engine;
 use super::job::Options;
 use super::section::Setting;
-use super::source::Source;
-use super::streams::{Brake, Part, Stream};
+use super::streams::{Brake, Stream};
 use super::syncs::syncs_too_often;
-
-/// The share in order from which on places are not random, in whole percents.
-const SOME: f64 = 0.005;
 
 /// `ioengine`, where it is not that of all jobs, how many requests it keeps in flight, and how they get there.
 pub fn queue(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     let mut settings = depth(stream, context);
+    settings.extend(threads(stream));
     let find = |setting: &&Setting| setting.name == "iodepth";
     let depth = settings.iter().find(find).and_then(|setting| setting.value.parse::<u32>().ok());
     // Of two queues it is not known whose batches those are; beside pauses fio 3.33 waits for ever for a batch.
@@ -35,10 +32,6 @@ fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
         }
         _ if stream.is_cached() => through_the_page_cache(),
         Some(Engine::Calls) if stream.depth == 1 => vec![calls()],
-        Some(Engine::Calls) if may_be_threads(stream, context.source) => {
-            let threads = "the number of calls that were kept in flight, each of a thread";
-            vec![calls(), Setting::new("thread", 1), Setting::because("numjobs", stream.depth, threads)]
-        }
         Some(Engine::Aio) => libaio(stream, "the source asked neither by calls nor through io_uring"),
         engine if engine != Some(Engine::Uring) && !options.engine_asked && syncs_too_often(stream, context) => libaio(
             stream,
@@ -46,6 +39,15 @@ fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
         ),
         _ => ring(stream, options),
     }
+}
+
+fn threads(stream: &Stream) -> Vec<Setting> {
+    let why = match stream.engine {
+        _ if stream.threads == 1 => return Vec::new(),
+        Some(Engine::Calls) => "the number of calls that were kept in flight, each of a thread",
+        _ => "threads of the source that did as much each",
+    };
+    vec![Setting::new("thread", 1), Setting::because("numjobs", stream.threads, why)]
 }
 
 fn through_the_page_cache() -> Vec<Setting> {
@@ -80,17 +82,11 @@ fn ring(stream: &Stream, options: &Options) -> Vec<Setting> {
 fn about(stream: &Stream) -> &'static str {
     match is_paced(stream) {
         true => "the most in flight; the rate decides how many are",
+        false if stream.threads > 1 => "each thread's part of the number that was kept in flight",
         false => "the number that was kept in flight",
     }
 }
 
 fn is_paced(stream: &Stream) -> bool {
     matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)))
-}
-
-/// Whether threads of one job each do what its requests do together: at random places, as fast as they
-/// can. Each would have a rate, a pause and an order of its own.
-fn may_be_threads(stream: &Stream, source: &Source) -> bool {
-    let in_order = |part: &Part| source.in_order(part.direction).is_some_and(|share| share >= SOME);
-    stream.brake.is_none() && stream.flow.is_none() && !stream.parts.iter().any(in_order)
 }

@@ -10,7 +10,8 @@ use super::journal;
 use super::pace::{Pace, Paced, span_ns};
 use super::pieces;
 use super::sizes::SizeMix;
-use super::streams::{Direction, Habits, Load};
+use super::streams::{Direction, Habits, Load, Stream};
+use super::threads;
 use super::zones::Zones;
 
 /// Syncs of which there are fewer than this many requests each, written ones, are the load's own;
@@ -52,6 +53,8 @@ pub struct Source {
     pub engines: [Option<Engine>; 2],
     /// How many requests were asked for at once, where that is known and more than one.
     pub batch: Option<Batch>,
+    /// How many threads share the work evenly, where that is known and more than one.
+    pub threads: Option<u32>,
     /// How often written data was made durable.
     pub sync: Option<Sync>,
     /// The calls that a job repeats instead of all that, where the source wrote through the page cache.
@@ -105,7 +108,8 @@ impl Source {
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let engines = Direction::ALL.map(|d| Engine::of(block, d, loads[d as usize].mix.count()));
         let batch = Batch::of(block).or_else(|| Batch::of(whole));
-        let apart = keep_full(&mut loads, block, engines, batch);
+        let threads = threads::alike(block).or_else(|| threads::alike(whole));
+        let apart = keep_full(&mut loads, block, engines, (batch, threads));
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
             loads[direction as usize] = Load::default();
@@ -119,6 +123,7 @@ impl Source {
             apart,
             engines,
             batch,
+            threads,
             sync: sync.map(|sync| Sync { every: to_each(sync.every, pieces, block), ..sync }),
             cached,
             split_at: whole_requests.as_ref().map(|whole| whole.limit),
@@ -135,6 +140,17 @@ impl Source {
         match &self.cached {
             Some(cached) => cached.sequential,
             None => self.sequential[direction as usize],
+        }
+    }
+
+    /// The threads that a job stands for; none where it is one's. Calls that wait are as many threads as there
+    /// are of them in flight, where nothing says more.
+    pub fn threads_of(&self, stream: &Stream) -> Option<u32> {
+        let counted = self.threads.filter(|_| !self.apart);
+        match stream.engine? {
+            Engine::Calls if stream.depth > 1 => Some(stream.depth),
+            Engine::Uring | Engine::Aio => counted,
+            _ => None,
         }
     }
 
@@ -215,9 +231,15 @@ fn to_each(every: u64, pieces: &BlockResult, whole: &BlockResult) -> u64 {
 
 /// Raises the means in flight to the number at which the queue was kept, or those at which each
 /// direction's was; says whether those are two. What is asked for in two ways has two queues.
-fn keep_full(loads: &mut [Load; 2], block: &BlockResult, engines: [Option<Engine>; 2], batch: Option<Batch>) -> bool {
+fn keep_full(
+    loads: &mut [Load; 2],
+    block: &BlockResult,
+    engines: [Option<Engine>; 2],
+    (batch, threads): (Option<Batch>, Option<u32>),
+) -> bool {
     let mean: f64 = loads.iter().filter(|load| load.mix.count() > 0).map(|load| load.in_flight).sum();
     let kept = waits(block, batch, mean)
+        .or_else(|| of_each(block, threads, mean))
         .or_else(|| wall(block, None))
         .or_else(|| ceiling(block))
         .filter(|kept| *kept <= mean * FILLS);
@@ -249,6 +271,13 @@ fn keep_full(loads: &mut [Load; 2], block: &BlockResult, engines: [Option<Engine
 fn waits(block: &BlockResult, batch: Option<Batch>, mean: f64) -> Option<f64> {
     let Some(Batch::Of(many)) = batch else { return None };
     most(block).filter(|most| *most > mean && *most <= mean + f64::from(many))
+}
+
+/// The most in flight of threads that each keep as many, which is so many times that, though one or the other of
+/// them waits for a processor.
+fn of_each(block: &BlockResult, threads: Option<u32>, mean: f64) -> Option<f64> {
+    let threads = threads?;
+    most(block).filter(|most| *most > mean && *most as u64 % u64::from(threads) == 0)
 }
 
 /// Of the time in which the rarer direction was in flight, the part in which the other one was, too.

@@ -10,6 +10,9 @@ use super::sizes::{SizeMix, Split};
 
 /// The largest weight that fio's `flow` takes.
 pub const MAX_FLOW: u32 = 1000;
+/// How far what all threads keep in flight may be from what was kept, relative.
+const SHARED_OUT: f64 = 0.1;
+
 /// A direction of block I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
@@ -66,8 +69,10 @@ pub struct Stream {
     pub parts: Vec<Part>,
     /// fio's `rwmixread` of a job with both directions.
     pub read_percent: Option<u32>,
-    /// fio's `iodepth`.
+    /// fio's `iodepth`, of each of its threads.
     pub depth: u32,
+    /// fio's `numjobs`: threads that do this, each for itself.
+    pub threads: u32,
     /// fio's `flow`, where jobs must keep shares of the requests.
     pub flow: Option<u32>,
     /// Its part of the time, where jobs run one after another.
@@ -102,6 +107,19 @@ impl Stream {
         self.parts.iter().map(|part| part.mix.count()).sum()
     }
 
+    /// Has so many threads do it, where each can do its part of it: at random places (each would have an order
+    /// of its own), as fast as it can (and a rate, and pauses), with a whole number of requests in flight.
+    pub fn share_out(&mut self, threads: u32, in_order: impl Fn(Direction) -> bool) {
+        let one = self.brake.is_some() || self.flow.is_some() || self.is_cached();
+        if one || self.parts.iter().any(|part| in_order(part.direction)) {
+            return;
+        }
+        let each = (f64::from(self.depth) / f64::from(threads)).round().max(1.0);
+        if (each * f64::from(threads) / f64::from(self.depth) - 1.0).abs() <= SHARED_OUT {
+            (self.depth, self.threads) = (each as u32, threads);
+        }
+    }
+
     /// Whether it writes through the page cache, one call after another.
     pub fn is_cached(&self) -> bool {
         self.engine == Some(Engine::PageCache)
@@ -109,7 +127,17 @@ impl Stream {
 
     /// One of a single direction.
     pub fn one(name: String, part: Part, depth: u32) -> Self {
-        Self { name, parts: vec![part], read_percent: None, depth, flow: None, turn: None, brake: None, engine: None }
+        Self {
+            name,
+            parts: vec![part],
+            read_percent: None,
+            depth,
+            threads: 1,
+            flow: None,
+            turn: None,
+            brake: None,
+            engine: None,
+        }
     }
 }
 

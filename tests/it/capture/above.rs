@@ -72,6 +72,18 @@ fn what_is_submitted_together_is_counted_by_call() {
 }
 
 #[test]
+fn each_thread_is_counted_for_itself() {
+    let Some(device) = Loop::new("none") else { return };
+    for engine in ["io_uring", "libaio", "psync"] {
+        let engine = format!("--ioengine={engine}");
+        let job = ["--rw=randread", "--bs=4k", "--size=1m", "--numjobs=3", "--thread", "--group_reporting", &engine];
+        let (result, _) = device.captured("threads", &job);
+        let threads = plain(&result, "thread");
+        assert_eq!((threads.count, threads.min, threads.max, threads.sum), (3, Some(256), Some(256), 768), "{engine}");
+    }
+}
+
+#[test]
 fn what_was_asked_for_is_told_whole_where_the_device_splits_it() {
     let Some(device) = Loop::new("none") else { return };
     for engine in ["io_uring", "psync"] {
@@ -212,6 +224,7 @@ fn what_is_not_watched_is_absent() {
         "cached_read",
         "cached_write",
         "batch",
+        "thread",
     ];
     let run = |flags: &[&str], command: &[&str]| {
         let mut args = vec!["capture", "--dev", &device.name, "-o", "b.json"];

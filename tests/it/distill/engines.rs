@@ -50,6 +50,19 @@ fn a_job_submits_together_what_its_source_did() {
 }
 
 #[test]
+fn a_job_has_as_many_threads_as_its_source() {
+    if !can_prove() {
+        return;
+    }
+    let Some((_folder, device)) = device(64) else { return };
+    let (bench, device) = (Bench::on_disk(), (device.name(), &*device.path));
+    let four =
+        "--rw=randread --bs=16k --norandommap --time_based --runtime=1 --ioengine=io_uring --iodepth=4 --numjobs=4";
+    let job = job_of(&bench, device, four);
+    assert!(job.contains("\nnumjobs=4\n") && job.contains("\niodepth=4\n"), "{job}");
+}
+
+#[test]
 fn a_job_asks_for_what_its_source_asked_for() {
     if !can_prove() {
         return;
