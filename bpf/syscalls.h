@@ -84,6 +84,8 @@ struct {
 
 /* What each thread asked for: calls that read and write, operations. Only the thread itself writes there. */
 __u64 work[KV_THREADS] = {};
+/* And whose thread it is. */
+__u32 work_tgid[KV_THREADS] = {};
 /* Threads that asked for anything, of which the first have a place. */
 __u32 workers = 0;
 
@@ -117,8 +119,10 @@ static __always_inline void add_work(struct thread *thread, __u32 many)
 	if (!thread->place)
 		thread->place = __sync_fetch_and_add(&workers, 1) + 1;
 	at = thread->place - 1;
-	if (at < KV_THREADS)
-		work[at] += many;
+	if (at >= KV_THREADS)
+		return;
+	work[at] += many;
+	work_tgid[at] = bpf_get_current_pid_tgid() >> 32;
 }
 
 static __always_inline struct file *file_of(struct task_struct___calls *task, __u32 number)

@@ -1,6 +1,8 @@
 //! What is watched above the block layer: io_uring operations and system calls, and who dirtied
 //! pages that others write back. Which of it the kernel offers is read from its BTF.
 
+use std::collections::BTreeMap;
+
 use libbpf_rs::btf::types::{FuncProto, Ptr, Struct, Typedef};
 use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_rs::{MapCore, MapFlags, MapType, ProgramMut};
@@ -117,11 +119,21 @@ impl Above {
         times.chain(amounts).collect()
     }
 
-    /// How much each thread asked for; none where calls were not watched.
-    pub fn threads(self, probes: &Probes) -> Option<Histogram> {
-        let mut counter = LogLinear::times();
-        probes.work().iter().filter(|work| **work > 0).for_each(|work| counter.record(*work));
-        self.syscalls.then(|| counter.save("thread", None, "ios"))
+    /// How much each thread and each process asked for; nothing where calls were not watched.
+    pub fn work(self, probes: &Probes) -> Vec<Histogram> {
+        let threads = probes.work();
+        let mut processes: BTreeMap<u32, u64> = BTreeMap::new();
+        threads.iter().for_each(|&(process, work)| *processes.entry(process).or_default() += work);
+        let counted = |name: &str, work: &mut dyn Iterator<Item = u64>| {
+            let mut counter = LogLinear::times();
+            work.for_each(|work| counter.record(work));
+            counter.save(name, None, "ios")
+        };
+        if !self.syscalls {
+            return Vec::new();
+        }
+        let threads = counted("thread", &mut threads.iter().map(|thread| thread.1));
+        vec![threads, counted("process", &mut processes.into_values())]
     }
 }
 

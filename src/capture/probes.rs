@@ -183,9 +183,10 @@ impl Probes {
         &self.skeleton.maps
     }
 
-    /// What each thread asked for so far, 0 of places that nobody has.
-    pub fn work(&self) -> &[u64] {
-        self.skeleton.maps.bss_data.as_deref().map_or(&[], |bss| &bss.work)
+    /// What threads asked for so far, each with the id of its process.
+    pub fn work(&self) -> Vec<(u32, u64)> {
+        let Some(bss) = self.skeleton.maps.bss_data.as_deref() else { return Vec::new() };
+        bss.work_tgid.iter().copied().zip(bss.work).filter(|thread| thread.1 > 0).collect()
     }
 
     /// The buffer of events.

@@ -196,7 +196,7 @@ impl Capture {
         let of_target = self.sets_of_target();
         let mut histograms = reading::histograms(&self.probes, &self.devices, &of_target)?;
         histograms.extend(self.probes.above().histograms(&self.probes, &of_target)?);
-        histograms.extend(self.probes.above().threads(&self.probes));
+        histograms.extend(self.probes.above().work(&self.probes));
         let kernel = loss::between(&self.before, &after);
         let mut devices = Vec::with_capacity(self.devices.len());
         for (slot, facts) in std::mem::take(&mut self.facts).into_iter().enumerate() {

@@ -11,7 +11,7 @@ use super::syncs::syncs_too_often;
 /// `ioengine`, where it is not that of all jobs, how many requests it keeps in flight, and how they get there.
 pub fn queue(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     let mut settings = depth(stream, context);
-    settings.extend(threads(stream));
+    settings.extend(threads(stream, context));
     let find = |setting: &&Setting| setting.name == "iodepth";
     let depth = settings.iter().find(find).and_then(|setting| setting.value.parse::<u32>().ok());
     // Of two queues it is not known whose batches those are; beside pauses fio 3.33 waits for ever for a batch.
@@ -41,13 +41,15 @@ fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     }
 }
 
-fn threads(stream: &Stream) -> Vec<Setting> {
+fn threads(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     let why = match stream.engine {
         _ if stream.threads == 1 => return Vec::new(),
         Some(Engine::Calls) => "the number of calls that were kept in flight, each of a thread",
-        _ => "threads of the source that did as much each",
+        _ => "as many of the source did as much each",
     };
-    vec![Setting::new("thread", 1), Setting::because("numjobs", stream.threads, why)]
+    let processes = context.source.threads.is_some_and(|threads| threads.processes);
+    let thread = (!processes).then(|| Setting::new("thread", 1));
+    [Setting::because("numjobs", stream.threads, why)].into_iter().chain(thread).collect()
 }
 
 fn through_the_page_cache() -> Vec<Setting> {
@@ -82,7 +84,7 @@ fn ring(stream: &Stream, options: &Options) -> Vec<Setting> {
 fn about(stream: &Stream) -> &'static str {
     match is_paced(stream) {
         true => "the most in flight; the rate decides how many are",
-        false if stream.threads > 1 => "each thread's part of the number that was kept in flight",
+        false if stream.threads > 1 => "each one's part of the number that was kept in flight",
         false => "the number that was kept in flight",
     }
 }

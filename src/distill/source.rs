@@ -11,7 +11,7 @@ use super::pace::{Pace, Paced, span_ns};
 use super::pieces;
 use super::sizes::SizeMix;
 use super::streams::{Direction, Habits, Load, Stream};
-use super::threads;
+use super::threads::Threads;
 use super::zones::Zones;
 
 /// Syncs of which there are fewer than this many requests each, written ones, are the load's own;
@@ -54,7 +54,7 @@ pub struct Source {
     /// How many requests were asked for at once, where that is known and more than one.
     pub batch: Option<Batch>,
     /// How many threads share the work evenly, where that is known and more than one.
-    pub threads: Option<u32>,
+    pub threads: Option<Threads>,
     /// How often written data was made durable.
     pub sync: Option<Sync>,
     /// The calls that a job repeats instead of all that, where the source wrote through the page cache.
@@ -108,7 +108,7 @@ impl Source {
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let engines = Direction::ALL.map(|d| Engine::of(block, d, loads[d as usize].mix.count()));
         let batch = Batch::of(block).or_else(|| Batch::of(whole));
-        let threads = threads::alike(block).or_else(|| threads::alike(whole));
+        let threads = Threads::of(block).or_else(|| Threads::of(whole));
         let apart = keep_full(&mut loads, block, engines, (batch, threads));
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
@@ -146,7 +146,7 @@ impl Source {
     /// The threads that a job stands for; none where it is one's. Calls that wait are as many threads as there
     /// are of them in flight, where nothing says more.
     pub fn threads_of(&self, stream: &Stream) -> Option<u32> {
-        let counted = self.threads.filter(|_| !self.apart);
+        let counted = self.threads.filter(|_| !self.apart).map(|threads| threads.count);
         match stream.engine? {
             Engine::Calls if stream.depth > 1 => Some(stream.depth),
             Engine::Uring | Engine::Aio => counted,
@@ -235,7 +235,7 @@ fn keep_full(
     loads: &mut [Load; 2],
     block: &BlockResult,
     engines: [Option<Engine>; 2],
-    (batch, threads): (Option<Batch>, Option<u32>),
+    (batch, threads): (Option<Batch>, Option<Threads>),
 ) -> bool {
     let mean: f64 = loads.iter().filter(|load| load.mix.count() > 0).map(|load| load.in_flight).sum();
     let kept = waits(block, batch, mean)
@@ -275,8 +275,8 @@ fn waits(block: &BlockResult, batch: Option<Batch>, mean: f64) -> Option<f64> {
 
 /// The most in flight of threads that each keep as many, which is so many times that, though one or the other of
 /// them waits for a processor.
-fn of_each(block: &BlockResult, threads: Option<u32>, mean: f64) -> Option<f64> {
-    let threads = threads?;
+fn of_each(block: &BlockResult, threads: Option<Threads>, mean: f64) -> Option<f64> {
+    let threads = threads?.count;
     most(block).filter(|most| *most > mean && *most as u64 % u64::from(threads) == 0)
 }
 

@@ -1,4 +1,4 @@
-//! How many threads of a program do the same: fio's `numjobs`.
+//! How many threads of a program do the same: fio's `numjobs` and `thread`.
 
 use crate::measure::BlockResult;
 
@@ -8,9 +8,25 @@ const IDLE: f64 = 0.01;
 /// that do the same differs by a few percent here.
 const ALIKE: f64 = 0.25;
 
-/// The threads of a capture's target that share its work evenly, where there are several.
-pub fn alike(block: &BlockResult) -> Option<u32> {
-    let threads = block.histogram("thread", None).filter(|threads| threads.count > 1)?;
+/// Threads that share the work evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads {
+    /// How many.
+    pub count: u32,
+    /// Whether each is a process.
+    pub processes: bool,
+}
+
+impl Threads {
+    /// Of a capture's target, where there are several.
+    pub fn of(block: &BlockResult) -> Option<Self> {
+        let count = alike(block, "thread")?;
+        Some(Self { count, processes: alike(block, "process") == Some(count) })
+    }
+}
+
+fn alike(block: &BlockResult, what: &str) -> Option<u32> {
+    let threads = block.histogram(what, None).filter(|threads| threads.count > 1)?;
     let work = |bucket: &(i64, i64, u64)| (bucket.0 + bucket.1 - 1) as f64 / 2.0;
     let working: Vec<_> = threads.buckets.iter().filter(|b| work(b) >= IDLE * threads.sum as f64).collect();
     let count: u64 = working.iter().map(|bucket| bucket.2).sum();
@@ -28,7 +44,7 @@ mod tests {
         let mut counter = LogLinear::times();
         work.iter().for_each(|work| counter.record(*work));
         let histograms = vec![counter.save("thread", None, "ios")];
-        alike(&BlockResult { histograms, ..BlockResult::default() })
+        alike(&BlockResult { histograms, ..BlockResult::default() }, "thread")
     }
 
     #[test]
@@ -39,5 +55,20 @@ mod tests {
         assert_eq!(of(&[600_000, 12]), None);
         assert_eq!(of(&[300_000, 80_000]), None, "two that do not do the same");
         assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn threads_of_one_process_are_no_processes() {
+        let threads = |processes: &[u64]| {
+            let counted = |name: &str, work: &[u64]| {
+                let mut counter = LogLinear::times();
+                work.iter().for_each(|work| counter.record(*work));
+                counter.save(name, None, "ios")
+            };
+            let histograms = vec![counted("thread", &[500, 510]), counted("process", processes)];
+            Threads::of(&BlockResult { histograms, ..BlockResult::default() })
+        };
+        assert_eq!(threads(&[1010]), Some(Threads { count: 2, processes: false }));
+        assert_eq!(threads(&[500, 510]), Some(Threads { count: 2, processes: true }));
     }
 }

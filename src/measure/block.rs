@@ -71,8 +71,8 @@ pub struct BlockResult {
     /// - `batch` (ios, op none): reads and writes that one call of io_uring_enter took off the submission
     ///   queue, on whatever file, or requests of the watched devices that were born in one io_submit; of
     ///   calls that had any. Absent where system calls were not watched;
-    /// - `thread` (ios, op none): how many calls of the families of read and write, and operations that it
-    ///   submitted, each thread has; the first 1024 of them. Absent where system calls were not watched;
+    /// - `thread`, `process` (ios, op none): how many calls of the families of read and write, and operations
+    ///   that it submitted, each thread and each process has; of the first 1024 threads. Absent where system calls were not watched;
     /// - `asked` (bytes): how much each io_uring read or write (`uring`) and each call of the families of
     ///   read and write moved, on files that were opened with O_DIRECT, before the kernel splits
     ///   and merges. Without calls where those were not watched;

@@ -21,7 +21,7 @@ pub use file::{EventsReader, EventsWriter};
 pub const EVENTS_SCHEMA: &str = "kvtrace.events/1";
 
 /// Histograms of the block result of what happened above the block layer: the rows do not hold it.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 13] = [
     "uring",
     "syscall_read",
     "syscall_write",
@@ -33,6 +33,7 @@ const CALLS: [&str; 12] = [
     "cached_write",
     "batch",
     "thread",
+    "process",
     "asked",
 ];
 

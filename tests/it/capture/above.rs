@@ -76,9 +76,12 @@ fn each_thread_is_counted_for_itself() {
     let Some(device) = Loop::new("none") else { return };
     for engine in ["io_uring", "libaio", "psync"] {
         let engine = format!("--ioengine={engine}");
-        let job = ["--rw=randread", "--bs=4k", "--size=1m", "--numjobs=3", "--thread", "--group_reporting", &engine];
-        let (result, _) = device.captured("threads", &job);
-        let threads = plain(&result, "thread");
+        let job = ["--rw=randread", "--bs=4k", "--size=1m", "--numjobs=3", "--group_reporting", &engine];
+        let (result, _) = device.captured("processes", &job);
+        assert_eq!((count(&result, "thread"), count(&result, "process")), (3, 3), "{engine}");
+        let (result, _) = device.captured("threads", &[&job[..], &["--thread"]].concat());
+        let (threads, processes) = (plain(&result, "thread"), plain(&result, "process"));
+        assert_eq!((processes.count, processes.sum), (1, 768), "{engine}");
         assert_eq!((threads.count, threads.min, threads.max, threads.sum), (3, Some(256), Some(256), 768), "{engine}");
     }
 }
@@ -225,6 +228,7 @@ fn what_is_not_watched_is_absent() {
         "cached_write",
         "batch",
         "thread",
+        "process",
     ];
     let run = |flags: &[&str], command: &[&str]| {
         let mut args = vec!["capture", "--dev", &device.name, "-o", "b.json"];
