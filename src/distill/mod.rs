@@ -9,7 +9,7 @@
 //! its source a job behaves; [`fio`] is the program that runs it.
 
 pub mod batch;
-mod body;
+pub mod body;
 pub mod cached;
 pub mod context;
 pub mod density;

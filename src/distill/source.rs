@@ -277,7 +277,7 @@ fn waits(block: &BlockResult, batch: Option<Batch>, mean: f64) -> Option<f64> {
 /// them waits for a processor.
 fn of_each(block: &BlockResult, threads: Option<Threads>, mean: f64) -> Option<f64> {
     let threads = threads?.count;
-    most(block).filter(|most| *most > mean && *most as u64 % u64::from(threads) == 0)
+    most(block).filter(|most| *most > mean && (*most as u64).is_multiple_of(u64::from(threads)))
 }
 
 /// Of the time in which the rarer direction was in flight, the part in which the other one was, too.
