@@ -20,7 +20,8 @@ enum kv_class { KV_READ, KV_WRITE, KV_FLUSH, KV_DISCARD, KV_ZEROES, KV_CLASSES }
 
 /*
  * Narrow rows of a set, each a histogram: times in ns, distances in sectors (forward and
- * backward apart), lengths of sequential runs in requests, bytes of calls, requests of calls.
+ * backward apart), lengths of sequential runs in requests, bytes and
+ * operations of calls.
  */
 enum kv_time {
 	KV_D2C_READ,

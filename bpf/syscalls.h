@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT */
 /*
- * System calls of the target on watched files: how long reads, writes and syncs take, how much is
- * read from and written to the page cache, and what lies between a thread's write and its fsync, its fadvise and
- * its read. And how many operations one call submits: of io_uring_enter those that it takes off the
- * queue, of io_submit the requests that are born in it.
+ * System calls of the target on watched files: how long reads, writes and syncs take, how much they
+ * move past and through the page cache, and what lies between a thread's write and its fsync, its
+ * fadvise and its read. How many operations one call submits: of io_uring_enter those that it takes
+ * off the queue, of io_submit the requests that are born in it. And how much each thread asks for.
  */
 #ifndef KVTRACE_SYSCALLS_H
 #define KVTRACE_SYSCALLS_H
@@ -82,7 +82,10 @@ struct {
 	__type(value, struct thread);
 } threads SEC(".maps");
 
-/* What each thread asked for: calls that read and write, operations. Only the thread itself writes there. */
+/*
+ * What each thread asked for: calls that read and write, operations. Only the thread itself writes
+ * there.
+ */
 __u64 work[KV_THREADS] = {};
 /* And whose thread it is. */
 __u32 work_tgid[KV_THREADS] = {};

@@ -31,7 +31,7 @@ fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
             settings
         }
         _ if stream.is_cached() => through_the_page_cache(),
-        Some(Engine::Calls) if stream.depth == 1 => vec![calls()],
+        Some(Engine::Calls) if stream.depth == 1 || stream.threads > 1 => vec![calls()],
         Some(Engine::Aio) => libaio(stream, "the source asked neither by calls nor through io_uring"),
         engine if engine != Some(Engine::Uring) && !options.engine_asked && syncs_too_often(stream, context) => libaio(
             stream,

@@ -3,6 +3,7 @@
 
 use crate::measure::fidelity::Metric;
 
+use super::engine::Engine;
 use super::job::Options;
 use super::streams::{Brake, Direction, Stream};
 
@@ -59,7 +60,11 @@ impl Tuning {
                     Brake::Think { requests, us: changed("thinktime", us, scaled(us, self.pause)) }
                 }
             });
-            if bound(stream) != Bound::Rate && !stream.is_cached() {
+            if stream.threads > 1 && stream.engine == Some(Engine::Calls) {
+                // Calls that wait are one of each thread, whatever the depth says.
+                let to = changed("numjobs", u64::from(stream.threads), scaled(stream.threads.into(), self.depth[way]));
+                stream.threads = u32::try_from(to).unwrap_or(u32::MAX);
+            } else if bound(stream) != Bound::Rate && !stream.is_cached() {
                 let to = changed("iodepth", depth, scaled(depth, self.depth[way]));
                 stream.depth = u32::try_from(to).unwrap_or(u32::MAX);
             }
@@ -306,6 +311,16 @@ mod tests {
         let closer = [metric("throughput", 100.0, 99.0, 0.1), metric("in_flight", 8.0, 8.1, 0.15)];
         let spoilt = [metric("throughput", 100.0, 99.0, 0.1), metric("in_flight", 8.0, 10.0, 0.15)];
         assert!(improves(&closer, &old) && !improves(&spoilt, &old) && !improves(&old, &old));
+    }
+
+    #[test]
+    fn threads_that_wait_for_their_calls_are_more_or_fewer() {
+        let mut jobs = of(Pace::Saturated);
+        jobs[0].engine = Some(Engine::Calls);
+        jobs[0].share_out(8, |_| false);
+        let less = Tuning { depth: [0.5; 2], ..Tuning::default() };
+        assert_eq!(less.apply(&mut jobs), ["numjobs of read from 8 to 4"]);
+        assert_eq!((jobs[0].depth, jobs[0].threads), (1, 4));
     }
 
     #[test]

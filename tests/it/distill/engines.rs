@@ -1,7 +1,11 @@
 //! How the source asked for its I/O is how its job does.
 
+use kvtrace::measure::{Histogram, LogLinear};
+
+use crate::samples::{self, Load};
 use crate::support::Bench;
 
+use super::option;
 use super::original::device;
 use super::prove::can_prove;
 
@@ -33,33 +37,50 @@ fn a_job_asks_as_its_source_did() {
     assert!(asked.contains("ioengine=io_uring") && !asked.contains("libaio"), "{asked}");
 }
 
+/// The job of 100,000 reads by io_uring at a depth of 16, of which the capture also counted this.
+fn job_of_counted(name: &str, values: &[(u64, u64)]) -> String {
+    let mut block =
+        samples::block(&[Load { op: "read", sizes: &[(16_384, 100_000)], depths: &[(15, 100), (16, 900)] }]);
+    let depths = block.histogram("inflight_time", Some("read")).expect("a sample has depths").clone();
+    let mut counted = |name: &str, op: Option<&str>, values: &[(u64, u64)]| {
+        let mut counter = LogLinear::times();
+        values.iter().for_each(|&(value, count)| counter.record_many(value, count));
+        block.histograms.push(counter.save(name, op, "ios"));
+    };
+    counted("uring", Some("read"), &[(400_000, 100_000)]);
+    counted(name, None, values);
+    block.histograms.push(Histogram { op: None, ..depths });
+    let bench = Bench::new();
+    bench.write("b.json", samples::json(&block));
+    bench.ok(&["distill-fio", "b.json", "-o", "job.fio"]);
+    String::from_utf8(bench.read("job.fio")).expect("a job is text")
+}
+
 #[test]
 fn a_job_submits_together_what_its_source_did() {
-    if !can_prove() {
-        return;
-    }
-    let Some((_folder, device)) = device(64) else { return };
-    let (bench, device) = (Bench::on_disk(), (device.name(), &*device.path));
-    let random = "--rw=randread --bs=16k --norandommap --time_based --runtime=1 --ioengine=io_uring --iodepth=16";
-    let batch = "--iodepth_batch=8 --iodepth_batch_complete_min=8 --iodepth_batch_complete_max=16";
-    let job = job_of(&bench, device, &format!("{random} {batch}"));
-    for line in ["iodepth=16", "iodepth_batch=8", "iodepth_batch_complete_min=8", "iodepth_batch_complete_max=16"] {
-        assert!(job.lines().any(|own| own == line), "no {line} in {job}");
-    }
-    assert!(!job_of(&bench, device, random).contains("iodepth_batch"), "each alone");
+    let of = |values: &[(u64, u64)]| {
+        let job = job_of_counted("batch", values);
+        let names = ["iodepth_batch", "iodepth_batch_complete_min", "iodepth_batch_complete_max"];
+        names.map(|name| option(&job, "read", name))
+    };
+    let text = |number: &str| Some(number.to_owned());
+    assert_eq!(of(&[(1, 800), (7, 800), (8, 11_700)]), [text("8"), text("8"), text("16")]);
+    assert_eq!(of(&[(1, 30_000), (2, 20_000), (5, 6000)]), [text("5"), text("5"), text("16")]);
+    assert_eq!(of(&[(1, 30_000), (2, 20_000), (5, 5900), (12, 400)]), [text("16"), None, text("16")]);
+    assert_eq!(of(&[(1, 100_000)]), [None, None, None], "each alone");
 }
 
 #[test]
 fn a_job_has_as_many_threads_as_its_source() {
-    if !can_prove() {
-        return;
-    }
-    let Some((_folder, device)) = device(64) else { return };
-    let (bench, device) = (Bench::on_disk(), (device.name(), &*device.path));
-    let four =
-        "--rw=randread --bs=16k --norandommap --time_based --runtime=1 --ioengine=io_uring --iodepth=4 --numjobs=4";
-    let job = job_of(&bench, device, four);
-    assert!(job.contains("\nnumjobs=4\n") && job.contains("\niodepth=4\n"), "{job}");
+    let of = |values: &[(u64, u64)]| {
+        let job = job_of_counted("thread", values);
+        ["numjobs", "iodepth"].map(|name| option(&job, "read", name))
+    };
+    let text = |number: &str| Some(number.to_owned());
+    assert_eq!(of(&[(24_000, 2), (26_000, 2)]), [text("4"), text("4")]);
+    assert_eq!(of(&[(90_000, 1), (10_000, 1)]), [None, text("16")], "they do not do the same");
+    assert_eq!(of(&[(20_000, 5)]), [text("5"), text("3")], "within a tenth of the depth");
+    assert_eq!(of(&[(9_000, 11)]), [None, text("16")], "no part of the depth is one of theirs");
 }
 
 #[test]
