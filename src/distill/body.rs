@@ -77,15 +77,28 @@ pub fn in_turn(jobs: &mut [Section], streams: &[Stream], slices: &[Portion], at:
     }
 }
 
-/// Gives jobs their time: all of it, or their parts one after another.
+/// Gives jobs their time: all of it, or their parts one after another. Those of reads and of writes that are
+/// apart wait for their own kind alone.
 pub fn one_after_another(jobs: &mut [Section], streams: &[Stream], runtime_ns: u64) {
+    let apart = streams.iter().any(|stream| matches!(stream.brake, Some(Brake::ThinkAt { .. })));
+    let mut taken = [0.0; 2];
     for (number, (job, stream)) in jobs.iter_mut().zip(streams).enumerate() {
-        let mut own = Vec::new();
-        if number > 0 && stream.turn.is_some() {
-            own.push(Setting::new("stonewall", 1));
-        }
-        let time = fio_time(whole_ms(runtime_ns as f64 * stream.turn.unwrap_or(1.0)));
+        let share = stream.turn.unwrap_or(1.0);
+        let way = stream.parts.first().map_or(0, |part| part.direction as usize);
+        let mut own = match stream.turn {
+            Some(_) if apart && taken[way] > 0.0 => {
+                let why = "when the one before it ends";
+                vec![Setting::because("startdelay", fio_time(whole_ms(runtime_ns as f64 * taken[way])), why)]
+            }
+            Some(_) if !apart && number > 0 => vec![Setting::new("stonewall", 1)],
+            _ => Vec::new(),
+        };
+        taken[way] += share;
+        let time = fio_time(whole_ms(runtime_ns as f64 * share));
         own.push(match (stream.turn, number) {
+            (Some(_), _) if streams.iter().any(|other| other.brake != stream.brake) => {
+                Setting::because("runtime", time, "bursts of each length in turns, for their parts of the time")
+            }
             (Some(_), _) => Setting::because("runtime", time, "two whole percents in turns give the share between"),
             (None, 0) => Setting::because("runtime", time, "its share of the source's time"),
             _ => Setting::new("runtime", time),
@@ -198,17 +211,30 @@ fn stretch((begin, length): (u64, u64)) -> [Setting; 2] {
 
 /// What sets the pace, when the device does not.
 fn brake(stream: &Stream) -> Vec<Setting> {
-    const WHY: &str = "the pace, as above";
     match stream.brake {
         None => Vec::new(),
-        Some(Brake::Bytes(rate)) => vec![Setting::because("rate", rate, WHY)],
+        Some(Brake::Bytes(rate)) => vec![Setting::because("rate", rate, PACE)],
         Some(Brake::Poisson(rate)) => {
-            vec![Setting::because("rate_iops", rate, WHY), Setting::new("rate_process", "poisson")]
+            vec![Setting::because("rate_iops", rate, PACE), Setting::new("rate_process", "poisson")]
         }
-        Some(Brake::Think { requests, us }) => {
-            vec![Setting::because("thinktime", us, WHY), Setting::new("thinktime_blocks", requests)]
+        Some(Brake::Think { requests, us }) => think(requests, us),
+        Some(Brake::ThinkAt { requests, us, bytes }) => {
+            let why = "keeps its share of the bytes; after each pause fio catches up with it";
+            [think(requests, us), vec![Setting::because("rate", bytes, why)]].concat()
         }
     }
+}
+
+const PACE: &str = "the pace, as above";
+
+/// A pause after so many requests.
+fn think(requests: u64, us: u64) -> Vec<Setting> {
+    let why = "or fio counts what has ended, and a burst is longer by what is in flight then";
+    vec![
+        Setting::because("thinktime", us, PACE),
+        Setting::new("thinktime_blocks", requests),
+        Setting::because("thinktime_blocks_type", "issue", why),
+    ]
 }
 
 fn flow(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {

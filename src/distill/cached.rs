@@ -77,9 +77,9 @@ impl Cached {
     /// The one job.
     pub fn stream(&self) -> Stream {
         let part = Part { direction: Direction::Write, split: Split::of(&self.calls), mix: self.calls.clone() };
-        let brake = match self.paced.pace {
+        let brake = match &self.paced.pace {
             Pace::Bursts { requests, idle_ns } => {
-                Some(Brake::Think { requests: requests.max(1), us: idle_ns.div_ceil(1000).max(1) })
+                Some(Brake::Think { requests: (*requests).max(1), us: idle_ns.div_ceil(1000).max(1) })
             }
             _ => None,
         };

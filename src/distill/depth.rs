@@ -98,6 +98,19 @@ pub fn ceiling(block: &BlockResult) -> Option<f64> {
     (most >= 2.0 && half >= PILED * most).then_some(most)
 }
 
+/// Whether a queue is kept at a depth: half of the busy time has nearly what nine tenths of it have at
+/// most. A random arrival has 1 and 2 or more.
+pub fn is_kept(block: &BlockResult) -> bool {
+    let busy = block.histogram("inflight_time", None).and_then(busy);
+    let Some((half, most)) = busy.and_then(|depths| depths.quantile(0.5).zip(depths.quantile(0.9))) else {
+        return false;
+    };
+    half > 1.5 && half >= KEPT * most
+}
+
+/// How near that is.
+const KEPT: f64 = 0.75;
+
 /// How much of the depth of nine tenths of the time half of the time has, where a queue is kept.
 const PILED: f64 = 0.9;
 

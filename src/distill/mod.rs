@@ -1,6 +1,6 @@
 //! From what the block layer did to a fio job that does the same: [`source`] is what a capture says of
 //! its load ([`cached`] calls or [`engine`], [`sizes`] as fio's whole percents, [`depth`], [`pace`]
-//! with its [`pauses`], [`pieces`] made whole, and the [`zones`] of what it [`reach`]es, by
+//! with its [`pauses`] or [`bursts`] of a [`mixture`], [`pieces`] made whole, and the [`zones`] of what it [`reach`]es, by
 //! [`density`]), [`portions`] divides it where it changes over time ([`slices`]) or by phase,
 //! [`streams`] ([`saturated`], [`parts`]) cuts each part into fio jobs, [`job`] writes them down
 //! ([`header`] with [`facts`] and [`hot`] zones, [`body`] in [`section`]s from a [`context`], its
@@ -10,6 +10,7 @@
 
 pub mod batch;
 pub mod body;
+pub mod bursts;
 pub mod cached;
 pub mod context;
 pub mod density;
@@ -26,6 +27,7 @@ pub mod job;
 pub mod journal;
 pub mod logical;
 pub mod machine;
+pub mod mixture;
 pub mod mlperf;
 pub mod pace;
 pub mod parts;

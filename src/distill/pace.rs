@@ -3,7 +3,8 @@
 use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
-use super::depth::wall;
+use super::bursts::Bursts;
+use super::depth::{is_kept, wall};
 use super::pauses::{BURST, Idle, Pauses};
 use super::streams::Direction;
 
@@ -17,9 +18,6 @@ const OVERHEAD_NS: f64 = 100_000.0;
 /// The same where more than one is kept in flight: a host that is busy with other things stops a
 /// program for milliseconds at a time, which no rate and no pause of the program's own explains.
 const STARVED_NS: f64 = 300_000.0;
-/// A queue is kept at a depth when half of the time it is at least this part of the depth that it
-/// has in nine tenths of the time at most. A random arrival has 1 and 2 or more.
-const KEPT: f64 = 0.75;
 /// The Kolmogorov-Smirnov distance from an exponential distribution up to which times between
 /// requests are those of a Poisson process, whatever the device made of it; of so many gaps chance
 /// alone makes 0.06 once in a thousand times (1.95 / sqrt(n), Kolmogorov 1933).
@@ -36,7 +34,7 @@ const BURSTY: f64 = 3.0;
 const ON_TIME: (f64, f64) = (0.3, 0.45);
 
 /// How requests begin.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Pace {
     /// The next one when one ends.
     Saturated,
@@ -54,6 +52,8 @@ pub enum Pace {
         /// The pause, from the last end to the next start.
         idle_ns: u64,
     },
+    /// The same, of several sizes.
+    Mixed(Bursts),
 }
 
 /// How a source's requests began, and how that is known.
@@ -105,6 +105,11 @@ impl Paced {
                 ),
             };
         }
+        let variation = squared_variation(leader).unwrap_or(1.0);
+        if let Some(bursts) = Bursts::of(block, &idle).filter(|_| variation >= BURSTY && syncs.is_none()) {
+            let why = format!("requests were in flight in {:.0} % of the time, {}", share * 100.0, bursts.about());
+            return Self { pace: Pace::Mixed(bursts), why };
+        }
         if share >= SATURATED {
             return Self::saturated(format!(
                 "requests were in flight in {:.0} % of the time: the depth is kept full, and the device sets the pace",
@@ -126,14 +131,13 @@ impl Paced {
                 share * 100.0
             ));
         }
-        let variation = squared_variation(leader).unwrap_or(1.0);
         let on_time = on_time(leader);
         let poisson = variation >= CLOCKWORK && on_time < ON_TIME.1;
         let how = match variation {
             v if v < CLOCKWORK => "so they come as by a clock",
             _ if !poisson => "but most are near the median: they come as by a clock that is late at times",
             v if v < BURSTY => "so they come at random",
-            _ => "so they come in bursts of many sizes, which a random rate follows only roughly",
+            _ => "so they come in bursts, which a random rate follows only roughly",
         };
         Self {
             pace: Pace::Rate { per_second: requests.map(|n| n * 1e9 / span), poisson },
@@ -204,15 +208,8 @@ fn idle_of_the_host(block: &BlockResult) -> f64 {
     if depth_is_constant(block) {
         return OVERHEAD_NS;
     }
-    let kept = block.histogram("inflight_time", None).and_then(|depths| {
-        let mut busy = depths.clone();
-        busy.buckets.retain(|bucket| bucket.0 > 0);
-        busy.count = busy.buckets.iter().map(|bucket| bucket.2).sum();
-        let (half, most) = (busy.quantile(0.5)?, busy.quantile(0.9)?);
-        Some(half > 1.5 && half >= KEPT * most)
-    });
     // A queue that ends at its depth is one that a program fills.
-    if kept == Some(true) || wall(block, None).is_some_and(|depth| depth >= DEEP) { STARVED_NS } else { 0.0 }
+    if is_kept(block) || wall(block, None).is_some_and(|depth| depth >= DEEP) { STARVED_NS } else { 0.0 }
 }
 
 /// A depth that requests which come by a clock or at random do not end at.

@@ -87,9 +87,14 @@ impl Portion {
     pub fn streams(&self, beside: bool) -> Vec<Stream> {
         let source = &self.source;
         let habits = Habits { beside, ..source.habits() };
+        let pace = match &source.paced.pace {
+            // Those of slices and phases would have to take turns within theirs.
+            Pace::Mixed(bursts) if !self.name.is_empty() => Pace::Mixed(bursts.single()),
+            pace => pace.clone(),
+        };
         let mut all = match &source.cached {
             Some(cached) => vec![cached.stream()],
-            None => streams(&source.loads[0], &source.loads[1], source.paced.pace, habits),
+            None => streams(&source.loads[0], &source.loads[1], &pace, habits),
         };
         for stream in &mut all {
             let asked = source.engine(stream.parts.iter().map(|part| part.direction));
@@ -230,15 +235,18 @@ fn unphased(block: &BlockResult) -> Vec<Histogram> {
 
 /// The whole's pace, as far as a phase has part in it.
 fn part_of(whole: &Source, requests: [u64; 2], total: u64) -> Pace {
-    match whole.paced.pace {
+    let share = requests.iter().sum::<u64>() as f64 / total as f64;
+    let part = |burst: u64| ((burst as f64 * share).round() as u64).max(1);
+    match &whole.paced.pace {
         Pace::Saturated => Pace::Saturated,
         Pace::Rate { per_second, poisson } => {
             let share = |way: usize| requests[way] as f64 / whole.loads[way].mix.count().max(1) as f64;
-            Pace::Rate { per_second: [per_second[0] * share(0), per_second[1] * share(1)], poisson }
+            Pace::Rate { per_second: [per_second[0] * share(0), per_second[1] * share(1)], poisson: *poisson }
         }
-        Pace::Bursts { requests: burst, idle_ns } => {
-            let share = requests.iter().sum::<u64>() as f64 / total as f64;
-            Pace::Bursts { requests: ((burst as f64 * share).round() as u64).max(1), idle_ns }
+        Pace::Bursts { requests: burst, idle_ns } => Pace::Bursts { requests: part(*burst), idle_ns: *idle_ns },
+        Pace::Mixed(bursts) => {
+            let of = |way: usize| requests[way] as f64 / whole.loads[way].mix.count().max(1) as f64;
+            Pace::Mixed(bursts.part([of(0), of(1)]))
         }
     }
 }

@@ -66,7 +66,8 @@ fn libaio(stream: &Stream, why: &str) -> Vec<Setting> {
 
 /// The depth for the engine of all jobs.
 fn ring(stream: &Stream, options: &Options) -> Vec<Setting> {
-    let (wanted, why, paced) = (stream.depth, about(stream), is_paced(stream));
+    let (wanted, why) = (stream.depth, about(stream));
+    let paced = is_paced(stream) || stream.is_drained();
     match options.depth(wanted) {
         Some(depth) if depth == wanted || paced => vec![Setting::because("iodepth", depth.max(wanted), why)],
         Some(depth) => {
@@ -84,6 +85,7 @@ fn ring(stream: &Stream, options: &Options) -> Vec<Setting> {
 fn about(stream: &Stream) -> &'static str {
     match is_paced(stream) {
         true => "the most in flight; the rate decides how many are",
+        false if stream.is_drained() => "room for a burst, which is asked for at once",
         false if stream.threads > 1 => "each one's part of the number that was kept in flight",
         false => "the number that was kept in flight",
     }

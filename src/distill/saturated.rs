@@ -9,7 +9,7 @@ use super::sizes::SizeMix;
 use super::streams::{Direction, Habits, Load, Part, Stream, weights};
 
 /// How far a direction's share of the requests may be off, relative: half of what a proof allows its bytes, the rest is chance.
-const MIX_BOUND: f64 = 0.01;
+pub const MIX_BOUND: f64 = 0.01;
 /// Bytes that take a device about as long as a request of none: 100 us at 2.5 GB/s.
 const TWICE_AS_LONG: f64 = 262_144.0;
 

@@ -3,6 +3,7 @@
 use crate::measure::{BlockResult, Histogram};
 
 use super::batch::Batch;
+use super::bursts::Bursts;
 use super::cached::Cached;
 use super::depth::{InFlight, busy_ns, ceiling, edge, wall};
 use super::engine::Engine;
@@ -165,7 +166,8 @@ impl Source {
     /// at the same times, and kept by one depth.
     pub fn shares_a_queue(&self, block: &BlockResult) -> bool {
         let both = self.loads.iter().all(|load| load.mix.count() > 0);
-        both && !self.apart && !matches!(self.paced.pace, Pace::Rate { .. }) && overlap(block) >= TOGETHER
+        let own = matches!(self.paced.pace, Pace::Rate { .. } | Pace::Mixed(Bursts::Apart { .. }));
+        both && !self.apart && !own && overlap(block) >= TOGETHER
     }
 
     /// All bytes that were moved.

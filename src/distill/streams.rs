@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::bursts::{self, Burst, Bursts};
 use super::engine::Engine;
 use super::pace::Pace;
 use super::parts::cut;
@@ -99,9 +100,27 @@ pub enum Brake {
         /// `thinktime`, in microseconds.
         us: u64,
     },
+    /// The same at a rate, which keeps the share of the bytes: after a pause fio catches up with it.
+    ThinkAt {
+        /// `thinktime_blocks`.
+        requests: u64,
+        /// `thinktime`, in microseconds.
+        us: u64,
+        /// `rate`, bytes per second.
+        bytes: u64,
+    },
 }
 
 impl Stream {
+    /// Whether pauses let no more than a whole burst be in flight, whatever the depth.
+    pub fn is_drained(&self) -> bool {
+        let burst = match self.brake {
+            Some(Brake::Think { requests, .. } | Brake::ThinkAt { requests, .. }) => requests,
+            _ => return false,
+        };
+        burst <= u64::from(self.depth)
+    }
+
     /// Requests of the source that it stands for.
     pub fn count(&self) -> u64 {
         self.parts.iter().map(|part| part.mix.count()).sum()
@@ -166,7 +185,7 @@ pub struct Habits {
 }
 
 /// The jobs that do what the loads did. Empty when both are.
-pub fn streams(reads: &Load, writes: &Load, pace: Pace, habits: Habits) -> Vec<Stream> {
+pub fn streams(reads: &Load, writes: &Load, pace: &Pace, habits: Habits) -> Vec<Stream> {
     let with = |mix, load: &Load| Load { mix, ..load.clone() };
     let alike = reads.mix.alike(&writes.mix);
     let (reads, writes) = match alike {
@@ -175,8 +194,10 @@ pub fn streams(reads: &Load, writes: &Load, pace: Pace, habits: Habits) -> Vec<S
     };
     match pace {
         Pace::Saturated => saturated(reads, writes, habits),
-        Pace::Rate { per_second, poisson } => paced([reads, writes], per_second, poisson, habits),
-        Pace::Bursts { requests, idle_ns } => bursts(saturated(reads, writes, habits), requests, idle_ns),
+        Pace::Rate { per_second, poisson } => paced([reads, writes], *per_second, *poisson, habits),
+        Pace::Bursts { requests, idle_ns } => bursts::alike(saturated(reads, writes, habits), *requests, *idle_ns),
+        Pace::Mixed(Bursts::Together(all)) => bursts::mixed(&saturated(reads, writes, habits), all),
+        Pace::Mixed(Bursts::Apart { each, per_second }) => apart([reads, writes], each, *per_second, habits),
     }
 }
 
@@ -204,18 +225,17 @@ fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool, habits: Habits)
     all
 }
 
-/// Every job gets its part of a burst, and the pause after it; one that runs alone for its part of the
-/// time gets all of it.
-fn bursts(all: Vec<Stream>, requests: u64, idle_ns: u64) -> Vec<Stream> {
-    let total: u64 = all.iter().map(Stream::count).sum();
-    let part = |stream: &Stream| match stream.turn {
-        Some(_) => requests.max(1),
-        None => (requests as f64 * stream.count() as f64 / total as f64).round().max(1.0) as u64,
-    };
-    let us = idle_ns.div_ceil(1000).max(1);
-    all.into_iter()
-        .map(|stream| Stream { brake: Some(Brake::Think { requests: part(&stream), us }), ..stream })
-        .collect()
+/// Jobs of bursts for each direction.
+fn apart(loads: [&Load; 2], each: &[Vec<Burst>; 2], per_second: [f64; 2], habits: Habits) -> Vec<Stream> {
+    let requests = loads.iter().map(|load| load.mix.count()).sum();
+    let mut all = Vec::new();
+    for ((direction, load), (bursts, rate)) in Direction::ALL.into_iter().zip(loads).zip(each.iter().zip(per_second)) {
+        if load.mix.count() > 0 {
+            let parts = cut(direction, load.mix.clone(), requests, habits.split);
+            all.extend(bursts::at_a_rate(direction, parts, bursts, rate));
+        }
+    }
+    all
 }
 
 /// Whole weights of 1 to [`MAX_FLOW`] in the ratio of `counts`, with the least worst relative
@@ -276,14 +296,14 @@ mod tests {
         let writes = load(SizeMix::from_sizes([(8192, 250)]), 0.1);
         let rate = |poisson| Pace::Rate { per_second: [1000.0, 250.0], poisson };
         let brakes = |pace| {
-            streams(&reads, &writes, pace, Habits::default()).into_iter().map(|s| (s.name, s.depth, s.brake)).collect()
+            streams(&reads, &writes, &pace, Habits::default()).into_iter().map(|s| (s.name, s.depth, s.brake)).collect()
         };
         let all: Vec<_> = brakes(rate(false));
         let (read, write) = (Brake::Bytes(1000 * (4096 + 65_536) / 2), Brake::Bytes(250 * 8192));
         assert_eq!(all, [("read".to_owned(), 32, Some(read)), ("write".to_owned(), 32, Some(write))]);
         let all: Vec<_> = brakes(rate(true));
         assert_eq!((all[0].2, all[1].2), (Some(Brake::Poisson(1000)), Some(Brake::Poisson(250))));
-        let beside_syncs = streams(&reads, &writes, rate(true), Habits { syncs: true, ..Habits::default() });
+        let beside_syncs = streams(&reads, &writes, &rate(true), Habits { syncs: true, ..Habits::default() });
         assert_eq!((beside_syncs[0].brake, beside_syncs[1].brake), (Some(Brake::Poisson(1000)), Some(write)));
         let all: Vec<_> = brakes(Pace::Bursts { requests: 100, idle_ns: 2_000_500 });
         assert_eq!(all.len(), 1);

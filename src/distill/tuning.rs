@@ -53,18 +53,26 @@ impl Tuning {
             let way = stream.parts.first().map_or(0, |part| part.direction as usize);
             let rate = self.rate[way];
             let depth = u64::from(stream.depth);
+            // A burst that is in flight as a whole grows with the depth, and so does its pause.
+            let burst = if stream.is_drained() { self.depth[way] } else { 1.0 };
             stream.brake = stream.brake.map(|brake| match brake {
                 Brake::Bytes(bytes) => Brake::Bytes(changed("rate", bytes, scaled(bytes, rate))),
                 Brake::Poisson(iops) => Brake::Poisson(changed("rate_iops", iops, scaled(iops, rate))),
                 Brake::Think { requests, us } => {
-                    Brake::Think { requests, us: changed("thinktime", us, scaled(us, self.pause)) }
+                    let requests = changed("thinktime_blocks", requests, scaled(requests, burst));
+                    Brake::Think { requests, us: changed("thinktime", us, scaled(us, self.pause * burst)) }
                 }
+                Brake::ThinkAt { requests, us, bytes } => Brake::ThinkAt {
+                    requests: changed("thinktime_blocks", requests, scaled(requests, burst)),
+                    us: changed("thinktime", us, scaled(us, burst)),
+                    bytes: changed("rate", bytes, scaled(bytes, rate)),
+                },
             });
             if stream.threads > 1 && stream.engine == Some(Engine::Calls) {
                 // Calls that wait are one of each thread, whatever the depth says.
                 let to = changed("numjobs", u64::from(stream.threads), scaled(stream.threads.into(), self.depth[way]));
                 stream.threads = u32::try_from(to).unwrap_or(u32::MAX);
-            } else if bound(stream) != Bound::Rate && !stream.is_cached() {
+            } else if is_deep(stream) {
                 let to = changed("iodepth", depth, scaled(depth, self.depth[way]));
                 stream.depth = u32::try_from(to).unwrap_or(u32::MAX);
             }
@@ -86,8 +94,7 @@ impl Tuning {
         } else if bounds.contains(&Bound::Pause) && card.misses("throughput") {
             next.pause *= limited(longer_pause(streams, &card)?);
         }
-        let deep = |(bound, stream): (&Bound, &Stream)| *bound != Bound::Rate && !stream.is_cached();
-        if bounds.iter().zip(streams).any(deep) && card.misses("in_flight") {
+        if streams.iter().any(is_deep) && card.misses("in_flight") {
             next.deepen(streams, options, &card)?;
         }
         (next != *self).then_some(next)
@@ -96,7 +103,9 @@ impl Tuning {
     /// Follows what is missing in flight: each direction alone where each has a queue of its own.
     fn deepen(&mut self, streams: &[Stream], options: &Options, card: &Card<'_>) -> Option<()> {
         let stands = written(streams, options);
-        if streams.len() == 2 && streams.iter().all(|stream| stream.read_percent.is_none() && stream.flow.is_none()) {
+        let bursts = streams.iter().any(|stream| matches!(stream.brake, Some(Brake::ThinkAt { .. })));
+        let two = streams.len() == 2 || bursts;
+        if two && streams.iter().all(|stream| stream.read_percent.is_none() && stream.flow.is_none()) {
             for direction in Direction::ALL.into_iter().filter(|d| card.missed("in_flight", *d)) {
                 self.depth[direction as usize] *= limited(card.ratio("in_flight", direction)? * stands);
             }
@@ -137,12 +146,18 @@ impl Tuning {
     }
 }
 
+/// Whether what a job has in flight follows from its depth.
+fn is_deep(stream: &Stream) -> bool {
+    let at_a_rate = matches!(stream.brake, Some(Brake::Bytes(_) | Brake::Poisson(_)));
+    !at_a_rate && !stream.is_cached()
+}
+
 fn bound(stream: &Stream) -> Bound {
     match stream.brake {
         None if stream.is_cached() => Bound::Calls,
         None => Bound::Depth,
         Some(Brake::Think { .. }) => Bound::Pause,
-        Some(Brake::Bytes(_) | Brake::Poisson(_)) => Bound::Rate,
+        Some(Brake::Bytes(_) | Brake::Poisson(_) | Brake::ThinkAt { .. }) => Bound::Rate,
     }
 }
 
@@ -159,10 +174,12 @@ fn limited(factor: f64) -> f64 {
 }
 
 /// The factor on the pause with which a burst and its pause take as long as the source's: what a
-/// round takes now is its bytes over the throughput.
+/// round takes now is its bytes over the throughput. Of bursts in turns, whose pauses are as long for each
+/// request, the first tells.
 fn longer_pause(streams: &[Stream], card: &Card<'_>) -> Option<f64> {
     let (mut bytes, mut pause_s) = (0.0, 0.0f64);
-    for stream in streams {
+    let turns = streams.iter().filter(|stream| stream.turn.is_some()).take(1);
+    for stream in streams.iter().filter(|stream| stream.turn.is_none()).chain(turns) {
         if let Some(Brake::Think { requests, us }) = stream.brake {
             let all: u128 = stream.parts.iter().map(|part| part.mix.bytes()).sum();
             bytes += requests as f64 * all as f64 / stream.count().max(1) as f64;
@@ -254,7 +271,7 @@ mod tests {
 
     fn of(pace: Pace) -> Vec<Stream> {
         let reads = Load { mix: SizeMix::from_sizes([(4096, 100_000)]), in_flight: 8.0, most_in_flight: 16 };
-        streams(&reads, &Load::default(), pace, Habits::default())
+        streams(&reads, &Load::default(), &pace, Habits::default())
     }
 
     #[test]
@@ -280,7 +297,7 @@ mod tests {
     fn each_of_two_queues_follows_what_it_misses() {
         let one = |in_flight| Load { mix: SizeMix::from_sizes([(4096, 1000)]), in_flight, most_in_flight: 16 };
         let apart = Habits { apart: true, ..Habits::default() };
-        let mut jobs = streams(&one(8.0), &one(4.0), Pace::Saturated, apart);
+        let mut jobs = streams(&one(8.0), &one(4.0), &Pace::Saturated, apart);
         let writes = Metric { op: Some("write".to_owned()), ..metric("in_flight", 4.0, 2.0, 0.15) };
         let card = [metric("in_flight", 8.0, 8.0, 0.15), writes];
         let next = Tuning::default().next(&jobs, &Options::default(), &card).unwrap();

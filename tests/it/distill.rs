@@ -1,6 +1,7 @@
 //! `kvtrace distill-fio`: what the job says, and what real fio makes of it.
 
 mod bad_input;
+mod bursts;
 mod cached;
 mod engines;
 mod events;
@@ -246,9 +247,10 @@ fn metric<'a>(card: &'a Value, name: &str, op: &str) -> &'a Value {
 fn a_trace_is_proved_against_its_own_replay() {
     let bench = Bench::on_disk();
     let mut rows = "Timestamp,Operation,Object_Size_Bytes,Tier,Key,Phase\n".to_owned();
-    (0..64).for_each(|key| rows += &format!("0.0,Write,524288,Tier-2,k{key},Prefill\n"));
+    // Two of them are more than the device takes at once, so that no kernel merges them.
+    (0..64).for_each(|key| rows += &format!("0.0,Write,1048576,Tier-2,k{key},Prefill\n"));
     for turn in 0..20 {
-        (0..64).for_each(|key| rows += &format!("1.{turn:02},Read,524288,Tier-2,k{key},Decode\n"));
+        (0..64).for_each(|key| rows += &format!("1.{turn:02},Read,1048576,Tier-2,k{key},Decode\n"));
     }
     bench.write("t.csv", rows);
     let Some(card) = card_of(&bench, "t.csv") else { return };
