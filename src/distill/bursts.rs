@@ -47,6 +47,8 @@ const SOME: f64 = 2.0;
 /// The part of the time that has to be idle, at least: without it a job moves too much by half of the bound
 /// on its throughput.
 const IDLE: f64 = 0.05;
+/// The part of the busy time in which a queue is far from full, from which on it is not kept.
+const DRAINED: f64 = 0.25;
 /// The mean time with nothing in flight from which on it is the program's own: what a host takes between
 /// two requests of a full queue is less.
 const OWN_NS: f64 = 100_000.0;
@@ -59,7 +61,7 @@ impl Bursts {
     /// Those of a source that was idle for so long, where a few are like it.
     pub fn of(block: &BlockResult, idle: &Idle) -> Option<Self> {
         let all = Cells::of(block.histogram("inflight_time", None)?).filter(|cells| cells.mean() >= SOME)?;
-        if idle.ns < IDLE * idle.span || is_kept(block) || idle.ns / times_idle(block)? < OWN_NS {
+        if idle.ns < IDLE * idle.span || is_kept(block, DRAINED) || idle.ns / times_idle(block)? < OWN_NS {
             return None;
         }
         let count = |d: Direction| block.histogram("size", Some(d.word())).map_or(0, |sizes| sizes.count) as f64;

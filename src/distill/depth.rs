@@ -98,14 +98,14 @@ pub fn ceiling(block: &BlockResult) -> Option<f64> {
     (most >= 2.0 && half >= PILED * most).then_some(most)
 }
 
-/// Whether a queue is kept at a depth: half of the busy time has nearly what nine tenths of it have at
-/// most. A random arrival has 1 and 2 or more.
-pub fn is_kept(block: &BlockResult) -> bool {
+/// Whether a queue is kept at a depth but for this part of the busy time, half of it mostly: the rest has nearly
+/// what nine tenths of it have at most. A random arrival has 1 and 2 or more.
+pub fn is_kept(block: &BlockResult, but_for: f64) -> bool {
     let busy = block.histogram("inflight_time", None).and_then(busy);
-    let Some((half, most)) = busy.and_then(|depths| depths.quantile(0.5).zip(depths.quantile(0.9))) else {
+    let Some((least, most)) = busy.and_then(|depths| depths.quantile(but_for).zip(depths.quantile(0.9))) else {
         return false;
     };
-    half > 1.5 && half >= KEPT * most
+    least > 1.5 && least >= KEPT * most
 }
 
 /// How near that is.

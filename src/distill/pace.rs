@@ -209,7 +209,7 @@ fn idle_of_the_host(block: &BlockResult) -> f64 {
         return OVERHEAD_NS;
     }
     // A queue that ends at its depth is one that a program fills.
-    if is_kept(block) || wall(block, None).is_some_and(|depth| depth >= DEEP) { STARVED_NS } else { 0.0 }
+    if is_kept(block, 0.5) || wall(block, None).is_some_and(|depth| depth >= DEEP) { STARVED_NS } else { 0.0 }
 }
 
 /// A depth that requests which come by a clock or at random do not end at.
