@@ -49,6 +49,8 @@ const SOME: f64 = 2.0;
 const IDLE: f64 = 0.05;
 /// The part of the busy time in which a queue is far from full, from which on it is not kept.
 const DRAINED: f64 = 0.25;
+/// The part of the time of bursts that keep a queue, from which on reads and writes share it.
+const FULL: f64 = 0.1;
 /// The mean time with nothing in flight from which on it is the program's own: what a host takes between
 /// two requests of a full queue is less.
 const OWN_NS: f64 = 100_000.0;
@@ -65,8 +67,9 @@ impl Bursts {
             return None;
         }
         let count = |d: Direction| block.histogram("size", Some(d.word())).map_or(0, |sizes| sizes.count) as f64;
-        if meet(block, idle.span) {
-            return Some(Self::Together(fitted(&all, idle.ns / idle.requests.max(1.0))?));
+        let together = fitted(&all, idle.ns / idle.requests.max(1.0))?;
+        if meet(block, idle.span) || are_kept(&together) {
+            return Some(Self::Together(together));
         }
         let mut each = [Vec::new(), Vec::new()];
         for direction in Direction::ALL.into_iter().filter(|d| count(*d) > 0.0) {
@@ -124,6 +127,12 @@ fn meet(block: &BlockResult, span: f64) -> bool {
     let both = (reads + writes - busy(None)).max(0.0);
     let by_chance = reads.max(writes) / span;
     reads.min(writes) > 0.0 && both / reads.min(writes) > f64::midpoint(by_chance, 1.0)
+}
+
+/// Whether bursts of both directions end at the depth of one queue, which jobs beside each other would exceed.
+fn are_kept(bursts: &[Burst]) -> bool {
+    let kept = bursts.iter().filter(|burst| burst.requests > u64::from(burst.depth).max(BURST as u64));
+    kept.map(|burst| burst.share).sum::<f64>() >= FULL
 }
 
 /// Bursts with so long a pause for each of their requests; shortest first.
