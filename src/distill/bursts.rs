@@ -7,7 +7,7 @@
 use crate::measure::BlockResult;
 use crate::units;
 
-use super::depth::{busy_ns, is_kept};
+use super::depth::{busy_ns, is_kept, overlap};
 use super::mixture::{Cells, Kind};
 use super::pauses::{BURST, Idle};
 use super::saturated::MIX_BOUND;
@@ -24,6 +24,16 @@ pub struct Burst {
     pub idle_ns: u64,
     /// The part of the time, of 1.
     pub share: f64,
+}
+
+impl Burst {
+    /// What is added to the name of its job: fewer in flight than it has are said too.
+    fn suffix(&self) -> String {
+        match u64::from(self.depth) == self.requests {
+            true => format!("-by-{}", self.requests),
+            false => format!("-by-{}-at-{}", self.requests, self.depth),
+        }
+    }
 }
 
 /// Those of a source.
@@ -90,15 +100,15 @@ impl Bursts {
         }
     }
 
-    /// Those of which a phase has such parts of the reads and of the writes.
+    /// Those of which a phase has such a part of all requests, and such of the reads and of the writes.
     #[must_use]
-    pub fn part(&self, [reads, writes]: [f64; 2]) -> Self {
+    pub fn part(&self, all: f64, [reads, writes]: [f64; 2]) -> Self {
         let fewer = |bursts: &[Burst], share: f64| {
             let part = |burst: &Burst| ((burst.requests as f64 * share).round() as u64).max(1);
             bursts.iter().map(|burst| Burst { requests: part(burst), ..*burst }).collect()
         };
         match self.single() {
-            Self::Together(bursts) => Self::Together(fewer(&bursts, f64::midpoint(reads, writes))),
+            Self::Together(bursts) => Self::Together(fewer(&bursts, all)),
             Self::Apart { each, per_second } => Self::Apart {
                 each: [fewer(&each[0], reads), fewer(&each[1], writes)],
                 per_second: [per_second[0] * reads, per_second[1] * writes],
@@ -122,11 +132,9 @@ impl Bursts {
 /// Whether reads and writes come together: when the rarer is in flight, the other one is too, more often than
 /// the half of the way to always from where chance would have it.
 fn meet(block: &BlockResult, span: f64) -> bool {
-    let busy = |op| busy_ns(block, op).unwrap_or(0.0);
-    let [reads, writes] = Direction::ALL.map(|direction| busy(Some(direction)));
-    let both = (reads + writes - busy(None)).max(0.0);
-    let by_chance = reads.max(writes) / span;
-    reads.min(writes) > 0.0 && both / reads.min(writes) > f64::midpoint(by_chance, 1.0)
+    let busy = Direction::ALL.map(|direction| busy_ns(block, Some(direction)).unwrap_or(0.0));
+    let by_chance = busy[0].max(busy[1]) / span;
+    overlap(block) > f64::midpoint(by_chance, 1.0)
 }
 
 /// Whether bursts of both directions end at the depth of one queue, which jobs beside each other would exceed.
@@ -197,7 +205,7 @@ pub fn alike(all: Vec<Stream>, requests: u64, idle_ns: u64) -> Vec<Stream> {
 /// them take turns together.
 pub fn mixed(all: &[Stream], sorts: &[Burst]) -> Vec<Stream> {
     let of = |stream: &Stream, burst: &Burst| {
-        let name = format!("{}-by-{}", stream.name, burst.requests);
+        let name = stream.name.clone() + &burst.suffix();
         let turn = Some(burst.share * stream.turn.unwrap_or(1.0));
         let brake = Some(Brake::Think { requests: burst.requests, us: burst.idle_ns.div_ceil(1000).max(1) });
         Stream { name, turn, brake, depth: burst.depth, ..stream.clone() }
@@ -237,7 +245,7 @@ pub fn at_a_rate(direction: Direction, parts: Vec<Part>, bursts: &[Burst], per_s
             all.extend(bursts.iter().map(|burst| {
                 let us = burst.idle_ns.div_ceil(1000).max(1);
                 let several = bursts.len() > 1;
-                let name = if several { format!("{name}-by-{}", burst.requests) } else { name.clone() };
+                let name = if several { name.clone() + &burst.suffix() } else { name.clone() };
                 let brake = Some(Brake::ThinkAt { requests: burst.requests, us, bytes });
                 Stream { brake, turn: several.then_some(burst.share), ..Stream::one(name, part.clone(), burst.depth) }
             }));

@@ -151,6 +151,13 @@ pub fn busy_ns(block: &BlockResult, direction: Option<Direction>) -> Option<f64>
     of(direction.map(Direction::word)).or_else(either).map(|ns| ns as f64)
 }
 
+/// Of the time in which the rarer direction was in flight, the part in which the other one was, too.
+pub fn overlap(block: &BlockResult) -> f64 {
+    let busy = |op| busy_ns(block, op).unwrap_or(0.0);
+    let [reads, writes] = Direction::ALL.map(|direction| busy(Some(direction)));
+    (reads + writes - busy(None)) / reads.min(writes).max(1.0)
+}
+
 /// A histogram of depths without the time at depth 0.
 fn busy(histogram: &Histogram) -> Option<Histogram> {
     let mut kept = histogram.clone();

@@ -98,7 +98,7 @@ impl Cells {
     pub fn fit(&self) -> (Vec<(Kind, f64)>, f64) {
         let kinds = |length: u64| self.edges.iter().map(move |depth| Kind { depth: *depth, length });
         let at_once: Vec<Kind> = kinds(1).collect();
-        let all: Vec<Kind> = kinds(1).chain(kinds(KEPT)).collect();
+        let all: Vec<Kind> = kinds(1).chain(kinds(KEPT).filter(|kind| kind.depth > 1)).collect();
         let with = |chosen: Vec<Kind>| (self.distance(&chosen, &self.weights(&chosen)), chosen);
         let nearest = |a: &(f64, Vec<Kind>), b: &(f64, Vec<Kind>)| a.0.total_cmp(&b.0);
         let mut best = (f64::INFINITY, Vec::new());

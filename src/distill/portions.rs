@@ -236,18 +236,15 @@ fn unphased(block: &BlockResult) -> Vec<Histogram> {
 /// The whole's pace, as far as a phase has part in it.
 fn part_of(whole: &Source, requests: [u64; 2], total: u64) -> Pace {
     let share = requests.iter().sum::<u64>() as f64 / total as f64;
+    let own = [0, 1].map(|way| requests[way] as f64 / whole.loads[way].mix.count().max(1) as f64);
     let part = |burst: u64| ((burst as f64 * share).round() as u64).max(1);
     match &whole.paced.pace {
         Pace::Saturated => Pace::Saturated,
         Pace::Rate { per_second, poisson } => {
-            let share = |way: usize| requests[way] as f64 / whole.loads[way].mix.count().max(1) as f64;
-            Pace::Rate { per_second: [per_second[0] * share(0), per_second[1] * share(1)], poisson: *poisson }
+            Pace::Rate { per_second: [per_second[0] * own[0], per_second[1] * own[1]], poisson: *poisson }
         }
         Pace::Bursts { requests: burst, idle_ns } => Pace::Bursts { requests: part(*burst), idle_ns: *idle_ns },
-        Pace::Mixed(bursts) => {
-            let of = |way: usize| requests[way] as f64 / whole.loads[way].mix.count().max(1) as f64;
-            Pace::Mixed(bursts.part([of(0), of(1)]))
-        }
+        Pace::Mixed(bursts) => Pace::Mixed(bursts.part(share, own)),
     }
 }
 

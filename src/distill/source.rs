@@ -5,7 +5,7 @@ use crate::measure::{BlockResult, Histogram};
 use super::batch::Batch;
 use super::bursts::Bursts;
 use super::cached::Cached;
-use super::depth::{InFlight, busy_ns, ceiling, edge, wall};
+use super::depth::{InFlight, ceiling, edge, overlap, wall};
 use super::engine::Engine;
 use super::journal;
 use super::pace::{Pace, Paced, span_ns};
@@ -282,14 +282,7 @@ fn of_each(block: &BlockResult, threads: Option<Threads>, mean: f64) -> Option<f
     most(block).filter(|most| *most > mean && (*most as u64).is_multiple_of(u64::from(threads)))
 }
 
-/// Of the time in which the rarer direction was in flight, the part in which the other one was, too.
-fn overlap(block: &BlockResult) -> f64 {
-    let busy = |op| busy_ns(block, op).unwrap_or(0.0);
-    let [reads, writes] = Direction::ALL.map(|direction| busy(Some(direction)));
-    (reads + writes - busy(None)) / reads.min(writes).max(1.0)
-}
-
-/// How much of it that is for one queue, at least.
+/// How much of the rarer direction's time the other one is in flight too, of one queue, at least.
 const TOGETHER: f64 = 0.5;
 
 /// Whether requests follow one another as fast as a program asks for them.

@@ -51,7 +51,11 @@ fn job_of(block: &BlockResult) -> String {
     } else {
         skip("fio is missing, so its parser does not see the jobs of bursts");
     }
-    String::from_utf8(bench.read("job.fio")).expect("a job is text")
+    let job = String::from_utf8(bench.read("job.fio")).expect("a job is text");
+    let mut names = sections(&job);
+    names.sort_unstable();
+    assert!(names.windows(2).all(|two| two[0] != two[1]), "no two jobs have one name: {names:?}");
+    job
 }
 
 fn sections(job: &str) -> Vec<&str> {
