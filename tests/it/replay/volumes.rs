@@ -227,17 +227,24 @@ fn files_of_a_killed_run_are_removed_and_strangers_files_refused() {
 fn root_a_disk_that_fills_up_ends_the_run_with_a_partial_report() {
     let bench = Bench::on_disk();
     let Some(mounted) = small_ext4(&bench, 64) else { return };
-    let rows: Vec<_> = (0..60).map(|i| format!("{i} Write 300000 Tier-2 k{i} Prefill")).collect();
+    let rows: Vec<_> = (0..600).map(|i| format!("{i} Write 300000 Tier-2 k{i} Prefill")).collect();
     trace(&bench, "t.csv", &rows);
     let args = ["replay", "t.csv", "--tier-2", "dir:m/D", "--layout", "file", "--pace", "rate:20/s", "-o", "r.json"];
-    let child = bench.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = bench.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let limit = Instant::now() + Duration::from_secs(20);
     while object_files(&bench.path("m/D/kvtrace-objects/tier2")).is_empty() {
         assert!(Instant::now() < limit, "no object was written");
         sleep(Duration::from_millis(20));
     }
     let filler = fs::File::create(mounted.place.join("filler")).unwrap();
-    (0u64..).find(|piece| std::os::unix::fs::FileExt::write_all_at(&filler, &[1; 65536], piece << 16).is_err());
+    // An object that goes leaves room for the next one, so the disk is kept full.
+    let mut filled = 0u64;
+    while child.try_wait().unwrap().is_none() {
+        match std::os::unix::fs::FileExt::write_at(&filler, &[1; 65536], filled) {
+            Ok(length) => filled += length as u64,
+            Err(_) => sleep(Duration::from_millis(1)),
+        }
+    }
     let ended = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(4), "{stderr}");
