@@ -231,11 +231,13 @@ fn source(args: &Args, proof: Option<&Proof<'_>>, global: Global, stop: &Stop) -
         let reader = TraceReader::open(&args.input)?;
         let file = args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (schema, sha256) = (TRACE_SCHEMA.to_owned(), reader.sha256().to_owned());
-        let origin = Origin { file, schema, sha256, facts: Vec::new(), job_file: job_name(&args.output) };
+        let again = Again::of(args);
+        let facts = proof.and_then(|_| again.about()).into_iter().collect();
+        let origin = Origin { file, schema, sha256, facts, job_file: job_name(&args.output) };
         return Ok(match proof {
             Some(proof) => {
                 drop(reader);
-                let ran = proof.originals(Again::of(args), 1..=1, global)?;
+                let ran = proof.originals(again, 1..=1, global)?;
                 let division = if args.by.is_some() { Division::Phases } else { Division::Whole };
                 Source { blocks: ran.blocks, origin, division, original: Original::Replay, cut: ran.cut }
             }

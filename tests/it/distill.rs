@@ -262,6 +262,12 @@ fn a_trace_is_proved_against_its_own_replay() {
     let size = metric(&card, "size", "read");
     assert!(size["distance"].as_f64().unwrap() <= size["bound"].as_f64().unwrap(), "{size}");
     assert!(metric(&card, "throughput", "read")["noise_floor"].is_number(), "two runs have a floor");
+    let replay = card["original"]["command"].as_str().unwrap();
+    assert!(replay.contains(" --tier-1 model:64GB/s+10us"), "what was not typed is said: {replay}");
+    let said = "Replayed with model:64GB/s+10us (time that passes) as tier 1";
+    assert!(card["notes"][0].as_str().unwrap().starts_with(said), "{}", card["notes"]);
+    let job = std::fs::read_to_string(bench.path("job.fio")).unwrap();
+    assert!(job.contains(&format!("# {said}")), "{job}");
 }
 
 #[test]

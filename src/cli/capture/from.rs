@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::capture::bpftrace;
 use crate::error::{Error, Result};
 use crate::measure::block::BLOCK_SCHEMA;
-use crate::measure::replay::{REPLAY_SCHEMA, Series};
+use crate::measure::replay::{Cpu, REPLAY_SCHEMA, Series};
 use crate::measure::{BlockResult, Input, ReplayResult, Saved};
 use crate::stop::Stop;
 
@@ -109,8 +109,39 @@ fn captured(replay: ReplayResult, file: &str) -> Result<BlockResult> {
 
 fn replay_facts(replay: &ReplayResult) -> Vec<String> {
     let trace = &replay.trace;
-    vec![format!(
+    let what = format!(
         "Replay of {} (sha256 {}), {} rows, pacing {}",
         trace.file, trace.sha256, trace.rows, replay.timing.pacing
-    )]
+    );
+    [Some(what), own_work(&replay.cpu, replay.totals.wall_s, replay.host.cpus)].into_iter().flatten().collect()
+}
+
+/// The part of all processors' time that a replay's own work takes, from which on a device that they serve too
+/// is slower for it.
+const BUSY: f64 = 0.25;
+
+/// That a replay took much of the processors for itself, which only its capture shows.
+fn own_work(cpu: &Cpu, wall_s: f64, cpus: u32) -> Option<String> {
+    let (own_s, all_s) = (cpu.user_s + cpu.sys_s, wall_s * f64::from(cpus));
+    (all_s > 0.0 && own_s / all_s >= BUSY).then(|| {
+        format!(
+            "The replay itself (tiers of memory, data) took {:.0} % of the time of {cpus} processors, and a job takes next to \
+             none: a device that they serve too, such as a loop device, is faster for it. A replay with --tier-1 \
+             model:64GB/s+10us (time that passes) leaves most of that out",
+            own_s / all_s * 100.0
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_that_computes_much_says_so() {
+        let cpu = Cpu { user_s: 2.5, sys_s: 0.5, ..Cpu::default() };
+        let said = own_work(&cpu, 2.0, 2).expect("much");
+        assert!(said.contains("took 75 % of the time of 2 processors"), "{said}");
+        assert_eq!(own_work(&cpu, 2.0, 64), None, "2 % of a large host is not much");
+    }
 }

@@ -165,7 +165,12 @@ impl Case<'_> {
             Original::Recording => None,
             Original::Replay => {
                 let typed = typed::of_replay(std::env::args());
-                Some(format!("kvtrace replay {} --capture --tier-2 {}{typed}", self.origin.file, as_target(target)))
+                let unsaid = self.again.map(|again| again.unsaid()).unwrap_or_default();
+                Some(format!(
+                    "kvtrace replay {} --capture --tier-2 {}{unsaid}{typed}",
+                    self.origin.file,
+                    as_target(target)
+                ))
             }
             Original::Command => Some(command::shown(&self.proof.flags.command)),
         };

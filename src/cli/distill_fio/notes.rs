@@ -37,6 +37,7 @@ pub fn of(case: &Case<'_>, distilled: &[BlockResult], metrics: &[Metric]) -> Vec
             units::count(case.journal)
         ));
     }
+    notes.extend(case.origin.facts.iter().cloned());
     for (name, runs) in [("original", &case.originals[..]), ("job", distilled)] {
         let tainted: Vec<&str> = runs.iter().flat_map(|run| &run.taint_reasons).map(String::as_str).collect();
         if let Some(reason) = tainted.first() {

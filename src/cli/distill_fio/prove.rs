@@ -113,8 +113,8 @@ impl<'a> Proof<'a> {
     /// asked to stop is kept.
     pub fn originals(&self, again: Again<'_>, numbers: RangeInclusive<u32>, global: Global) -> Result<Ran> {
         let nowhere = Path::new(".");
-        let Again { trace, flags } = again;
-        let mut config = flags.config(trace, nowhere, global);
+        let trace = again.trace;
+        let mut config = again.config(nowhere, global);
         if config.targets[2] != Target::Dir(nowhere.to_owned()) {
             return Err(Error::usage("--prove runs tier 2 on --target; leave --tier-2 out"));
         }

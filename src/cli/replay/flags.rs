@@ -41,4 +41,9 @@ impl ReplayFlags {
         self.log.apply(&mut config);
         config
     }
+
+    /// Whether tier 1 is the default's.
+    pub fn leaves_tier_1_open(&self) -> bool {
+        self.tiers.leaves_tier_1_open()
+    }
 }

@@ -15,8 +15,9 @@ pub struct TierFlags {
     /// CUDA driver has a device, otherwise model:64GB/s+10us]
     #[arg(long = "tier-0", value_name = "SPEC")]
     tier_0: Vec<Target>,
-    /// What stands for tier 1; several storage targets as with tier 0
-    #[arg(long = "tier-1", value_name = "SPEC", default_value = "dram")]
+    /// What stands for tier 1; several storage targets as with tier 0 [default: dram; with `kvtrace
+    /// distill-fio`, which is about storage, model:64GB/s+10us]
+    #[arg(long = "tier-1", value_name = "SPEC")]
     tier_1: Vec<Target>,
     /// What stands for tier 2; several storage targets as with tier 0 [default:
     /// dir:./kvtrace-data; with `kvtrace run`, dir:DIR/data]
@@ -50,6 +51,11 @@ pub struct TierFlags {
 }
 
 impl TierFlags {
+    /// Whether nobody said what stands for tier 1.
+    pub fn leaves_tier_1_open(&self) -> bool {
+        self.tier_1.is_empty() && self.only_tier.is_none_or(|only| only == 1)
+    }
+
     /// Says it to the configuration; `storage` is the folder that tier 2 is by default.
     pub fn apply(&self, storage: &Path, config: &mut ReplayConfig) {
         for (tier, named) in [&self.tier_0, &self.tier_1, &self.tier_2].into_iter().enumerate() {
