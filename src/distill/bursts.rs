@@ -233,13 +233,9 @@ pub fn mixed(all: &[Stream], sorts: &[Burst]) -> Vec<Stream> {
 /// Bursts of one direction, at a rate that keeps its share of the bytes; rare large sizes at theirs alone.
 pub fn at_a_rate(direction: Direction, parts: Vec<Part>, bursts: &[Burst], per_second: f64) -> Vec<Stream> {
     let total: u64 = parts.iter().map(|part| part.mix.count()).sum();
-    let rate = |part: &Part| {
-        let own = per_second * part.mix.count() as f64 / total.max(1) as f64;
-        ((own * part.split.mean).round() as u64).max(1)
-    };
     let mut all = Vec::new();
     for (part, suffix) in parts.into_iter().zip(["", "-large", "-larger"]) {
-        let bytes = rate(&part);
+        let bytes = part.rate(per_second, total);
         let name = format!("{direction}{suffix}");
         if suffix.is_empty() {
             all.extend(bursts.iter().map(|burst| {

@@ -61,6 +61,18 @@ pub struct Part {
     pub split: Split,
 }
 
+impl Part {
+    /// Its own of so many requests per second of a direction that has this many.
+    pub fn own(&self, per_second: f64, requests: u64) -> f64 {
+        per_second * self.mix.count() as f64 / requests.max(1) as f64
+    }
+
+    /// The bytes of its own, as fio's `rate`.
+    pub fn rate(&self, per_second: f64, requests: u64) -> u64 {
+        ((self.own(per_second, requests) * self.split.mean).round() as u64).max(1)
+    }
+}
+
 /// One fio job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stream {
@@ -211,12 +223,11 @@ fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool, habits: Habits)
         }
         let parts = cut(direction, load.mix.clone(), requests, habits.split);
         for (part, suffix) in parts.into_iter().zip(["", "-large", "-larger"]) {
-            let own = rate * part.mix.count() as f64 / load.mix.count() as f64;
             let at_random = poisson && !(habits.syncs && direction == Direction::Write);
             let brake = if at_random {
-                Brake::Poisson((own.round() as u64).max(1))
+                Brake::Poisson((part.own(rate, load.mix.count()).round() as u64).max(1))
             } else {
-                Brake::Bytes(((own * part.split.mean).round() as u64).max(1))
+                Brake::Bytes(part.rate(rate, load.mix.count()))
             };
             let stream = Stream::one(format!("{direction}{suffix}"), part, load.most_in_flight.max(1));
             all.push(Stream { brake: Some(brake), ..stream });
