@@ -3,10 +3,9 @@
 use crate::measure::BlockResult;
 
 use super::section::Setting;
-use super::streams::Direction;
 
-/// The mean number at once from which on it matters.
-const SEVERAL: f64 = 1.2;
+/// The mean number at once from which on it matters: it is two, as a whole number.
+const SEVERAL: f64 = 1.5;
 /// The share of the calls that submit the most that any does, at least, where that is what the program
 /// waits for. fio 3.33 with a batch of 8 submits 8 at a time in 16 % of its calls and fewer in the others,
 /// as its ring ends within a batch; a program that submits what has become free rarely has so many.
@@ -15,52 +14,28 @@ const WAITS_FOR: f64 = 0.1;
 const MORE: f64 = 0.005;
 /// Calls below which nothing is made of them.
 const ENOUGH: u64 = 100;
-/// The share of a direction in order from which on those that are submitted at once are joined often enough
-/// to change sizes.
-const IN_ORDER: f64 = 0.02;
-/// How many times as many operations as requests tell that the source's own were joined.
-const JOINED: f64 = 1.03;
 
 /// How operations are submitted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
     /// So many at a time, when so many have ended.
     Of(u32),
-    /// As many as have ended by then.
-    Free,
+    /// As many as have ended by then, so many on average.
+    Free(u32),
 }
 
 impl Batch {
     /// Of a capture's target; none where each is submitted alone, or where that was not captured.
     pub fn of(block: &BlockResult) -> Option<Self> {
         let calls = block.histogram("batch", None).filter(|calls| calls.count >= ENOUGH)?;
-        if calls.mean()? < SEVERAL {
-            return None;
-        }
+        let mean = calls.mean().filter(|mean| *mean >= SEVERAL)?;
         let mut above = 0;
         let most = calls.buckets.iter().rev().find(|bucket| {
             above += bucket.2;
             above as f64 > MORE * calls.count as f64
         })?;
         let waits_for = most.2 as f64 >= WAITS_FOR * calls.count as f64;
-        Some(if waits_for { Self::Of(u32::try_from(most.0).ok()?) } else { Self::Free })
-    }
-
-    /// Whether a job would have requests joined that the source's program had apart: a queue joins neighbours that
-    /// are submitted at once (`blk_attempt_plug_merge`) up to what the device takes. Such shares of the reads and
-    /// of the writes are in order.
-    pub fn joins(self, block: &BlockResult, in_order: [Option<f64>; 2]) -> bool {
-        let joined = Direction::ALL.into_iter().zip(in_order).any(|(direction, in_order)| {
-            let of = |name| block.histogram(name, Some(direction.word())).filter(|h| h.count > 0);
-            let Some(sizes) = of("size").filter(|_| in_order.is_some_and(|share| share >= IN_ORDER)) else {
-                return false;
-            };
-            let limit = block.devices.iter().map(|device| device.max_sectors_kb << 10).filter(|bytes| *bytes > 0).min();
-            let fits = limit.is_none_or(|limit| 2.0 * sizes.mean().unwrap_or(0.0) <= limit as f64);
-            let by_source = of("asked").is_some_and(|asked| asked.count as f64 >= JOINED * sizes.count as f64);
-            fits && !by_source
-        });
-        self == Self::Free && joined
+        Some(if waits_for { Self::Of(u32::try_from(most.0).ok()?) } else { Self::Free(mean.round() as u32) })
     }
 
     /// fio's options, for a queue of that depth.
@@ -75,9 +50,14 @@ impl Batch {
                     Setting::new("iodepth_batch_complete_max", depth),
                 ]
             }
-            Self::Free => {
-                let why = "as many are submitted at once as have ended by then";
-                vec![Setting::because("iodepth_batch", depth, why), Setting::new("iodepth_batch_complete_max", depth)]
+            // With the depth instead, fio submits all that it has reaped: more than a program that is told of each
+            // end, and a queue joins neighbours that are submitted at once (`blk_attempt_plug_merge`).
+            Self::Free(mean) => {
+                let why = "as many are submitted at once as have ended by then, so many on average";
+                vec![
+                    Setting::because("iodepth_batch", mean.min(depth), why),
+                    Setting::new("iodepth_batch_complete_max", depth),
+                ]
             }
         }
     }
@@ -87,7 +67,6 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::measure::LogLinear;
-    use crate::measure::block::BlockDevice;
 
     fn of(calls: &[(u64, u64)]) -> Option<Batch> {
         let mut counter = LogLinear::times();
@@ -107,28 +86,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_device_takes_in_one_is_not_submitted_at_once() {
-        let of = |max_sectors_kb, asked: u64| {
-            let mut block = BlockResult::default();
-            block.devices.push(BlockDevice { max_sectors_kb, ..BlockDevice::default() });
-            for (name, count) in [("size", 1000), ("asked", asked)] {
-                let mut sizes = LogLinear::times();
-                sizes.record_many(800 << 10, count);
-                block.histograms.push(sizes.save(name, Some("write"), "bytes"));
-            }
-            block
-        };
-        let some = [None, Some(0.15)];
-        assert!(Batch::Free.joins(&of(4096, 1000), some) && !Batch::Of(8).joins(&of(4096, 1000), some));
-        assert!(!Batch::Free.joins(&of(256, 1000), some), "none goes with another");
-        assert!(!Batch::Free.joins(&of(4096, 1300), some), "those of the source were joined too");
-        assert!(!Batch::Free.joins(&of(4096, 1000), [None, Some(0.01)]), "next to none in order");
-    }
-
-    #[test]
     fn who_submits_what_is_free_has_ever_fewer_large_batches() {
         let replay = [(1, 682), (2, 114), (3, 55), (4, 41), (5, 22), (6, 14), (7, 13), (8, 10), (9, 8), (11, 8)];
-        assert_eq!(of(&replay), Some(Batch::Free));
+        assert_eq!(of(&replay), Some(Batch::Free(2)));
         assert_eq!(of(&[(1, 960), (2, 40)]), None, "next to all alone");
         assert_eq!(of(&[(8, 50)]), None, "too few to tell");
     }
