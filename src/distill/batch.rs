@@ -3,6 +3,7 @@
 use crate::measure::BlockResult;
 
 use super::section::Setting;
+use super::streams::Direction;
 
 /// The mean number at once from which on it matters: it is two, as a whole number.
 const SEVERAL: f64 = 1.5;
@@ -14,6 +15,12 @@ const WAITS_FOR: f64 = 0.1;
 const MORE: f64 = 0.005;
 /// Calls below which nothing is made of them.
 const ENOUGH: u64 = 100;
+/// The share of a direction in order from which on those that are submitted at once are joined often enough
+/// to change sizes.
+const IN_ORDER: f64 = 0.02;
+/// How many operations of the source's were joined, at least, for each request of its that is in order: of what is
+/// submitted two by two and in order, every other one is.
+const JOINED: f64 = 0.5;
 
 /// How operations are submitted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +43,23 @@ impl Batch {
         })?;
         let waits_for = most.2 as f64 >= WAITS_FOR * calls.count as f64;
         Some(if waits_for { Self::Of(u32::try_from(most.0).ok()?) } else { Self::Free(mean.round() as u32) })
+    }
+
+    /// Whether a job would have requests joined that the source's program had apart: a queue joins neighbours that
+    /// are submitted at once (`blk_attempt_plug_merge`) up to what the device takes. Such shares of the reads and
+    /// of the writes are in order.
+    pub fn joins(self, block: &BlockResult, in_order: [Option<f64>; 2]) -> bool {
+        let limit = block.devices.iter().map(|device| device.max_sectors_kb << 10).filter(|bytes| *bytes > 0).min();
+        let joined = Direction::ALL.into_iter().zip(in_order).any(|(direction, in_order)| {
+            let of = |name| block.histogram(name, Some(direction.word())).filter(|h| h.count > 0);
+            let share = in_order.unwrap_or(0.0);
+            let Some(sizes) = of("size").filter(|_| share >= IN_ORDER) else { return false };
+            let fits = limit.is_none_or(|limit| 2.0 * sizes.mean().unwrap_or(0.0) <= limit as f64);
+            let requests = sizes.count as f64;
+            let by_source = of("asked").is_some_and(|asked| asked.count as f64 >= (1.0 + JOINED * share) * requests);
+            fits && !by_source
+        });
+        matches!(self, Self::Free(_)) && joined
     }
 
     /// fio's options, for a queue of that depth.
@@ -67,6 +91,7 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::measure::LogLinear;
+    use crate::measure::block::BlockDevice;
 
     fn of(calls: &[(u64, u64)]) -> Option<Batch> {
         let mut counter = LogLinear::times();
@@ -83,6 +108,25 @@ mod tests {
         let eight = [(1, 151), (2, 79), (3, 98), (4, 180), (5, 98), (6, 79), (7, 151), (8, 163), (32, 1)];
         assert_eq!(of(&eight), Some(Batch::Of(8)));
         assert_eq!(of(&[(32, 1426)]), Some(Batch::Of(32)));
+    }
+
+    #[test]
+    fn what_a_device_takes_in_one_is_not_submitted_at_once() {
+        let of = |max_sectors_kb, asked: u64| {
+            let mut block = BlockResult::default();
+            block.devices.push(BlockDevice { max_sectors_kb, ..BlockDevice::default() });
+            for (name, count) in [("size", 1000), ("asked", asked)] {
+                let mut sizes = LogLinear::times();
+                sizes.record_many(800 << 10, count);
+                block.histograms.push(sizes.save(name, Some("write"), "bytes"));
+            }
+            block
+        };
+        let some = [None, Some(0.15)];
+        assert!(Batch::Free(5).joins(&of(4096, 1030), some) && !Batch::Of(8).joins(&of(4096, 1030), some));
+        assert!(!Batch::Free(5).joins(&of(256, 1000), some), "none goes with another");
+        assert!(!Batch::Free(5).joins(&of(4096, 1100), some), "those of the source were joined too");
+        assert!(!Batch::Free(5).joins(&of(4096, 1000), [None, Some(0.01)]), "next to none in order");
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl Source {
         let block = whole_requests.as_ref().map_or(block, |whole| &whole.block);
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let engines = Direction::ALL.map(|d| Engine::of(block, d, loads[d as usize].mix.count()));
-        let batch = Batch::of(block).or_else(|| Batch::of(whole));
+        let in_order = Direction::ALL.map(|direction| sequential(block, direction));
+        let batch = Batch::of(block).or_else(|| Batch::of(whole)).filter(|batch| !batch.joins(pieces, in_order));
         let threads = Threads::of(block).or_else(|| Threads::of(whole));
         let apart = keep_full(&mut loads, block, engines, (batch, threads));
         let stray = stray(&loads);
@@ -120,7 +121,7 @@ impl Source {
             stray,
             paced: Paced::of(block, sync.map(|sync| sync.count)),
             zones: Zones::within(whole, block),
-            sequential: Direction::ALL.map(|direction| sequential(block, direction)),
+            sequential: in_order,
             apart,
             engines,
             batch,
