@@ -1,6 +1,6 @@
 //! How many operations a program submits at once: fio's `iodepth_batch` and its siblings.
 
-use crate::measure::BlockResult;
+use crate::measure::{BlockResult, Histogram};
 
 use super::section::Setting;
 use super::streams::Direction;
@@ -18,9 +18,6 @@ const ENOUGH: u64 = 100;
 /// The share of a direction in order from which on those that are submitted at once are joined often enough
 /// to change sizes.
 const IN_ORDER: f64 = 0.02;
-/// How many operations of the source's were joined, at least, for each request of its that is in order: of what is
-/// submitted two by two and in order, every other one is.
-const JOINED: f64 = 0.5;
 
 /// How operations are submitted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,19 +42,15 @@ impl Batch {
         Some(if waits_for { Self::Of(u32::try_from(most.0).ok()?) } else { Self::Free(mean.round() as u32) })
     }
 
-    /// Whether a job would have requests joined that the source's program had apart: a queue joins neighbours that
-    /// are submitted at once (`blk_attempt_plug_merge`) up to what the device takes. Such shares of the reads and
-    /// of the writes are in order.
+    /// Whether a job's requests would be joined: a queue joins neighbours that are submitted at once
+    /// (`blk_attempt_plug_merge`) up to what the device takes, and what was captured, sizes and order, is what was
+    /// left of the source's after that. Such shares of the reads and of the writes are in order.
     pub fn joins(self, block: &BlockResult, in_order: [Option<f64>; 2]) -> bool {
         let limit = block.devices.iter().map(|device| device.max_sectors_kb << 10).filter(|bytes| *bytes > 0).min();
         let joined = Direction::ALL.into_iter().zip(in_order).any(|(direction, in_order)| {
-            let of = |name| block.histogram(name, Some(direction.word())).filter(|h| h.count > 0);
-            let share = in_order.unwrap_or(0.0);
-            let Some(sizes) = of("size").filter(|_| share >= IN_ORDER) else { return false };
-            let fits = limit.is_none_or(|limit| 2.0 * sizes.mean().unwrap_or(0.0) <= limit as f64);
-            let requests = sizes.count as f64;
-            let by_source = of("asked").is_some_and(|asked| asked.count as f64 >= (1.0 + JOINED * share) * requests);
-            fits && !by_source
+            let mean = block.histogram("size", Some(direction.word())).and_then(Histogram::mean);
+            let fits = |mean: f64| limit.is_none_or(|limit| 2.0 * mean <= limit as f64);
+            in_order.is_some_and(|share| share >= IN_ORDER) && mean.is_some_and(fits)
         });
         matches!(self, Self::Free(_)) && joined
     }
@@ -112,21 +105,18 @@ mod tests {
 
     #[test]
     fn what_a_device_takes_in_one_is_not_submitted_at_once() {
-        let of = |max_sectors_kb, asked: u64| {
+        let of = |max_sectors_kb| {
+            let mut sizes = LogLinear::times();
+            sizes.record_many(800 << 10, 1000);
             let mut block = BlockResult::default();
             block.devices.push(BlockDevice { max_sectors_kb, ..BlockDevice::default() });
-            for (name, count) in [("size", 1000), ("asked", asked)] {
-                let mut sizes = LogLinear::times();
-                sizes.record_many(800 << 10, count);
-                block.histograms.push(sizes.save(name, Some("write"), "bytes"));
-            }
+            block.histograms.push(sizes.save("size", Some("write"), "bytes"));
             block
         };
         let some = [None, Some(0.15)];
-        assert!(Batch::Free(5).joins(&of(4096, 1030), some) && !Batch::Of(8).joins(&of(4096, 1030), some));
-        assert!(!Batch::Free(5).joins(&of(256, 1000), some), "none goes with another");
-        assert!(!Batch::Free(5).joins(&of(4096, 1100), some), "those of the source were joined too");
-        assert!(!Batch::Free(5).joins(&of(4096, 1000), [None, Some(0.01)]), "next to none in order");
+        assert!(Batch::Free(5).joins(&of(4096), some) && !Batch::Of(8).joins(&of(4096), some));
+        assert!(!Batch::Free(5).joins(&of(256), some), "none goes with another");
+        assert!(!Batch::Free(5).joins(&of(4096), [None, Some(0.01)]), "next to none in order");
     }
 
     #[test]
