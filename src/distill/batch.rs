@@ -5,8 +5,8 @@ use crate::measure::{BlockResult, Histogram};
 use super::section::Setting;
 use super::streams::Direction;
 
-/// The mean number at once from which on it matters: it is two, as a whole number.
-const SEVERAL: f64 = 1.5;
+/// The mean number at once from which on it matters.
+const SEVERAL: f64 = 1.2;
 /// The share of the calls that submit the most that any does, at least, where that is what the program
 /// waits for. fio 3.33 with a batch of 8 submits 8 at a time in 16 % of its calls and fewer in the others,
 /// as its ring ends within a batch; a program that submits what has become free rarely has so many.
@@ -24,22 +24,24 @@ const IN_ORDER: f64 = 0.02;
 pub enum Batch {
     /// So many at a time, when so many have ended.
     Of(u32),
-    /// As many as have ended by then, so many on average.
-    Free(u32),
+    /// As many as have ended by then.
+    Free,
 }
 
 impl Batch {
     /// Of a capture's target; none where each is submitted alone, or where that was not captured.
     pub fn of(block: &BlockResult) -> Option<Self> {
         let calls = block.histogram("batch", None).filter(|calls| calls.count >= ENOUGH)?;
-        let mean = calls.mean().filter(|mean| *mean >= SEVERAL)?;
+        if calls.mean()? < SEVERAL {
+            return None;
+        }
         let mut above = 0;
         let most = calls.buckets.iter().rev().find(|bucket| {
             above += bucket.2;
             above as f64 > MORE * calls.count as f64
         })?;
         let waits_for = most.2 as f64 >= WAITS_FOR * calls.count as f64;
-        Some(if waits_for { Self::Of(u32::try_from(most.0).ok()?) } else { Self::Free(mean.round() as u32) })
+        Some(if waits_for { Self::Of(u32::try_from(most.0).ok()?) } else { Self::Free })
     }
 
     /// Whether a job's requests would be joined: a queue joins neighbours that are submitted at once
@@ -52,7 +54,7 @@ impl Batch {
             let fits = |mean: f64| limit.is_none_or(|limit| 2.0 * mean <= limit as f64);
             in_order.is_some_and(|share| share >= IN_ORDER) && mean.is_some_and(fits)
         });
-        matches!(self, Self::Free(_)) && joined
+        self == Self::Free && joined
     }
 
     /// fio's options, for a queue of that depth.
@@ -67,14 +69,9 @@ impl Batch {
                     Setting::new("iodepth_batch_complete_max", depth),
                 ]
             }
-            // With the depth instead, fio submits all that it has reaped: more than a program that is told of each
-            // end, and a queue joins neighbours that are submitted at once (`blk_attempt_plug_merge`).
-            Self::Free(mean) => {
-                let why = "as many are submitted at once as have ended by then, so many on average";
-                vec![
-                    Setting::because("iodepth_batch", mean.min(depth), why),
-                    Setting::new("iodepth_batch_complete_max", depth),
-                ]
+            Self::Free => {
+                let why = "as many are submitted at once as have ended by then";
+                vec![Setting::because("iodepth_batch", depth, why), Setting::new("iodepth_batch_complete_max", depth)]
             }
         }
     }
@@ -114,15 +111,15 @@ mod tests {
             block
         };
         let some = [None, Some(0.15)];
-        assert!(Batch::Free(5).joins(&of(4096), some) && !Batch::Of(8).joins(&of(4096), some));
-        assert!(!Batch::Free(5).joins(&of(256), some), "none goes with another");
-        assert!(!Batch::Free(5).joins(&of(4096), [None, Some(0.01)]), "next to none in order");
+        assert!(Batch::Free.joins(&of(4096), some) && !Batch::Of(8).joins(&of(4096), some));
+        assert!(!Batch::Free.joins(&of(256), some), "none goes with another");
+        assert!(!Batch::Free.joins(&of(4096), [None, Some(0.01)]), "next to none in order");
     }
 
     #[test]
     fn who_submits_what_is_free_has_ever_fewer_large_batches() {
         let replay = [(1, 682), (2, 114), (3, 55), (4, 41), (5, 22), (6, 14), (7, 13), (8, 10), (9, 8), (11, 8)];
-        assert_eq!(of(&replay), Some(Batch::Free(2)));
+        assert_eq!(of(&replay), Some(Batch::Free));
         assert_eq!(of(&[(1, 960), (2, 40)]), None, "next to all alone");
         assert_eq!(of(&[(8, 50)]), None, "too few to tell");
     }
