@@ -9,7 +9,6 @@ use super::portions::Portion;
 use super::queue::queue;
 use super::section::{Section, Setting};
 use super::sizes::{Split, fio_size};
-use super::source::Source;
 use super::streams::{Brake, Direction, Part, Stream};
 use super::syncs::sync;
 
@@ -44,6 +43,11 @@ pub fn aligned(largest: u64) -> Option<Setting> {
     (largest >= LARGE).then(|| Setting::because("iomem_align", "2m", why))
 }
 
+/// Why there are jobs by size.
+const BY_SIZE: &str = "The source kept about as many bytes in flight at all times, and fio keeps requests. So the smaller \
+                       and the larger ones are a job each, with as many in flight as they are of all: that varies less in \
+                       bytes than as many of any size.";
+
 /// The section of one job.
 pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     let mut settings = directions(stream, context);
@@ -53,7 +57,9 @@ pub fn section(stream: &Stream, context: &Context<'_>) -> Section {
     settings.extend(brake(stream));
     settings.extend(flow(stream, context));
     settings.extend(sync(stream, context));
-    Section { name: stream.name.clone(), about: Vec::new(), settings }
+    let first = context.beside.iter().find(|stream| stream.by_size);
+    let about = if first == Some(stream) { vec![BY_SIZE.to_owned()] } else { Vec::new() };
+    Section { name: stream.name.clone(), about, settings }
 }
 
 /// Lets the jobs of a slice run after those of the one before it, for their share of the runtime.
@@ -114,7 +120,7 @@ fn whole_ms(ns: f64) -> u64 {
 /// `rw`, with the share of reads.
 fn directions(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     let Some(percent) = stream.read_percent else {
-        let rw = |part: &Part| match in_order(context.source, part.direction) {
+        let rw = |part: &Part| match in_order(stream, part.direction, context) {
             Some(ALL_IN_ORDER) => {
                 Setting::because("rw", part.direction.word(), "every request begins where the last one ended")
             }
@@ -170,15 +176,31 @@ fn about_sizes(part: &Part) -> Option<String> {
 }
 
 /// Requests of a direction that begin where its last one ended, whole percents.
-fn in_order(source: &Source, direction: Direction) -> Option<u64> {
-    source.in_order(direction).map(|share| (share * 100.0).round() as u64)
+fn in_order(stream: &Stream, direction: Direction, context: &Context<'_>) -> Option<u64> {
+    let share = context.source.in_order(direction)? / together(stream, direction, context);
+    Some((share.min(1.0) * 100.0).round() as u64)
+}
+
+/// How much rarer than in the job itself requests of a direction are in order on the device, where another job has
+/// some of that direction between them: by the chance that two that follow each other are of the same job.
+fn together(stream: &Stream, direction: Direction, context: &Context<'_>) -> f64 {
+    if !stream.by_size {
+        return 1.0;
+    }
+    let count = |stream: &Stream| {
+        let own = stream.parts.iter().filter(|part| part.direction == direction);
+        own.map(|part| part.mix.count()).sum::<u64>() as f64
+    };
+    let counts: Vec<f64> = context.beside.iter().map(count).collect();
+    let all: f64 = counts.iter().sum();
+    counts.iter().map(|own| (own / all).powi(2)).sum()
 }
 
 /// `percentage_random` and `random_distribution`.
 fn places(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     let source = context.source;
     let directions: Vec<Direction> = stream.parts.iter().map(|part| part.direction).collect();
-    let ordered: Vec<Option<u64>> = directions.iter().map(|direction| in_order(source, *direction)).collect();
+    let ordered: Vec<Option<u64>> = directions.iter().map(|direction| in_order(stream, *direction, context)).collect();
     let mut settings = Vec::new();
     // Not of both directions: fio's `rw=rw` begins anew when reads and writes together have moved the
     // file's bytes, and reaches only a part of it with each (measured with fio 3.33).

@@ -159,7 +159,7 @@ pub fn overlap(block: &BlockResult) -> f64 {
 }
 
 /// A histogram of depths without the time at depth 0.
-fn busy(histogram: &Histogram) -> Option<Histogram> {
+pub fn busy(histogram: &Histogram) -> Option<Histogram> {
     let mut kept = histogram.clone();
     kept.buckets.retain(|bucket| bucket.0 > 0);
     kept.count = kept.buckets.iter().map(|bucket| bucket.2).sum();

@@ -113,6 +113,11 @@ impl Options {
             _ => Some(wanted),
         }
     }
+
+    /// Whether the user asks for fio's io_uring, which keeps powers of two alone.
+    pub fn keeps_powers(&self) -> bool {
+        self.engine_asked && self.ioengine == "io_uring"
+    }
 }
 
 impl Default for Options {
@@ -216,7 +221,7 @@ fn sections(
     size: &FileSize,
 ) -> (Vec<Stream>, Vec<Section>, Vec<String>) {
     let mut streams: Vec<Vec<Stream>> =
-        portions.iter().map(|portion| portion.streams(*division == Division::Phases)).collect();
+        portions.iter().map(|portion| portion.streams(*division == Division::Phases, options)).collect();
     let one_by_one = portions.len() > 1 && *division != Division::Phases;
     if *division == Division::Phases {
         portions::balance(&mut streams);
@@ -244,7 +249,7 @@ fn sections(
             body::one_after_another(&mut jobs, own, options.runtime_ns);
         }
         if let Some(first) = jobs.first_mut().filter(|_| portions.len() > 1) {
-            first.about = portion.about();
+            first.about.splice(0..0, portion.about());
         }
         all.extend(jobs);
     }

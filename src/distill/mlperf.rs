@@ -52,6 +52,7 @@ pub fn stream(source: &Source, block: &BlockResult) -> Stream {
         turn: None,
         engine: None,
         brake: None,
+        by_size: false,
     }
 }
 

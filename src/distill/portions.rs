@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::measure::{BlockResult, Histogram};
 use crate::units;
 
+use super::job::Options;
 use super::pace::{Pace, Paced};
 use super::sizes::SizeMix;
 use super::slices::{Cuts, Window};
@@ -84,9 +85,9 @@ impl Division {
 
 impl Portion {
     /// The jobs of the load, named after it; `beside` those of others.
-    pub fn streams(&self, beside: bool) -> Vec<Stream> {
+    pub fn streams(&self, beside: bool, options: &Options) -> Vec<Stream> {
         let source = &self.source;
-        let habits = Habits { beside, ..source.habits() };
+        let habits = Habits { beside, powers: options.keeps_powers(), ..source.habits() };
         let pace = match &source.paced.pace {
             // Those of slices and phases would have to take turns within theirs.
             Pace::Mixed(bursts) if !self.name.is_empty() => Pace::Mixed(bursts.single()),

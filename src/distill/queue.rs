@@ -3,7 +3,6 @@
 
 use super::context::Context;
 use super::engine::Engine;
-use super::job::Options;
 use super::section::Setting;
 use super::streams::{Brake, Stream};
 use super::syncs::syncs_too_often;
@@ -15,7 +14,7 @@ pub fn queue(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
     let find = |setting: &&Setting| setting.name == "iodepth";
     let depth = settings.iter().find(find).and_then(|setting| setting.value.parse::<u32>().ok());
     // Of two queues it is not known whose batches those are; beside pauses fio 3.33 waits for ever for a batch.
-    let own = !context.source.apart && stream.flow.is_none() && stream.brake.is_none();
+    let own = !context.source.apart && stream.flow.is_none() && stream.brake.is_none() && !stream.by_size;
     if let (Some(depth), Some(batch)) = (depth.filter(|depth| *depth > 1), context.source.batch.filter(|_| own)) {
         settings.extend(batch.settings(depth));
     }
@@ -37,7 +36,7 @@ fn depth(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
             stream,
             "fio's io_uring syncs once for each request that is in flight before 3.38; libaio syncs once",
         ),
-        _ => ring(stream, options),
+        _ => ring(stream, context),
     }
 }
 
@@ -65,10 +64,14 @@ fn libaio(stream: &Stream, why: &str) -> Vec<Setting> {
 }
 
 /// The depth for the engine of all jobs.
-fn ring(stream: &Stream, options: &Options) -> Vec<Setting> {
-    let (wanted, why) = (stream.depth, about(stream));
+fn ring(stream: &Stream, context: &Context<'_>) -> Vec<Setting> {
+    let (options, wanted, why) = (context.options, stream.depth, about(stream));
     let paced = is_paced(stream) || stream.is_drained();
     match options.depth(wanted) {
+        _ if stream.by_size && !options.engine_asked && !context.beside.iter().all(is_power) => libaio(
+            stream,
+            "fio's io_uring goes up to the next power of two, and requests are shared out by depth; libaio does not",
+        ),
         Some(depth) if depth == wanted || paced => vec![Setting::because("iodepth", depth.max(wanted), why)],
         Some(depth) => {
             let near = format!("{why}, {wanted}; fio's io_uring keeps powers of two");
@@ -85,10 +88,15 @@ fn ring(stream: &Stream, options: &Options) -> Vec<Setting> {
 fn about(stream: &Stream) -> &'static str {
     match is_paced(stream) {
         true => "the most in flight; the rate decides how many are",
+        false if stream.by_size => "its part of the number that was kept in flight, and with it of the requests",
         false if stream.is_drained() => "room for a burst, which is asked for at once",
         false if stream.threads > 1 => "each one's part of the number that was kept in flight",
         false => "the number that was kept in flight",
     }
+}
+
+fn is_power(stream: &Stream) -> bool {
+    stream.depth.is_power_of_two()
 }
 
 fn is_paced(stream: &Stream) -> bool {

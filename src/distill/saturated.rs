@@ -2,8 +2,10 @@
 //! share one queue share one `randrw` job; where fio's whole percents would bend the mix, two of
 //! neighbouring percents run one after the other. Two queues are two jobs. Only where rare large sizes
 //! need a job of their own, or loads run beside each other, does `flow` keep the shares: a job that is
-//! ahead of its share lets its queue drain (`flow_threshold_exceeded` in fio's flow.c).
+//! ahead of its share lets its queue drain (`flow_threshold_exceeded` in fio's flow.c). A queue of bytes is
+//! two jobs [`by_size`](super::by_size).
 
+use super::by_size::by_size;
 use super::parts::cut;
 use super::sizes::SizeMix;
 use super::streams::{Direction, Habits, Load, Part, Stream, weights};
@@ -15,6 +17,12 @@ const TWICE_AS_LONG: f64 = 262_144.0;
 
 /// The jobs. Empty when both loads are.
 pub fn saturated(reads: &Load, writes: &Load, habits: Habits) -> Vec<Stream> {
+    if habits.by_bytes && !habits.beside && !habits.apart {
+        let depth = whole(reads.in_flight + writes.in_flight);
+        if let Some(two) = by_size(reads, writes, depth, habits.powers) {
+            return two;
+        }
+    }
     let requests = reads.mix.count() + writes.mix.count();
     let mut mains = Vec::new();
     let mut large = Vec::new();

@@ -127,6 +127,27 @@ impl SizeMix {
         most
     }
 
+    /// Mean bytes of a request and their standard deviation, 0 when there is none.
+    pub fn moments(&self) -> (f64, f64) {
+        let mean = self.mean();
+        let squares: f64 = self.0.iter().map(|&(size, count)| (size as f64 - mean).powi(2) * count as f64).sum();
+        (mean, (squares / self.count().max(1) as f64).sqrt())
+    }
+
+    /// Such a share of the requests, the smallest, and the rest; those of the size between may be in both.
+    pub fn cut(&self, share: f64) -> (SizeMix, SizeMix) {
+        let mut left = (self.count() as f64 * share).round() as u64;
+        let low = self.0.iter().map(|&(size, count)| {
+            let own = count.min(left);
+            left -= own;
+            (size, own)
+        });
+        let low = Self::from_sizes(low.collect::<Vec<_>>());
+        let taken = |at: usize| low.0.get(at).map_or(0, |size| size.1);
+        let high = Self::from_sizes(self.0.iter().enumerate().map(|(at, &(size, count))| (size, count - taken(at))));
+        (low, high)
+    }
+
     /// The sizes below the `index`-th, and the rest.
     pub fn split_at(&self, index: usize) -> (SizeMix, SizeMix) {
         let (low, high) = self.0.split_at(index);
@@ -344,6 +365,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_cut_loses_nothing(sizes in prop::collection::vec((1u64..100, 1u64..1000), 1..60), share in 0.0f64..=1.0) {
+            let whole = SizeMix::from_sizes(sizes);
+            let (low, high) = whole.cut(share);
+            prop_assert!((low.count() as f64 - whole.count() as f64 * share).abs() <= 0.5);
+            prop_assert_eq!(SizeMix::from_sizes(low.sizes().iter().chain(high.sizes()).copied()), whole);
+            if let (Some(most), Some(least)) = (low.sizes().last(), high.sizes().first()) {
+                prop_assert!(most.0 <= least.0);
+            }
+        }
+
         #[test]
         fn rounding_keeps_its_promises(sizes in prop::collection::vec((1u64..=8192, 1u64..100_000), 1..400)) {
             let real = mix(&sizes.iter().map(|&(sectors, count)| (sectors * 512, count)).collect::<Vec<_>>());

@@ -3,6 +3,7 @@
 use crate::measure::{BlockResult, Histogram};
 
 use super::batch::Batch;
+use super::budget;
 use super::bursts::Bursts;
 use super::cached::Cached;
 use super::depth::{InFlight, ceiling, edge, overlap, wall};
@@ -50,6 +51,8 @@ pub struct Source {
     pub sequential: [Option<f64>; 2],
     /// Whether reads and writes each keep a queue of their own full.
     pub apart: bool,
+    /// Whether what is kept in flight is a number of bytes.
+    pub by_bytes: bool,
     /// What each direction's requests were asked for with, where that is known.
     pub engines: [Option<Engine>; 2],
     /// How many requests were asked for at once, where that is known and more than one.
@@ -116,7 +119,10 @@ impl Source {
         if let Some((direction, _)) = stray {
             loads[direction as usize] = Load::default();
         }
+        let one_thread = threads.is_none() && !engines.contains(&Some(Engine::Calls));
+        let by_bytes = one_thread && !apart && budget::keeps_bytes(block, &loads, in_order);
         Self {
+            by_bytes,
             loads,
             stray,
             paced: Paced::of(block, sync.map(|sync| sync.count)),
@@ -184,7 +190,13 @@ impl Source {
 
     /// What its jobs have to keep beside sizes and depths.
     pub fn habits(&self) -> Habits {
-        Habits { syncs: self.sync.is_some(), apart: self.apart, split: self.split_at.is_some(), beside: false }
+        Habits {
+            syncs: self.sync.is_some(),
+            apart: self.apart,
+            split: self.split_at.is_some(),
+            by_bytes: self.by_bytes,
+            ..Habits::default()
+        }
     }
 
     /// The largest that the device got at once; 0 when there is none.

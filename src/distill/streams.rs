@@ -94,6 +94,8 @@ pub struct Stream {
     pub brake: Option<Brake>,
     /// What its requests are asked for with; none where that is not known.
     pub engine: Option<Engine>,
+    /// Whether a job beside it has the larger or the smaller requests of its queue, each as many as its depth.
+    pub by_size: bool,
 }
 
 /// What keeps a job from being as fast as it can.
@@ -168,6 +170,7 @@ impl Stream {
             turn: None,
             brake: None,
             engine: None,
+            by_size: false,
         }
     }
 }
@@ -194,6 +197,10 @@ pub struct Habits {
     pub split: bool,
     /// Jobs of another load run at the same time, so that none can wait for another's end.
     pub beside: bool,
+    /// What is kept in flight is a number of bytes.
+    pub by_bytes: bool,
+    /// fio is to keep depths that are powers of two.
+    pub powers: bool,
 }
 
 /// The jobs that do what the loads did. Empty when both are.
@@ -204,6 +211,8 @@ pub fn streams(reads: &Load, writes: &Load, pace: &Pace, habits: Habits) -> Vec<
         Some((one, other)) => (&with(one, reads), &with(other, writes)),
         None => (reads, writes),
     };
+    // Bursts end, and each begins with a queue of its own.
+    let habits = Habits { by_bytes: habits.by_bytes && *pace == Pace::Saturated, ..habits };
     match pace {
         Pace::Saturated => saturated(reads, writes, habits),
         Pace::Rate { per_second, poisson } => paced([reads, writes], *per_second, *poisson, habits),
