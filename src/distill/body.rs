@@ -12,15 +12,11 @@ use super::sizes::{Split, fio_size};
 use super::streams::{Brake, Direction, Part, Stream};
 use super::syncs::sync;
 
-/// Requests beyond which fio's buffers begin at a huge page: on pages of 4 KiB they have more
-/// segments than many devices take at once (64 here; 127 are usual), and are split. Up to that a job
-/// has the pages of its source, since what copies the data is faster with large ones.
-const LARGE: u64 = 256 << 10;
 /// The percentage of requests in order from which on a job is sequential rather than a mixture.
 const ALL_IN_ORDER: u64 = 100;
 
 /// What holds for all jobs.
-pub fn global(options: &Options, size: &FileSize, largest: u64, huge_pages: bool) -> Section {
+pub fn global(options: &Options, size: &FileSize, buffers: Vec<Setting>) -> Section {
     let mut settings = vec![
         Setting::new("ioengine", &options.ioengine),
         Setting::new("direct", 1),
@@ -31,16 +27,8 @@ pub fn global(options: &Options, size: &FileSize, largest: u64, huge_pages: bool
         Setting::because("size", fio_size(size.bytes), &size.why),
         Setting::new("group_reporting", 1),
     ];
-    settings.extend(aligned(largest).filter(|_| huge_pages || largest > LARGE));
+    settings.extend(buffers);
     Section { name: "global".to_owned(), about: Vec::new(), settings }
-}
-
-/// fio's buffers on the borders of huge pages, where requests are large. Measured with fio 3.33 on
-/// a disk that takes 4 MiB in 254 segments: 64 requests of 4 MiB reach it as 64, and without this as
-/// 79 to 384, or without huge pages as 134 to 1414.
-pub fn aligned(largest: u64) -> Option<Setting> {
-    let why = "buffers begin at huge pages, so that large requests reach the device in one piece";
-    (largest >= LARGE).then(|| Setting::because("iomem_align", "2m", why))
 }
 
 /// Why there are jobs by size.

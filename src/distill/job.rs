@@ -10,6 +10,7 @@ use crate::trace::meta::TRACE_SCHEMA;
 use crate::units;
 
 use super::body;
+use super::buffers::buffers;
 use super::cached::written_beside;
 use super::context::Context;
 use super::depth::{nearest, ring};
@@ -54,8 +55,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Whether the source's own buffers are on huge pages, as a replay's are.
-    fn has_huge_pages(&self) -> bool {
+    /// Whether the source is a replay of ours.
+    fn is_replay(&self) -> bool {
         [REPLAY_SCHEMA, TRACE_SCHEMA].contains(&self.schema.as_str())
     }
 }
@@ -176,7 +177,8 @@ impl Job {
         let (streams, sections, tuned) = match options.method {
             Method::Kvtrace => {
                 let portions = division.portions(block, &whole, &origin.file)?;
-                let global = body::global(options, &size, whole.largest_piece(), origin.has_huge_pages());
+                let buffers = buffers(whole.largest_piece(), origin.is_replay(), &block.devices);
+                let global = body::global(options, &size, buffers);
                 sections(&portions, division, global, options, &size)
             }
             Method::Mlperf => {

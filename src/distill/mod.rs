@@ -4,13 +4,14 @@
 //! [`density`]), [`portions`] divides it where it changes over time ([`slices`]) or by phase,
 //! [`streams`] ([`saturated`], [`by_size`] where a [`budget`] of bytes is kept, [`parts`]) cuts each part into fio jobs, [`job`] writes them down
 //! ([`header`] with [`facts`] and [`hot`] zones, [`body`] in [`section`]s from a [`context`], its
-//! [`queue`] and [`syncs`], [`file_size`], [`machine`]) with the reason for every value. [`exact`]
+//! [`queue`] and [`syncs`], [`buffers`], [`file_size`], [`machine`]) with the reason for every value. [`exact`]
 //! writes every request instead, [`mlperf`] does what the reference does. [`fidelity`] says how like
 //! its source a job behaves; [`fio`] is the program that runs it.
 
 pub mod batch;
 pub mod body;
 pub mod budget;
+pub mod buffers;
 pub mod bursts;
 pub mod by_size;
 pub mod cached;

@@ -1,6 +1,6 @@
 //! The small fio job that replays an iolog, and what its reader must know of fio's timing.
 
-use crate::distill::body::aligned;
+use crate::distill::buffers::aligned;
 use crate::distill::header::quoted;
 use crate::distill::job::{HUGE_PAGES, JOB_SCHEMA, Origin};
 use crate::distill::section::{Section, Setting, comment};
