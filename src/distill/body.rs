@@ -223,9 +223,9 @@ fn stretch((begin, length): (u64, u64)) -> [Setting; 2] {
 fn brake(stream: &Stream) -> Vec<Setting> {
     match stream.brake {
         None => Vec::new(),
-        Some(Brake::Bytes(rate)) => vec![Setting::because("rate", rate, PACE)],
-        Some(Brake::Poisson(rate)) => {
-            vec![Setting::because("rate_iops", rate, PACE), Setting::new("rate_process", "poisson")]
+        Some(Brake::Bytes(rates)) => vec![Setting::because("rate", of_parts(stream, rates), PACE)],
+        Some(Brake::Poisson(rates)) => {
+            vec![Setting::because("rate_iops", of_parts(stream, rates), PACE), Setting::new("rate_process", "poisson")]
         }
         Some(Brake::Think { requests, us }) => think(requests, us),
         Some(Brake::ThinkAt { requests, us, bytes }) => {
@@ -233,6 +233,12 @@ fn brake(stream: &Stream) -> Vec<Setting> {
             [think(requests, us), vec![Setting::because("rate", bytes, why)]].concat()
         }
     }
+}
+
+/// The rates of a job's own directions, as fio reads them.
+fn of_parts(stream: &Stream, rates: [u64; 2]) -> String {
+    let own: Vec<String> = stream.parts.iter().map(|part| rates[part.direction as usize].to_string()).collect();
+    own.join(",")
 }
 
 const PACE: &str = "the pace, as above";

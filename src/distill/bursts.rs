@@ -247,7 +247,9 @@ pub fn at_a_rate(direction: Direction, parts: Vec<Part>, bursts: &[Burst], per_s
             }));
         } else {
             let depth = bursts.iter().map(|burst| burst.depth).max().unwrap_or(1);
-            all.push(Stream { brake: Some(Brake::Bytes(bytes)), ..Stream::one(name, part, depth) });
+            let mut each = [0; 2];
+            each[direction as usize] = bytes;
+            all.push(Stream { brake: Some(Brake::Bytes(each)), ..Stream::one(name, part, depth) });
         }
     }
     all

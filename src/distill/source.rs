@@ -13,7 +13,7 @@ use super::pace::{Pace, Paced, span_ns};
 use super::pieces;
 use super::sizes::SizeMix;
 use super::streams::{Direction, Habits, Load, Stream};
-use super::threads::Threads;
+use super::threads::{self, Threads};
 use super::zones::Zones;
 
 /// Syncs of which there are fewer than this many requests each, written ones, are the load's own;
@@ -59,6 +59,8 @@ pub struct Source {
     pub batch: Option<Batch>,
     /// How many threads share the work evenly, where that is known and more than one.
     pub threads: Option<Threads>,
+    /// Whether several threads ask, or one for each direction.
+    pub several: bool,
     /// How often written data was made durable.
     pub sync: Option<Sync>,
     /// The calls that a job repeats instead of all that, where the source wrote through the page cache.
@@ -121,7 +123,10 @@ impl Source {
         }
         let one_thread = threads.is_none() && !engines.contains(&Some(Engine::Calls));
         let by_bytes = one_thread && !apart && budget::keeps_bytes(block, &loads, in_order);
+        // A pace leaves walls in each direction's depths, too, which are no queues of their own.
+        let asked = threads::several(block).or_else(|| threads::several(whole)).unwrap_or(apart);
         Self {
+            several: asked || engines[0] != engines[1],
             by_bytes,
             loads,
             stray,
@@ -195,6 +200,7 @@ impl Source {
             apart: self.apart,
             split: self.split_at.is_some(),
             by_bytes: self.by_bytes,
+            several: self.several,
             ..Habits::default()
         }
     }

@@ -101,12 +101,12 @@ pub struct Stream {
 /// What keeps a job from being as fast as it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Brake {
-    /// fio's `rate`: bytes per second, evenly. (fio paces `rate_iops` by the smallest size of a
-    /// `bssplit`, so that it would be slower than asked.)
-    Bytes(u64),
-    /// fio's `rate_iops` with `rate_process=poisson`: requests per second, at random. Not beside
-    /// syncs: fio 3.33 divides by zero then.
-    Poisson(u64),
+    /// fio's `rate`: bytes per second that read and that write, evenly. (fio paces `rate_iops` by the smallest size
+    /// of a `bssplit`, so that it would be slower than asked.)
+    Bytes([u64; 2]),
+    /// fio's `rate_iops` with `rate_process=poisson`: requests per second that read and that write, at random. Not
+    /// beside syncs: fio 3.33 divides by zero then.
+    Poisson([u64; 2]),
     /// fio's `thinktime` after every so many requests.
     Think {
         /// `thinktime_blocks`.
@@ -201,6 +201,8 @@ pub struct Habits {
     pub by_bytes: bool,
     /// fio is to keep depths that are powers of two.
     pub powers: bool,
+    /// Several threads ask, so that one may read and another one write.
+    pub several: bool,
 }
 
 /// The jobs that do what the loads did. Empty when both are.
@@ -222,7 +224,8 @@ pub fn streams(reads: &Load, writes: &Load, pace: &Pace, habits: Habits) -> Vec<
     }
 }
 
-/// A job for every part of a direction, at its own rate: rates keep the shares.
+/// A job for every part of a direction, at its own rate: rates keep the shares. Reads and writes of one thread are one
+/// job with two rates: two would serve them with two threads, each of which is woken for itself.
 fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool, habits: Habits) -> Vec<Stream> {
     let requests = loads.iter().map(|load| load.mix.count()).sum();
     let mut all = Vec::new();
@@ -233,16 +236,38 @@ fn paced(loads: [&Load; 2], per_second: [f64; 2], poisson: bool, habits: Habits)
         let parts = cut(direction, load.mix.clone(), requests, habits.split);
         for (part, suffix) in parts.into_iter().zip(["", "-large", "-larger"]) {
             let at_random = poisson && !(habits.syncs && direction == Direction::Write);
-            let brake = if at_random {
-                Brake::Poisson((part.own(rate, load.mix.count()).round() as u64).max(1))
-            } else {
-                Brake::Bytes(part.rate(rate, load.mix.count()))
+            let mut each = [0; 2];
+            each[direction as usize] = match at_random {
+                true => (part.own(rate, load.mix.count()).round() as u64).max(1),
+                false => part.rate(rate, load.mix.count()),
             };
+            let brake = if at_random { Brake::Poisson(each) } else { Brake::Bytes(each) };
             let stream = Stream::one(format!("{direction}{suffix}"), part, load.most_in_flight.max(1));
             all.push(Stream { brake: Some(brake), ..stream });
         }
     }
-    all
+    match &all[..] {
+        [reads, writes] if !habits.several => at_two_rates(reads, writes).map_or(all, |one| vec![one]),
+        _ => all,
+    }
+}
+
+/// Reads and writes at their rates as one job; none where those are of two kinds, or of one direction.
+fn at_two_rates(reads: &Stream, writes: &Stream) -> Option<Stream> {
+    let brake = match (reads.brake?, writes.brake?) {
+        (Brake::Bytes([read, 0]), Brake::Bytes([0, write])) => Brake::Bytes([read, write]),
+        (Brake::Poisson([read, 0]), Brake::Poisson([0, write])) => Brake::Poisson([read, write]),
+        _ => return None,
+    };
+    let percent = reads.count() as f64 * 100.0 / (reads.count() + writes.count()) as f64;
+    Some(Stream {
+        name: "mix".to_owned(),
+        parts: [reads.parts.clone(), writes.parts.clone()].concat(),
+        read_percent: Some(percent.round().clamp(1.0, 99.0) as u32),
+        depth: reads.depth.max(writes.depth),
+        brake: Some(brake),
+        ..reads.clone()
+    })
 }
 
 /// Jobs of bursts for each direction.
@@ -315,17 +340,21 @@ mod tests {
         let reads = load(SizeMix::from_sizes([(4096, 500), (65_536, 500)]), 0.2);
         let writes = load(SizeMix::from_sizes([(8192, 250)]), 0.1);
         let rate = |poisson| Pace::Rate { per_second: [1000.0, 250.0], poisson };
-        let brakes = |pace| {
-            streams(&reads, &writes, &pace, Habits::default()).into_iter().map(|s| (s.name, s.depth, s.brake)).collect()
+        let brakes = |pace, several| -> Vec<_> {
+            let jobs = streams(&reads, &writes, &pace, Habits { several, ..Habits::default() });
+            jobs.into_iter().map(|s| (s.name, s.depth, s.brake)).collect()
         };
-        let all: Vec<_> = brakes(rate(false));
-        let (read, write) = (Brake::Bytes(1000 * (4096 + 65_536) / 2), Brake::Bytes(250 * 8192));
-        assert_eq!(all, [("read".to_owned(), 32, Some(read)), ("write".to_owned(), 32, Some(write))]);
-        let all: Vec<_> = brakes(rate(true));
-        assert_eq!((all[0].2, all[1].2), (Some(Brake::Poisson(1000)), Some(Brake::Poisson(250))));
+        let (read, write) = (1000 * (4096 + 65_536) / 2, 250 * 8192);
+        let each = [("read", [read, 0]), ("write", [0, write])];
+        let each = each.map(|(name, rates)| (name.to_owned(), 32, Some(Brake::Bytes(rates))));
+        assert_eq!(brakes(rate(false), true), each, "one may read and another one write");
+        let one = |brake| [("mix".to_owned(), 32, Some(brake))];
+        assert_eq!(brakes(rate(false), false), one(Brake::Bytes([read, write])));
+        assert_eq!(brakes(rate(true), false), one(Brake::Poisson([1000, 250])));
         let beside_syncs = streams(&reads, &writes, &rate(true), Habits { syncs: true, ..Habits::default() });
-        assert_eq!((beside_syncs[0].brake, beside_syncs[1].brake), (Some(Brake::Poisson(1000)), Some(write)));
-        let all: Vec<_> = brakes(Pace::Bursts { requests: 100, idle_ns: 2_000_500 });
+        let brakes_of: Vec<_> = beside_syncs.iter().map(|job| job.brake).collect();
+        assert_eq!(brakes_of, [Some(Brake::Poisson([1000, 0])), Some(Brake::Bytes([0, write]))]);
+        let all = brakes(Pace::Bursts { requests: 100, idle_ns: 2_000_500 }, false);
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].2, Some(Brake::Think { requests: 100, us: 2001 }));
     }

@@ -1,6 +1,6 @@
 //! How many threads of a program do the same: fio's `numjobs` and `thread`.
 
-use crate::measure::BlockResult;
+use crate::measure::{BlockResult, Histogram};
 
 /// The share of what all threads asked for below which one of them is none that works: it opens files.
 const IDLE: f64 = 0.01;
@@ -25,10 +25,24 @@ impl Threads {
     }
 }
 
+/// Whether a capture's target has more than one that asks; none where that was not captured.
+pub fn several(block: &BlockResult) -> Option<bool> {
+    let threads = block.histogram("thread", None).filter(|threads| threads.count > 0)?;
+    Some(working(threads).map(|bucket| bucket.2).sum::<u64>() > 1)
+}
+
+fn work(bucket: &(i64, i64, u64)) -> f64 {
+    (bucket.0 + bucket.1 - 1) as f64 / 2.0
+}
+
+/// Those that ask for more than next to nothing, by how much.
+fn working(threads: &Histogram) -> impl Iterator<Item = &(i64, i64, u64)> {
+    threads.buckets.iter().filter(|bucket| work(bucket) >= IDLE * threads.sum as f64)
+}
+
 fn alike(block: &BlockResult, what: &str) -> Option<u32> {
     let threads = block.histogram(what, None).filter(|threads| threads.count > 1)?;
-    let work = |bucket: &(i64, i64, u64)| (bucket.0 + bucket.1 - 1) as f64 / 2.0;
-    let working: Vec<_> = threads.buckets.iter().filter(|b| work(b) >= IDLE * threads.sum as f64).collect();
+    let working: Vec<_> = working(threads).collect();
     let count: u64 = working.iter().map(|bucket| bucket.2).sum();
     let mean = working.iter().map(|bucket| work(bucket) * bucket.2 as f64).sum::<f64>() / count.max(1) as f64;
     let alike = working.iter().all(|bucket| (work(bucket) / mean - 1.0).abs() <= ALIKE);
@@ -55,6 +69,18 @@ mod tests {
         assert_eq!(of(&[600_000, 12]), None);
         assert_eq!(of(&[300_000, 80_000]), None, "two that do not do the same");
         assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn one_that_opens_a_file_does_not_make_several() {
+        let of = |work: &[u64]| {
+            let mut counter = LogLinear::times();
+            work.iter().for_each(|work| counter.record(*work));
+            let histograms = vec![counter.save("thread", None, "ios")];
+            several(&BlockResult { histograms, ..BlockResult::default() })
+        };
+        let each = [of(&[600_000, 12]), of(&[600_000]), of(&[500_000, 90_000]), of(&[])];
+        assert_eq!(each, [Some(false), Some(false), Some(true), None]);
     }
 
     #[test]

@@ -49,35 +49,49 @@ impl Tuning {
                 }
                 to
             };
-            let scaled = |value: u64, factor: f64| ((value as f64 * factor).round() as u64).max(1);
+            stream.brake = stream.brake.map(|brake| self.slowed(brake, stream, &mut changed));
             let way = stream.parts.first().map_or(0, |part| part.direction as usize);
-            let rate = self.rate[way];
-            let depth = u64::from(stream.depth);
-            // A burst that is in flight as a whole grows with the depth, and so does its pause.
-            let burst = if stream.is_drained() { self.depth[way] } else { 1.0 };
-            stream.brake = stream.brake.map(|brake| match brake {
-                Brake::Bytes(bytes) => Brake::Bytes(changed("rate", bytes, scaled(bytes, rate))),
-                Brake::Poisson(iops) => Brake::Poisson(changed("rate_iops", iops, scaled(iops, rate))),
-                Brake::Think { requests, us } => {
-                    let requests = changed("thinktime_blocks", requests, scaled(requests, burst));
-                    Brake::Think { requests, us: changed("thinktime", us, scaled(us, self.pause * burst)) }
-                }
-                Brake::ThinkAt { requests, us, bytes } => Brake::ThinkAt {
-                    requests: changed("thinktime_blocks", requests, scaled(requests, burst)),
-                    us: changed("thinktime", us, scaled(us, burst)),
-                    bytes: changed("rate", bytes, scaled(bytes, rate)),
-                },
-            });
             if stream.threads > 1 && stream.engine == Some(Engine::Calls) {
                 // Calls that wait are one of each thread, whatever the depth says.
-                let to = changed("numjobs", u64::from(stream.threads), scaled(stream.threads.into(), self.depth[way]));
+                let threads = u64::from(stream.threads);
+                let to = changed("numjobs", threads, scaled(threads, self.depth[way]));
                 stream.threads = u32::try_from(to).unwrap_or(u32::MAX);
             } else if is_deep(stream) {
+                let depth = u64::from(stream.depth);
                 let to = changed("iodepth", depth, scaled(depth, self.depth[way]));
                 stream.depth = u32::try_from(to).unwrap_or(u32::MAX);
             }
         }
         changes
+    }
+
+    /// A stream's brake, with its numbers `changed`.
+    fn slowed(&self, brake: Brake, stream: &Stream, changed: &mut dyn FnMut(&str, u64, u64) -> u64) -> Brake {
+        let ways: Vec<Direction> = stream.parts.iter().map(|part| part.direction).collect();
+        let way = ways.first().map_or(0, |direction| *direction as usize);
+        // A burst that is in flight as a whole grows with the depth, and so does its pause.
+        let burst = if stream.is_drained() { self.depth[way] } else { 1.0 };
+        let rates = |option: &str, mut each: [u64; 2], changed: &mut dyn FnMut(&str, u64, u64) -> u64| {
+            for direction in &ways {
+                let option = if ways.len() > 1 { format!("{option} of {direction}s") } else { option.to_owned() };
+                let own = &mut each[*direction as usize];
+                *own = changed(&option, *own, scaled(*own, self.rate[*direction as usize]));
+            }
+            each
+        };
+        match brake {
+            Brake::Bytes(bytes) => Brake::Bytes(rates("rate", bytes, changed)),
+            Brake::Poisson(iops) => Brake::Poisson(rates("rate_iops", iops, changed)),
+            Brake::Think { requests, us } => Brake::Think {
+                requests: changed("thinktime_blocks", requests, scaled(requests, burst)),
+                us: changed("thinktime", us, scaled(us, self.pause * burst)),
+            },
+            Brake::ThinkAt { requests, us, bytes } => Brake::ThinkAt {
+                requests: changed("thinktime_blocks", requests, scaled(requests, burst)),
+                us: changed("thinktime", us, scaled(us, burst)),
+                bytes: changed("rate", bytes, scaled(bytes, self.rate[way])),
+            },
+        }
     }
 
     /// What to try next, from the card of a job with these streams, written so; none when
@@ -167,6 +181,10 @@ fn written(streams: &[Stream], options: &Options) -> f64 {
     let wanted: f64 = streams.iter().map(|stream| f64::from(stream.depth)).sum();
     let stands = |stream: &Stream| f64::from(options.depth(stream.depth).unwrap_or(stream.depth));
     streams.iter().map(stands).sum::<f64>() / wanted.max(1.0)
+}
+
+fn scaled(value: u64, factor: f64) -> u64 {
+    ((value as f64 * factor).round() as u64).max(1)
 }
 
 fn limited(factor: f64) -> f64 {
@@ -310,6 +328,11 @@ mod tests {
         let card = [metric("throughput", 100.0, 80.0, 0.1), metric("in_flight", 8.0, 1.0, 0.15)];
         let changes = Tuning::default().next(&jobs, &Options::default(), &card).unwrap().apply(&mut jobs);
         assert_eq!(changes, ["rate_iops of read from 1000 to 1250"], "the depth is only room");
+        let one = |count| Load { mix: SizeMix::from_sizes([(4096, count)]), in_flight: 1.0, most_in_flight: 4 };
+        let pace = Pace::Rate { per_second: [1000.0, 500.0], poisson: false };
+        let mut jobs = streams(&one(2000), &one(1000), &pace, Habits::default());
+        let both = Tuning { rate: [1.0, 2.0], ..Tuning::default() };
+        assert_eq!(both.apply(&mut jobs), ["rate of writes of mix from 2048000 to 4096000"]);
     }
 
     #[test]
