@@ -124,8 +124,8 @@ impl Device {
 /// When it does not exist, lies on no block device, or its device takes no requests.
 pub fn resolve(named: &str) -> Result<Vec<Device>> {
     let by_name = Path::new("/sys/class/block").join(named);
-    // `.` and `..` are folders, not names of sysfs.
-    if !named.contains('/') && !named.starts_with('.') && by_name.exists() {
+    // Nothing, `.` and `..` are folders, not names of sysfs.
+    if !named.is_empty() && !named.contains('/') && !named.starts_with('.') && by_name.exists() {
         return disks_of(named, &by_name);
     }
     let facts = fs::metadata(named).map_err(|_| {
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_refused() {
-        for nothing in ["nosuchdisk", "/dev/nosuchdisk", "/no/such/file", "/proc/self/status"] {
+        for nothing in ["", "nosuchdisk", "/dev/nosuchdisk", "/no/such/file", "/proc/self/status"] {
             let error = resolve(nothing).unwrap_err();
             assert_eq!(error.kind().exit_code(), 2, "{error}");
             assert!(error.to_string().contains(nothing), "{error}");
