@@ -29,10 +29,14 @@ pub enum Batch {
 }
 
 impl Batch {
-    /// Of a capture's target; none where each is submitted alone, or where that was not captured.
-    pub fn of(block: &BlockResult) -> Option<Self> {
+    /// Of a capture's target, whose requests the device got in so many `pieces` each; none where each is submitted
+    /// alone, or where that was not captured.
+    pub fn of(block: &BlockResult, pieces: f64) -> Option<Self> {
         let calls = block.histogram("batch", None).filter(|calls| calls.count >= ENOUGH)?;
-        if calls.mean()? < SEVERAL {
+        // Operations of io_uring are counted as they are asked for, those of io_submit as what the device gets.
+        let operations = |d: &Direction| block.histogram("uring", Some(d.word())).map_or(0, |h| h.count);
+        let pieces = if Direction::ALL.iter().map(operations).sum::<u64>() > 0 { 1.0 } else { pieces };
+        if calls.mean()? / pieces < SEVERAL {
             return None;
         }
         let mut above = 0;
@@ -41,7 +45,8 @@ impl Batch {
             above as f64 > MORE * calls.count as f64
         })?;
         let waits_for = most.2 as f64 >= WAITS_FOR * calls.count as f64;
-        Some(if waits_for { Self::Of(u32::try_from(most.0).ok()?) } else { Self::Free })
+        let many = (most.0 as f64 / pieces).round().max(1.0);
+        Some(if waits_for { Self::Of(many as u32) } else { Self::Free })
     }
 
     /// Whether a job's requests would be joined: a queue joins neighbours that are submitted at once
@@ -87,7 +92,19 @@ mod tests {
         let mut counter = LogLinear::times();
         calls.iter().for_each(|&(many, count)| counter.record_many(many, count));
         let histograms = vec![counter.save("batch", None, "ios")];
-        Batch::of(&BlockResult { histograms, ..BlockResult::default() })
+        Batch::of(&BlockResult { histograms, ..BlockResult::default() }, 1.0)
+    }
+
+    #[test]
+    fn pieces_of_one_request_are_no_batch() {
+        let mut counter = LogLinear::times();
+        counter.record_many(4, 23_221);
+        let mut block = BlockResult { histograms: vec![counter.save("batch", None, "ios")], ..BlockResult::default() };
+        assert_eq!((Batch::of(&block, 4.0), Batch::of(&block, 2.0)), (None, Some(Batch::Of(2))), "libaio's");
+        counter = LogLinear::times();
+        counter.record_many(20_000, 92_884);
+        block.histograms.push(counter.save("uring", Some("write"), "ns"));
+        assert_eq!(Batch::of(&block, 4.0), Some(Batch::Of(4)), "io_uring's are operations");
     }
 
     #[test]

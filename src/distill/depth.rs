@@ -75,7 +75,10 @@ pub fn edge(block: &BlockResult) -> Option<f64> {
         let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
         let stands_out = mean(&dense[at - 1..=at]) >= STANDS_OUT * mean(&dense[at - 1 - BELOW..at - 1]);
         let neighbours = last[1].1 - depths.buckets[at - 1 - BELOW].0 <= 2 * (BELOW as i64 + 2);
-        if ns >= RARELY * depths.count as f64 && above <= BEYOND * ns && stands_out && neighbours {
+        // Or it ends all at once, with next to nothing beyond a number that is no rarer than half of those below.
+        let often = last[1].2 as f64 >= RARELY * depths.count as f64;
+        let cliff = often && above <= NOTHING * last[1].2 as f64 && dense[at] >= mean(&dense[at - 1 - BELOW..at]) / 2.0;
+        if ns >= RARELY * depths.count as f64 && above <= BEYOND * ns && (stands_out || cliff) && neighbours {
             return Some((last[1].0 + last[1].1 - 1) as f64 / 2.0);
         }
         above += last[1].2 as f64;
@@ -87,6 +90,8 @@ pub fn edge(block: &BlockResult) -> Option<f64> {
 /// often that is as each number below it, and how many of those are looked at.
 const RARELY: f64 = 0.01;
 const STANDS_OUT: f64 = 1.5;
+/// What there is beyond a number at which the times in flight end at once, of it.
+const NOTHING: f64 = 0.01;
 const BELOW: usize = 4;
 
 /// The number in flight of both directions at which the device was kept, where it was: what it has
@@ -215,6 +220,9 @@ mod tests {
             edge(&over_time(None, &depths))
         };
         assert_eq!((of(in_order), of(random), of(fading)), (Some(16.0), Some(16.0), None));
+        // The same at places of a Zipf distribution.
+        let zipf = [882, 394, 488, 464, 425, 564, 535, 357, 277, 236, 220, 209, 177, 122, 221, 197];
+        assert_eq!(of(zipf), Some(16.0));
     }
 
     #[test]

@@ -114,7 +114,9 @@ impl Source {
         let mut loads = Direction::ALL.map(|direction| load(block, direction));
         let engines = Direction::ALL.map(|d| Engine::of(block, d, loads[d as usize].mix.count()));
         let in_order = Direction::ALL.map(|direction| sequential(block, direction));
-        let batch = Batch::of(block).or_else(|| Batch::of(whole)).filter(|batch| !batch.joins(pieces, in_order));
+        let each = requests(pieces) as f64 / requests(block).max(1) as f64;
+        let batch = Batch::of(block, each).or_else(|| Batch::of(whole, each));
+        let batch = batch.filter(|batch| !batch.joins(pieces, in_order));
         let threads = Threads::of(block).or_else(|| Threads::of(whole));
         let apart = keep_full(&mut loads, block, engines, (batch, threads));
         let stray = stray(&loads);
@@ -306,9 +308,11 @@ const TOGETHER: f64 = 0.5;
 
 /// Whether requests follow one another as fast as a program asks for them.
 fn is_fast(block: &BlockResult) -> bool {
-    let requests: u64 =
-        Direction::ALL.iter().filter_map(|d| block.histogram("size", Some(d.word()))).map(|h| h.count).sum();
-    span_ns(block).is_some_and(|span| span <= FAST_NS * requests as f64)
+    span_ns(block).is_some_and(|span| span <= FAST_NS * requests(block) as f64)
+}
+
+fn requests(block: &BlockResult) -> u64 {
+    Direction::ALL.iter().filter_map(|d| block.histogram("size", Some(d.word()))).map(|h| h.count).sum()
 }
 
 /// The mean time between requests up to which the one who asks for them may be as slow as the device: a
