@@ -90,8 +90,9 @@ pub fn edge(block: &BlockResult) -> Option<f64> {
 /// often that is as each number below it, and how many of those are looked at.
 const RARELY: f64 = 0.01;
 const STANDS_OUT: f64 = 1.5;
-/// What there is beyond a number at which the times in flight end at once, of it.
-const NOTHING: f64 = 0.01;
+/// What there is at most beyond a number at which the times in flight end at once, of it: requests whose ends were
+/// lost count for longer.
+const NOTHING: f64 = 0.05;
 const BELOW: usize = 4;
 
 /// The number in flight of both directions at which the device was kept, where it was: what it has
