@@ -118,7 +118,9 @@ impl Source {
         let batch = Batch::of(block, each).or_else(|| Batch::of(whole, each));
         let batch = batch.filter(|batch| !batch.joins(pieces, in_order));
         let threads = Threads::of(block).or_else(|| Threads::of(whole));
-        let apart = keep_full(&mut loads, block, engines, (batch, threads));
+        // As many requests of many sizes are sometimes more pieces and sometimes fewer.
+        let varied = whole_requests.is_some() && loads.iter().any(|load| load.mix.sizes().len() > 1);
+        let apart = keep_full(&mut loads, block, engines, (batch, threads), varied);
         let stray = stray(&loads);
         if let Some((direction, _)) = stray {
             loads[direction as usize] = Load::default();
@@ -253,18 +255,20 @@ fn to_each(every: u64, pieces: &BlockResult, whole: &BlockResult) -> u64 {
 }
 
 /// Raises the means in flight to the number at which the queue was kept, or those at which each
-/// direction's was; says whether those are two. What is asked for in two ways has two queues.
+/// direction's was; says whether those are two. What is asked for in two ways has two queues. Of pieces of which
+/// requests have `varied` numbers none is kept.
 fn keep_full(
     loads: &mut [Load; 2],
     block: &BlockResult,
     engines: [Option<Engine>; 2],
     (batch, threads): (Option<Batch>, Option<Threads>),
+    varied: bool,
 ) -> bool {
     let mean: f64 = loads.iter().filter(|load| load.mix.count() > 0).map(|load| load.in_flight).sum();
     let kept = waits(block, batch, mean)
         .or_else(|| of_each(block, threads, mean))
         .or_else(|| wall(block, None))
-        .or_else(|| ceiling(block))
+        .or_else(|| ceiling(block).filter(|_| !varied))
         .filter(|kept| *kept <= mean * FILLS);
     let together = kept.or_else(|| edge(block).filter(|_| is_fast(block))).filter(|kept| *kept > mean);
     let own = Direction::ALL.map(|direction| wall(block, Some(direction)));
@@ -387,6 +391,20 @@ mod tests {
         assert_eq!(sync_of(&[("fdatasync", 1)], 1600), None, "one at the end");
         assert_eq!(sync_of(&[], 1600), None);
         assert_eq!(sync_of(&[("fsync", 10)], 0), None);
+    }
+
+    #[test]
+    fn pieces_of_many_sizes_have_the_depth_that_they_have_on_average() {
+        let in_flight = |varied| {
+            let depths = [(20, 200), (26, 400), (27, 250), (29, 100), (31, 50)];
+            let block =
+                BlockResult { histograms: vec![counted("inflight_time", None, &depths)], ..BlockResult::default() };
+            let mix = SizeMix::from_sizes([(4096, 10), (1 << 20, 10)]);
+            let mut loads = [Load { mix, in_flight: 25.6, most_in_flight: 31 }, Load::default()];
+            assert!(!keep_full(&mut loads, &block, [None; 2], (None, None), varied));
+            loads[0].in_flight
+        };
+        assert!((in_flight(true) - 25.6).abs() < 1e-9 && in_flight(false) > 26.0, "{}", in_flight(false));
     }
 
     #[test]
