@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn pieces_of_many_sizes_have_the_depth_that_they_have_on_average() {
         let in_flight = |varied| {
-            let depths = [(20, 200), (26, 400), (27, 250), (29, 100), (31, 50)];
+            let depths = [(20, 200), (24, 100), (26, 300), (27, 200), (28, 100), (29, 60), (30, 30), (31, 10)];
             let block =
                 BlockResult { histograms: vec![counted("inflight_time", None, &depths)], ..BlockResult::default() };
             let mix = SizeMix::from_sizes([(4096, 10), (1 << 20, 10)]);
