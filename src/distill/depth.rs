@@ -63,8 +63,8 @@ const OFTEN: f64 = 0.05;
 const BEYOND: f64 = 0.3;
 
 /// The number in flight of both directions that the queue never had more of, where that stands out among
-/// those below it although it is rare: a program that cannot ask as fast as the device serves has its
-/// queue full only now and then. None where numbers only become rarer, as those of random requests do.
+/// those below it although it is rare, or all ends there at once: a program that cannot ask as fast as the device
+/// serves has its queue full only now and then. None where numbers only become rarer, as those of random requests do.
 pub fn edge(block: &BlockResult) -> Option<f64> {
     let depths = block.histogram("inflight_time", None).and_then(busy).filter(|_| is_sound(block))?;
     let dense: Vec<f64> = depths.buckets.iter().map(|b| b.2 as f64 / (b.1 - b.0) as f64).collect();

@@ -2,8 +2,8 @@
 //! its load ([`cached`] calls or [`engine`], [`sizes`] as fio's whole percents, [`depth`], [`pace`]
 //! with its [`pauses`] or [`bursts`] of a [`mixture`], [`pieces`] made whole, and the [`zones`] of what it [`reach`]es, by
 //! [`density`]), [`portions`] divides it where it changes over time ([`slices`]) or by phase,
-//! [`streams`] ([`saturated`], [`by_size`] where a [`budget`] of bytes is kept, [`parts`]) cuts each part into fio jobs, [`job`] writes them down
-//! ([`header`] with [`facts`] and [`hot`] zones, [`body`] in [`section`]s from a [`context`], its
+//! [`streams`] ([`saturated`], [`by_size`] where a [`budget`] of bytes is kept, [`parts`]) cuts each part into fio
+//! jobs, [`job`] writes them down ([`header`] with [`facts`] and [`hot`] zones, [`body`] in [`section`]s from a [`context`], its
 //! [`queue`] and [`syncs`], [`buffers`], [`file_size`], [`machine`]) with the reason for every value. [`exact`]
 //! writes every request instead, [`mlperf`] does what the reference does. [`fidelity`] says how like
 //! its source a job behaves; [`fio`] is the program that runs it.

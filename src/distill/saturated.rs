@@ -17,7 +17,7 @@ const TWICE_AS_LONG: f64 = 262_144.0;
 
 /// The jobs. Empty when both loads are.
 pub fn saturated(reads: &Load, writes: &Load, habits: Habits) -> Vec<Stream> {
-    if habits.by_bytes && !habits.beside && !habits.apart {
+    if habits.by_bytes && !habits.beside {
         let depth = whole(reads.in_flight + writes.in_flight);
         if let Some(two) = by_size(reads, writes, depth, habits.powers) {
             return two;

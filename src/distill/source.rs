@@ -125,8 +125,9 @@ impl Source {
         if let Some((direction, _)) = stray {
             loads[direction as usize] = Load::default();
         }
-        let one_thread = threads.is_none() && !engines.contains(&Some(Engine::Calls));
-        let by_bytes = one_thread && !apart && budget::keeps_bytes(block, &loads, in_order);
+        // Two jobs would each sync for themselves.
+        let one_queue = threads.is_none() && !engines.contains(&Some(Engine::Calls)) && !apart && sync.is_none();
+        let by_bytes = one_queue && budget::keeps_bytes(block, &loads, in_order);
         // A pace leaves walls in each direction's depths, too, which are no queues of their own.
         let asked = threads::several(block).or_else(|| threads::several(whole)).unwrap_or(apart);
         Self {

@@ -264,7 +264,7 @@ fn at_two_rates(reads: &Stream, writes: &Stream) -> Option<Stream> {
         name: "mix".to_owned(),
         parts: [reads.parts.clone(), writes.parts.clone()].concat(),
         read_percent: Some(percent.round().clamp(1.0, 99.0) as u32),
-        depth: reads.depth.max(writes.depth),
+        depth: reads.depth + writes.depth,
         brake: Some(brake),
         ..reads.clone()
     })
@@ -348,7 +348,7 @@ mod tests {
         let each = [("read", [read, 0]), ("write", [0, write])];
         let each = each.map(|(name, rates)| (name.to_owned(), 32, Some(Brake::Bytes(rates))));
         assert_eq!(brakes(rate(false), true), each, "one may read and another one write");
-        let one = |brake| [("mix".to_owned(), 32, Some(brake))];
+        let one = |brake| [("mix".to_owned(), 64, Some(brake))];
         assert_eq!(brakes(rate(false), false), one(Brake::Bytes([read, write])));
         assert_eq!(brakes(rate(true), false), one(Brake::Poisson([1000, 250])));
         let beside_syncs = streams(&reads, &writes, &rate(true), Habits { syncs: true, ..Habits::default() });
